@@ -1,0 +1,244 @@
+"""The simulation's config sections: frozen, every bound checked, each with a fingerprint.
+
+The later layers add their own sections to the same file (`trainlib.config`, `flows.config`); this
+one only knows their names, so that a typing error is still told from a section that is not ours.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+
+from simlib.errors import InputError
+
+LATER_SECTIONS = frozenset({"model", "augment", "train", "evaluate", "cluster"})
+
+
+def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
+    low, high = limits
+    if low > high:
+        raise ValueError(f"range [{low:g}, {high:g}] is reversed; write [{high:g}, {low:g}]")
+    return limits
+
+
+def _within(low: float, high: float) -> AfterValidator:
+    def check(limits: tuple[float, float]) -> tuple[float, float]:
+        if limits[0] < low or limits[1] > high:
+            raise ValueError(
+                f"range [{limits[0]:g}, {limits[1]:g}] leaves [{low:g}, {high:g}]; narrow it"
+            )
+        return limits
+
+    return AfterValidator(check)
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Angle90 = Annotated[Range, _within(0.0, 90.0)]
+Angle180 = Annotated[Range, _within(0.0, 180.0)]
+
+
+class Section(BaseModel):
+    """One table of the config file: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Storage(Section):
+    """Where things are kept and how; no part of any fingerprint."""
+
+    root: str = "./data"  # a folder or any fsspec URL
+    codec: Literal["lz4", "zstd", "none"] = "lz4"
+    options: dict[str, Any] = Field(default_factory=dict)  # to fsspec, e.g. endpoint_url
+
+
+class Instrument(Section):
+    """The arm that is simulated."""
+
+    name: str = "pfs-redmr-2016-02-29"
+    lsf: Literal["etc", "table2"] = "etc"  # the ETC's own, or the paper's table 2
+
+
+class Sky(Section):
+    """Night sky and atmosphere: the embedded figures and their scales, or a folder of tables."""
+
+    tables: str | None = None  # folder of CSV tables; None: embedded
+    continuum: Literal["formula", "skycalc"] = "formula"
+    continuum_scale: NonNegativeFloat = 1.0
+    oh_scale: NonNegativeFloat = 1.36  # 1: SkyCalc's level
+    o2_scale: NonNegativeFloat = 1.36
+    water_mm: NonNegativeFloat = 1.5  # precipitable water
+
+
+class Conditions(Section):
+    """Ranges of the observing conditions (paper, table 1)."""
+
+    seeing: Annotated[Range, _within(0.05, 10.0)] = (0.5, 1.5)  # FWHM at 800 nm, arcsec
+    zenith_angle: Annotated[Range, _within(0.0, 75.0)] = (0.0, 45.0)  # deg
+    field_angle: Annotated[Range, _within(0.0, 0.65)] = (0.0, 0.65)  # deg
+    moon_zenith_angle: Angle180 = (30.0, 90.0)  # deg
+    moon_target_angle: Angle180 = (60.0, 180.0)  # deg
+    moon_phase: Annotated[Range, _within(0.0, 1.0)] = (0.0, 0.25)  # 0 new, 0.5 full
+    exposure_time_s: PositiveFloat = 900.0  # of one read-out
+    exposure_count: PositiveInt = 20  # read-outs in the stack
+    geometry: Literal["independent", "consistent"] = "independent"
+
+
+class Terms(Section):
+    """How the exposure time calculator's terms are made and brought to a condition."""
+
+    source: Literal["grid", "direct"] = "grid"
+    convention: Literal["centred", "modified", "upstream"] = "centred"
+    quadrature: Literal["converged", "reference"] = "converged"
+    airmass_nodes: Annotated[int, Field(ge=2, le=101)] = 7
+    seeing_nodes: Annotated[int, Field(ge=2, le=201)] = 21
+    moon_zenith_nodes: Annotated[int, Field(ge=2, le=401)] = 61
+    moon_target_nodes: Annotated[int, Field(ge=2, le=401)] = 61
+    moon_phase_nodes: Annotated[int, Field(ge=2, le=401)] = 61
+    tolerance: PositiveFloat = 0.005  # largest relative error allowed
+
+
+class Stellar(Section):
+    """The stellar grid and the ranges drawn from it (paper, table 3)."""
+
+    grid: str = "default"  # a known name, or a store's path
+    teff: Range = (3500.0, 5000.0)  # K
+    logg: Range = (0.0, 5.0)
+    feh: Range = (-2.5, 0.75)
+    alpha: Range = (-0.25, 0.5)
+    redshift: Annotated[Range, _within(-0.01, 0.01)] = (-0.003, 0.003)
+    magnitude: Annotated[Range, _within(0.0, 40.0)] = (19.0, 22.5)  # AB, in `band`
+    band: str = "hsc2017-i2"  # a filter name of speclite
+    ebv: Annotated[Range, _within(0.0, 5.0)] = (0.0, 0.1)
+    r_v: Annotated[float, Field(ge=2.0, le=6.0)] = 3.1
+
+
+class Noise(Section):
+    """What goes into the variance beside the counts."""
+
+    sky_subtraction: Annotated[float, Field(ge=0.0, le=1.0)] = 0.01
+    sky_subtraction_coherent: bool = True  # the error does not average out
+
+
+class Normalize(Section):
+    """The scale of the stored flux."""
+
+    median: PositiveFloat = 0.5
+    window_nm: Range = (650.0, 950.0)  # the arm's own pixels inside it
+
+
+class Dataset(Section):
+    """What is simulated: how many rows, from which seed, in which blocks."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "demo"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 20240607
+    n_train: PositiveInt = 8192
+    n_validation: PositiveInt = 2048
+    n_test: NonNegativeInt = 0
+    block: PositiveInt = 1024  # rows simulated and written together
+    chunk: PositiveInt = 128  # rows read together, divides block
+    mode: Literal["stored"] = "stored"
+
+
+class SimulationConfig(Section):
+    """All sections that shape a dataset."""
+
+    storage: Storage = Storage()
+    instrument: Instrument = Instrument()
+    sky: Sky = Sky()
+    conditions: Conditions = Conditions()
+    terms: Terms = Terms()
+    stellar: Stellar = Stellar()
+    noise: Noise = Noise()
+    normalize: Normalize = Normalize()
+    dataset: Dataset = Dataset()
+
+
+ConfigModel = TypeVar("ConfigModel", bound=BaseModel)
+
+
+def load_config(source: str | Path, overrides: Sequence[str] = ()) -> SimulationConfig:
+    """Return the simulation's sections of a preset (by name) or of a TOML file (by path).
+
+    overrides: `section.key=value` each, as given to `--set`.
+    Raises InputError for an unknown preset or key, or a value out of its bounds.
+    """
+    tables = read_tables(source, overrides)
+    return validate(SimulationConfig, {k: v for k, v in tables.items() if k not in LATER_SECTIONS})
+
+
+def presets() -> dict[str, Any]:
+    """Return the shipped presets, name to readable file."""
+    folder = resources.files("simlib") / "presets"
+    return {Path(f.name).stem: f for f in folder.iterdir() if f.name.endswith(".toml")}
+
+
+def read_tables(source: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the tables of a preset or TOML file with the overrides put in, not yet validated."""
+    shipped = presets()
+    path = Path(source)
+    if str(source) not in shipped and not path.is_file():
+        raise InputError(
+            f"no config {str(source)!r}: neither a preset ({', '.join(sorted(shipped))}) nor a file"
+        )
+    text = (shipped[str(source)] if str(source) in shipped else path).read_text(encoding="utf-8")
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source} is not valid TOML: {error}") from None
+    for override in overrides:
+        _put(tables, override)
+    return tables
+
+
+def _put(tables: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    keys = name.strip().split(".")
+    if not equals or len(keys) < 2 or not all(keys):
+        raise InputError(f"--set {override!r} is not of the form section.key=value")
+    table = tables
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--set {override!r}: {key!r} is a value, not a section")
+    try:
+        table[keys[-1]] = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[keys[-1]] = text.strip()  # bare text needs no quotes on a command line
+
+
+def validate(model: type[ConfigModel], tables: Mapping[str, Any]) -> ConfigModel:
+    """Return the model made from the tables; InputError names every wrong key and value."""
+    try:
+        return model.model_validate(dict(tables))
+    except ValidationError as error:
+        problems = [_explain(model, dict(problem)) for problem in error.errors()]
+        raise InputError("config: " + "; ".join(problems)) from None
+
+
+def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
+    *parents, key = [str(part) for part in problem["loc"]]
+    name = ".".join([*parents, key])
+    if problem["type"] != "extra_forbidden":
+        text = problem["msg"].removeprefix("Value error, ")
+        return f"{name} = {problem['input']!r}: {text}"
+    section: Any = model
+    for parent in parents:
+        section = section.model_fields[parent].annotation
+    known = sorted(section.model_fields)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+    nearest = ".".join([*parents, near])
+    return f"unknown key {name!r}; the nearest known key is {nearest!r} (known: {', '.join(known)})"

@@ -1,0 +1,48 @@
+"""Fingerprints of plain data.
+
+A fingerprint tells whether two things were made from the same figures. Only plain data is hashed
+(numbers, text, lists, tables), never code objects: those change without a change of result.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+DIGITS = 16
+
+
+def plain(value: Any) -> Any:
+    """Reduce models, tuples and NumPy scalars to what JSON can say, floats by their shortest form."""
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump())
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    return value
+
+
+def fingerprint(*values: Any) -> str:
+    """Return 16 hex digits that identify the values; key order does not matter.
+
+    1 and 1.0 differ: the config models turn every number into its declared type beforehand.
+    """
+    text = json.dumps([plain(value) for value in values], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def checksum(*arrays: np.ndarray) -> str:
+    """Return 16 hex digits over dtype, shape and bytes of the arrays, in order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        contiguous = np.ascontiguousarray(array)
+        digest.update(f"{contiguous.dtype.str}{contiguous.shape}".encode())
+        digest.update(contiguous.data)
+    return digest.hexdigest()[:DIGITS]

@@ -1,0 +1,43 @@
+"""Counter-based uniform random numbers that belong to a row, not to a process.
+
+Row i of a split has fixed positions of one Philox stream, so it is the same for any block size,
+worker count and order, and can be made again alone. The split is part of the key: row i of two
+splits never agrees.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.random import Generator, Philox
+
+PER_ROW = 16  # uniforms a row owns; a multiple of the 4 that one Philox step gives
+_PER_STEP = 4
+
+
+class Split(IntEnum):
+    """Which set of a dataset; part of the random key."""
+
+    train = 0
+    validation = 1
+    test = 2
+
+
+class Purpose(IntEnum):
+    """What the numbers are for; part of the random key."""
+
+    draws = 0
+    training_noise = 1
+    augmentation = 2
+    evaluation_noise = 3
+
+
+def stream_key(seed: int, split: Split, purpose: Purpose) -> list[int]:
+    """Return the Philox key of one stream."""
+    return [seed, 16 * split + purpose]
+
+
+def uniforms(seed: int, split: Split, purpose: Purpose, start: int, stop: int) -> np.ndarray:
+    """Return the (stop - start, 16) uniforms in [0, 1) of rows start … stop - 1."""
+    counter = [start * (PER_ROW // _PER_STEP), 0, 0, 0]
+    stream = Generator(Philox(key=stream_key(seed, split, purpose), counter=counter))
+    return stream.random((stop - start, PER_ROW))
