@@ -194,7 +194,7 @@ def read_tables(source: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
         raise InputError(
             f"no config {str(source)!r}: neither a preset ({', '.join(sorted(shipped))}) nor a file"
         )
-    text = (shipped[str(source)] if str(source) in shipped else path).read_text(encoding="utf-8")
+    text = shipped.get(str(source), path).read_text(encoding="utf-8")
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -15,7 +15,7 @@ DIGITS = 16
 
 
 def plain(value: Any) -> Any:
-    """Reduce models, tuples and NumPy scalars to what JSON can say, floats by their shortest form."""
+    """Reduce models, tuples and NumPy scalars to what JSON can say."""
     if isinstance(value, BaseModel):
         return plain(value.model_dump())
     if isinstance(value, dict):
