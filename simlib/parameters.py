@@ -1,0 +1,171 @@
+"""Draw the parameters of simulated observations (paper, tables 1 and 3, section 2.1).
+
+Row i depends only on the seed, the split and i. One of the four stellar parameters varies
+continuously, the other three sit on nodes of the grid, as in the paper.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from simlib.config import Conditions, SimulationConfig, Stellar
+from simlib.errors import InputError
+from simlib.rng import Purpose, Split, uniforms
+
+AXES = ("teff", "logg", "feh", "alpha")
+
+# Which of a row's 16 uniforms shapes what. A change of this table changes every dataset.
+COLUMN = {
+    "interpolated_axis": 0,
+    "thread": 1,  # the three parameters that stay on nodes, as one choice
+    "along": 2,  # where on the thread; 3 and 4 are free
+    "redshift": 5,
+    "ebv": 6,
+    "magnitude": 7,
+    "seeing": 8,
+    "zenith_angle": 9,
+    "field_angle": 10,
+    "moon_zenith_angle": 11,
+    "moon_target_angle": 12,
+    "moon_phase": 13,  # 14 and 15 are free
+}
+
+UNITS = {
+    "teff": "K", "logg": "log10(cm s-2)", "feh": "dex", "alpha": "dex", "redshift": "1",
+    "ebv": "mag", "magnitude": "mag", "seeing": "arcsec", "zenith_angle": "degree",
+    "field_angle": "degree", "moon_zenith_angle": "degree", "moon_target_angle": "degree",
+    "moon_phase": "1",
+}  # fmt: skip
+
+
+def draw_parameters(
+    config: SimulationConfig, grid: xr.Dataset, split: Split | str, start: int, stop: int
+) -> xr.Dataset:
+    """Return the parameters of rows start … stop - 1 of a split, dim `spectrum`.
+
+    grid: the stellar grid (contract: dims teff, logg, feh, alpha; `present`).
+    Raises InputError when a range leaves the grid or holds no complete line of nodes.
+    """
+    which = Split[split] if isinstance(split, str) else split
+    u = uniforms(config.dataset.seed, which, Purpose.draws, start, stop)
+    columns = _draw_stars(config.stellar, grid, u)
+    for name in ("redshift", "ebv", "magnitude"):
+        columns[name] = _uniform(u, name, getattr(config.stellar, name))
+    columns |= _draw_conditions(config.conditions, u)
+    return as_table(columns, index=np.arange(start, stop))
+
+
+def as_table(columns: dict[str, np.ndarray], index: np.ndarray) -> xr.Dataset:
+    """Return columns as a Dataset along `spectrum`, with units."""
+    table = xr.Dataset(
+        {name: ("spectrum", column, {"units": UNITS.get(name, "1")})
+         for name, column in columns.items()},
+        coords={"spectrum": index},
+    )  # fmt: skip
+    table["interpolated_axis"].attrs = {
+        "flag_values": np.arange(-1, len(AXES), dtype=np.int8),
+        "flag_meanings": " ".join(("all", *AXES)),
+        "long_name": "stellar parameter that is interpolated, the others are on nodes",
+    }
+    return table
+
+
+def impossible_geometry(conditions: xr.Dataset) -> np.ndarray:
+    """Return which rows have a moon that cannot stand there: no triangle with these sides.
+
+    The target, the moon and the zenith form a spherical triangle, hence
+    |z - z_moon| <= angle <= z + z_moon.
+    """
+    zenith, moon = conditions["zenith_angle"].values, conditions["moon_zenith_angle"].values
+    angle = conditions["moon_target_angle"].values
+    return np.asarray((np.abs(zenith - moon) > angle) | (angle > zenith + moon))
+
+
+def _uniform(u: np.ndarray, name: str, limits: tuple[float, float]) -> np.ndarray:
+    low, high = limits
+    return low + (high - low) * u[:, COLUMN[name]]
+
+
+def _draw_stars(stellar: Stellar, grid: xr.Dataset, u: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the four stellar parameters and `interpolated_axis` of each row."""
+    axis = np.floor(u[:, COLUMN["interpolated_axis"]] * len(AXES)).astype(np.int8)
+    values = np.empty((len(AXES), len(u)))
+    for number, name in enumerate(AXES):
+        rows = np.flatnonzero(axis == number)
+        threads = complete_threads(stellar, grid, name)
+        chosen = threads[np.floor(u[rows, COLUMN["thread"]] * len(threads)).astype(int)]
+        for other, position in _others(name):
+            values[other, rows] = grid[AXES[other]].values[chosen[:, position]]
+        low, high = getattr(stellar, name)
+        values[number, rows] = low + (high - low) * u[rows, COLUMN["along"]]
+    columns = dict(zip(AXES, values, strict=True))
+    return columns | {"interpolated_axis": axis}
+
+
+def complete_threads(stellar: Stellar, grid: xr.Dataset, along: str) -> np.ndarray:
+    """Return the node numbers (n, 3) of the other parameters whose line along `along` is whole.
+
+    The spline needs every node of its line, so lines with a missing node are never drawn.
+    """
+    number = AXES.index(along)
+    whole = np.asarray(grid["present"].values).all(axis=number)
+    for position, name in ((p, AXES[other]) for other, p in _others(along)):
+        low, high = getattr(stellar, name)
+        inside = (grid[name].values >= low) & (grid[name].values <= high)
+        whole &= inside.reshape([-1 if p == position else 1 for p in range(len(AXES) - 1)])
+    _require_inside(stellar, grid, along)
+    threads = np.argwhere(whole)
+    if not len(threads):
+        raise InputError(
+            f"no line of the stellar grid along {along!r} is whole within the ranges of [stellar]; "
+            "widen them to hold at least one node of each parameter, or choose another grid"
+        )
+    return threads
+
+
+def _others(along: str) -> Iterator[tuple[int, int]]:
+    """Yield the number of each other axis, and its position among the three."""
+    numbers = [number for number, name in enumerate(AXES) if name != along]
+    return ((number, position) for position, number in enumerate(numbers))
+
+
+def _require_inside(stellar: Stellar, grid: xr.Dataset, name: str) -> None:
+    nodes, (low, high) = grid[name].values, getattr(stellar, name)
+    if low < nodes[0] or high > nodes[-1]:
+        raise InputError(
+            f"stellar.{name} = [{low:g}, {high:g}] leaves the grid's axis "
+            f"[{nodes[0]:g}, {nodes[-1]:g}]; narrow it or choose another stellar.grid"
+        )
+
+
+def _draw_conditions(conditions: Conditions, u: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the observing conditions of each row."""
+    names = ("seeing", "zenith_angle", "field_angle", "moon_zenith_angle", "moon_target_angle",
+             "moon_phase")  # fmt: skip
+    columns = {name: _uniform(u, name, getattr(conditions, name)) for name in names}
+    if conditions.geometry == "consistent":
+        columns |= _consistent_moon(conditions, u, columns["zenith_angle"])
+    return columns
+
+
+def _consistent_moon(
+    conditions: Conditions, u: np.ndarray, zenith: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Draw a moon that can stand there: its zenith angle first, then its angle to the target."""
+    least, most = conditions.moon_target_angle
+    low, high = conditions.moon_zenith_angle
+    # A moon nearer the zenith than least - z, or farther than most + z, reaches no allowed angle.
+    low_moon, high_moon = np.maximum(low, least - zenith), np.minimum(high, most + zenith)
+    moon = low_moon + (high_moon - low_moon) * u[:, COLUMN["moon_zenith_angle"]]
+    nearest = np.maximum(least, np.abs(zenith - moon))
+    farthest = np.minimum(most, zenith + moon)
+    if np.any(low_moon > high_moon) or np.any(nearest > farthest):
+        raise InputError(
+            "conditions.geometry = 'consistent': some zenith angles of "
+            f"{list(conditions.zenith_angle)} have no moon within moon_zenith_angle = "
+            f"{list(conditions.moon_zenith_angle)} and moon_target_angle = "
+            f"{list(conditions.moon_target_angle)}; widen these ranges"
+        )
+    angle = nearest + (farthest - nearest) * u[:, COLUMN["moon_target_angle"]]
+    return {"moon_zenith_angle": moon, "moon_target_angle": angle}

@@ -1,0 +1,101 @@
+"""Magnitudes of templates in a band.
+
+AB, photon-weighted: counts are the integral of flux x wavelength x response (Bessell & Murphy 2012,
+PASP 124, 140, equation A11). Light of the band beyond the template's ends is the continuum, held at
+its end values; a template that misses more than a thousandth of the band is refused.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from simlib.errors import InputError
+from simlib.units import ab_flux
+
+LARGEST_MISSING = 1e-3
+
+
+@dataclass(frozen=True)
+class Band:
+    """A filter: response per photon (arbitrary scale) at wavelengths in nm, zero outside."""
+
+    name: str
+    wavelength_nm: np.ndarray
+    response: np.ndarray
+
+    def at(self, wavelength_nm: np.ndarray) -> np.ndarray:
+        """Return the response at any wavelengths, same shape."""
+        outside = {"left": 0.0, "right": 0.0}
+        return np.asarray(np.interp(wavelength_nm, self.wavelength_nm, self.response, **outside))
+
+
+@lru_cache(maxsize=8)
+def load_band(name: str) -> Band:
+    """Return a filter by its speclite name, such as `hsc2017-i2`.
+
+    Raises InputError for a name that is not known.
+    """
+    import speclite.filters  # noqa: PLC0415  (a second of imports that most commands never need)
+
+    try:
+        curve = speclite.filters.load_filter(name)
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"stellar.band = {name!r} is no filter of speclite ({error}); "
+            "examples: hsc2017-i2, hsc2017-z, sdss2010-i, lsst2023-i"
+        ) from None
+    wavelength = np.asarray(curve.wavelength, dtype=float) / 10.0
+    return Band(name, wavelength, np.asarray(curve.response, dtype=float))
+
+
+def quadrature(wavelength_nm: np.ndarray) -> np.ndarray:
+    """Return the trapezoid widths of sorted sample points, same shape, nm."""
+    step = np.diff(wavelength_nm)
+    widths = np.zeros_like(wavelength_nm)
+    widths[:-1] += 0.5 * step
+    widths[1:] += 0.5 * step
+    return widths
+
+
+def zero_counts(band: Band) -> float:
+    """Return the counts of a source of AB magnitude 0 (flux in 1e-17 erg s-1 cm-2 AA-1)."""
+    fine = np.linspace(band.wavelength_nm[0], band.wavelength_nm[-1], 20_001)
+    weight = band.at(fine) * fine * quadrature(fine)
+    return float(np.sum(weight * ab_flux(0.0, fine)))
+
+
+def sample_weights(band: Band, wavelength_nm: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Return what counts each sample of a template has, and the padding at its two ends.
+
+    wavelength_nm: (n,) sorted. Returns weights (n,) and two scalars such that counts =
+    sum(weights * flux) + below * continuum[0] + above * continuum[-1].
+    """
+    weights = band.at(wavelength_nm) * wavelength_nm * quadrature(wavelength_nm)
+    low, high = wavelength_nm[0], wavelength_nm[-1]
+    below = _integral(band, band.wavelength_nm[0], low)
+    above = _integral(band, high, band.wavelength_nm[-1])
+    return weights, below, above
+
+
+def require_coverage(band: Band, low_nm: float, high_nm: float) -> None:
+    """Raise InputError when more than 1e-3 of the band's response lies outside [low, high]."""
+    first, last = band.wavelength_nm[0], band.wavelength_nm[-1]
+    whole = _integral(band, first, last)
+    missing = (_integral(band, first, low_nm) + _integral(band, high_nm, last)) / whole
+    if missing > LARGEST_MISSING:
+        raise InputError(
+            f"stellar.band = {band.name!r} ({first:.0f}-{last:.0f} nm) reaches beyond the shifted "
+            f"templates ({low_nm:.1f}-{high_nm:.1f} nm): {100 * missing:.2g} % of its response is "
+            f"missing, {100 * LARGEST_MISSING:g} % is allowed; choose a band inside the templates "
+            "or a stellar.grid with a wider range"
+        )
+
+
+def _integral(band: Band, low: float, high: float) -> float:
+    """Integrate response x wavelength over the part of the band in [low, high]."""
+    low, high = max(low, band.wavelength_nm[0]), min(high, band.wavelength_nm[-1])
+    if high <= low:
+        return 0.0
+    fine = np.linspace(low, high, 4001)
+    return float(np.sum(band.at(fine) * fine * quadrature(fine)))

@@ -1,0 +1,78 @@
+"""One observation in the paper's order (section 2.2), in float64, written to be read.
+
+Spline along one parameter; Doppler shift of the wavelength axis; dust; line spread function and
+pixel box at the template's own sampling; scale to a magnitude. Slow: the faster paths are judged
+against this one.
+"""
+
+import numpy as np
+import xarray as xr
+from scipy.interpolate import CubicSpline
+
+from simlib import dust, photometry
+from simlib.parameters import AXES
+from simlib.simulation.line_spread import LineSpread, box_gaussian
+from simlib.stellar.grid import continuum_on
+
+_REACH = 10.0  # sigmas of the kernel that are summed
+
+
+def observe(
+    star: xr.Dataset, grid: xr.Dataset, line_spread: LineSpread, band_name: str, r_v: float
+) -> np.ndarray:
+    """Return the flux of one star at the pixels, (pixels,), 1e-17 erg s-1 cm-2 AA-1.
+
+    star: one row of the parameter table (scalars).
+    """
+    values = {name: float(star[name]) for name in (*AXES, "redshift", "ebv", "magnitude")}
+    flux, continuum = template(grid, values, int(star["interpolated_axis"]))
+    wavelength = grid["wavelength_model"].values * (1.0 + values["redshift"])
+    dimming = dust.transmission(wavelength, values["ebv"], r_v)
+    reddened, continuum = flux * dimming, continuum * dimming
+    scale = magnitude_scale(wavelength, reddened, continuum, values["magnitude"], band_name)
+    return scale * to_pixels(wavelength, reddened, line_spread)
+
+
+def template(
+    grid: xr.Dataset, values: dict[str, float], interpolated_axis: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return flux and continuum (n,) at the star's surface, splined along one axis."""
+    along = AXES[interpolated_axis]
+    others = {name: values[name] for name in AXES if name != along}
+    line = grid.sel(others, method="nearest", tolerance=1e-3)
+    continuum = continuum_on(line, line["wavelength_model"].values)
+    flux = line["flux_normalized"].values.astype(float) * continuum
+    at = values[along]
+    return tuple(CubicSpline(line[along].values, rows)(at) for rows in (flux, continuum))
+
+
+def magnitude_scale(
+    wavelength: np.ndarray,
+    flux: np.ndarray,
+    continuum: np.ndarray,
+    magnitude: float,
+    band_name: str,
+) -> float:
+    """Return the factor that gives the spectrum its AB magnitude, in 1e-17 erg s-1 cm-2 AA-1."""
+    band = photometry.load_band(band_name)
+    weights, below, above = photometry.sample_weights(band, wavelength)
+    counts = np.sum(weights * flux) + below * continuum[0] + above * continuum[-1]
+    return float(photometry.zero_counts(band) * 10.0 ** (-0.4 * magnitude) / counts)
+
+
+def to_pixels(wavelength: np.ndarray, flux: np.ndarray, line_spread: LineSpread) -> np.ndarray:
+    """Convolve with the line spread function and integrate over pixels, exactly at their centres.
+
+    wavelength, flux: (n,), observed. Returns (pixels,).
+    """
+    weighted = flux * np.gradient(wavelength)
+    sigmas = line_spread.kernel_sigma(line_spread.wavelength)
+    half = _REACH * sigmas + 0.5 * line_spread.pixel_nm
+    first = np.searchsorted(wavelength, line_spread.wavelength - half)
+    last = np.searchsorted(wavelength, line_spread.wavelength + half)
+    out = np.empty(len(sigmas))
+    for pixel, (i, j) in enumerate(zip(first, last, strict=True)):
+        offset = line_spread.wavelength[pixel] - wavelength[i:j]
+        kernel = box_gaussian(offset, sigmas[pixel], line_spread.pixel_nm)
+        out[pixel] = np.sum(kernel * weighted[i:j])
+    return out
