@@ -1,0 +1,101 @@
+"""The embedded grid: size, expansion into the cache, agreement with its source."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simlib.errors import InputError
+from simlib.stellar import open_grid
+from simlib.stellar.default import cache_folder, expanded_path, package_files, read_index
+from tests.paths import shared_data_folder
+
+OPEN = "from simlib.stellar import open_grid; print(float(open_grid().flux_normalized[6,3,2,1,7]))"
+
+
+def test_package_data_stays_small() -> None:
+    total = sum(len(f.read_bytes()) for f in package_files().iterdir() if f.is_file())
+    assert total <= 20e6
+
+
+def test_default_reproduces_its_source_to_a_sixteenth_of_a_thousandth() -> None:
+    source = shared_data_folder("grid")
+    from infra.grids.embed import read_source_flux
+
+    grid = open_grid()
+    step = json.loads((source / "index.json").read_text())["step"]
+    for i, teff in enumerate(grid["teff"].values):
+        fine = read_source_flux(source, teff, grid["flux_normalized"].shape[1:])
+        worst = np.abs(grid["flux_normalized"][i].values - fine).max()
+        assert worst <= 0.5 / 8000 + 1e-7  # steps of 1/8000 (and the float32 that holds them)
+    assert step == pytest.approx(1 / 40000)
+    arrays = np.load(source / "axes.npz")
+    np.testing.assert_array_equal(grid["continuum"].values, arrays["continuum"])
+    np.testing.assert_allclose(
+        grid["wavelength_model"] * 10, arrays["wavelength_vacuum_angstrom"], rtol=1e-14
+    )
+
+
+def test_all_nodes_of_the_papers_ranges_are_there() -> None:
+    grid = open_grid()
+    assert grid["present"].values.all()
+    assert grid["present"].size == 1344
+    for name, low, high in (("teff", 3500, 5000), ("logg", 0, 5), ("feh", -2.5, 0.75)):
+        assert (grid[name].values[0], grid[name].values[-1]) == (low, high)
+    assert list(grid["alpha"].values) == [-0.25, 0.0, 0.25, 0.5]
+
+
+def test_first_opening_expands_and_later_ones_map(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SPECDENOISE_CACHE", str(tmp_path))
+    start = time.perf_counter()
+    first = open_grid()
+    expanding = time.perf_counter() - start
+    start = time.perf_counter()
+    second = open_grid()
+    opening = time.perf_counter() - start
+    assert expanding <= 15.0
+    assert opening <= 0.5
+    assert [p.suffix for p in sorted((tmp_path / "grids").iterdir())] == [".lock", ".npy"]
+    assert np.array_equal(first["flux_normalized"][0, 0], second["flux_normalized"][0, 0])
+    assert not second["flux_normalized"].variable.data.flags.writeable
+
+
+def test_several_processes_may_expand_at_once(tmp_path: Path) -> None:
+    environment = {"SPECDENOISE_CACHE": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    children = [
+        subprocess.Popen([sys.executable, "-c", OPEN], env=environment, stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    answers = {child.communicate(timeout=120)[0] for child in children}
+    assert len(answers) == 1
+    assert [child.returncode for child in children] == [0, 0, 0]
+    assert not list((tmp_path / "grids").glob("*.part"))
+
+
+def test_a_cut_cache_file_is_made_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SPECDENOISE_CACHE", str(tmp_path))
+    whole = open_grid()["flux_normalized"][6, 3, 2, 1].values.copy()
+    path = expanded_path(read_index()["attrs"]["checksum"])
+    path.write_bytes(path.read_bytes()[:1_000_000])
+    assert np.array_equal(open_grid()["flux_normalized"][6, 3, 2, 1], whole)
+
+
+def test_a_cache_that_cannot_be_written_is_told_with_the_way_out(
+    tmp_path: Path, monkeypatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("SPECDENOISE_CACHE", str(blocked))
+    with pytest.raises(InputError, match=r"needs 82 MB there; set SPECDENOISE_CACHE"):
+        open_grid()
+
+
+def test_cache_follows_the_platform_unless_told(monkeypatch) -> None:
+    monkeypatch.delenv("SPECDENOISE_CACHE", raising=False)
+    assert "specdenoise" in str(cache_folder())
+    monkeypatch.setenv("SPECDENOISE_CACHE", "/elsewhere")
+    assert cache_folder() == Path("/elsewhere/grids")
