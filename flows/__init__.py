@@ -1,0 +1,32 @@
+"""Run the stages: Prefect flows, a Dask cluster for the fan-out, the command line.
+
+Imported before Prefect, so that nothing is reported to anyone and its console stays quiet: the
+command line has its own. What a person has set in the environment wins.
+"""
+
+import os
+from importlib import import_module
+from typing import Any
+
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,simlib,trainlib")
+
+_HOME = {
+    "etc_grid": "flows.stages",
+    "build_dataset": "flows.stages",
+    "train": "flows.stages",
+    "evaluate": "flows.stages",
+    "report": "flows.stages",
+    "specdenoise": "flows.pipeline",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

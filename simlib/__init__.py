@@ -1,0 +1,25 @@
+"""Simulate observations of stars: exposure time calculator, stellar grids, datasets.
+
+The names below are what this package promises; each is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "load_config": "simlib.config",
+    "run_etc": "simlib.etc.terms",
+    "open_grid": "simlib.stellar.grid",
+    "draw_parameters": "simlib.parameters",
+    "simulate": "simlib.simulation.simulate",
+    "open_dataset": "simlib.dataset.store",
+    "InputError": "simlib.errors",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

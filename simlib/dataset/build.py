@@ -184,3 +184,14 @@ def grid_provenance(config: SimulationConfig) -> dict[str, Any]:
     """Return what a stellar grid says of itself, as plain text and numbers."""
     attrs = open_grid(config.stellar.grid).attrs
     return {key: value for key, value in attrs.items() if isinstance(value, (str, int, float))}
+
+
+def published(config: SimulationConfig) -> str | None:
+    """Return the folder of the config's dataset when it is complete and the latest, else None."""
+    identity = dataset_fingerprint(config, _grid(config.stellar.grid))
+    folder = dataset_folder(config.storage.root, config.dataset.name, identity)
+    options = config.storage.options
+    latest = join(dataset_folder(config.storage.root, config.dataset.name), "latest.json")
+    complete = read_json(join(folder, "manifest.json"), options) is not None
+    is_latest = read_json(latest, options) == {"fingerprint": identity}
+    return folder if complete and is_latest else None

@@ -30,7 +30,7 @@ from simlib.stellar.grid import continuum_on, grid_fingerprint
 SPLINE_DEGREE = 5
 _MARGIN = 48  # points beyond the shifted arm: a spline rings at its ends
 _REACH = 8.0  # sigmas of the kernel that are summed
-_BAND_ORDERS = (7, 4)  # Chebyshev terms in redshift and in reddening
+_BAND_ORDERS = (21, 4)  # Chebyshev terms in redshift and in reddening
 _VERSION = 1  # of what is kept on disk
 
 

@@ -1,0 +1,55 @@
+# `make demo` and `make test` do all the set-up; Python >= 3.11 is needed, nothing else.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Where a PyTorch for CPUs comes from; on a machine with an NVIDIA GPU the default index has the
+# right one. `make install TORCH_INDEX=` skips it, another address replaces it.
+ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+endif
+TORCH := $(shell grep '^torch==' requirements.lock)
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint bench lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+install: $(VENV)/.installed  ## create .venv from the lock
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "specdenoise needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet pip==26.3
+	@# A PyTorch without GPU libraries, where its index answers; otherwise the default index's.
+	if [ -n "$(TORCH_INDEX)" ]; then $(BIN)/pip install --quiet --no-deps --retries 0 --timeout 10 \
+	    --index-url "$(TORCH_INDEX)" "$(TORCH)" 2>/dev/null \
+	  || echo "no PyTorch from $(TORCH_INDEX); taking the default index's"; fi
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[all,dev]'
+	touch $@
+
+demo: install  ## the whole workflow on the embedded figures; prints the report's path last
+	@$(BIN)/specdenoise demo
+
+test: install  ## everything that needs no server, browser, root or GPU
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not browser and not gpu"
+
+test-all: install  ## also the slow tests and those in a browser (installs Debian's Chromium as root)
+	infra/test-all/prepare
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not gpu"
+
+lint: install  ## format, style, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: install  ## time the parts against named alternatives; writes bench.json
+	$(BIN)/python -m tests.bench
+
+lock:  ## write requirements.lock anew from the ranges in pyproject.toml
+	infra/lock
+
+clean:  ## remove the virtual environment
+	rm -rf $(VENV)

@@ -1,0 +1,57 @@
+"""A Dask client for the fan-out: on a cluster made for the run, or on a running one."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dask
+from distributed import Client, LocalCluster
+
+from flows.config import Cluster
+from simlib.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_CONNECT_SECONDS = 20
+
+
+@contextmanager
+def dask_client(cluster: Cluster) -> Iterator[Client]:
+    """Yield a client and close what was opened for it.
+
+    Raises InputError when nothing answers at `cluster.address`.
+    """
+    if cluster.address is not None:
+        with _running(cluster.address) as client:
+            yield client
+        return
+    with dask.config.set({"distributed.scheduler.allowed-failures": 5}), _local(cluster) as made:
+        log.info("%d workers  dashboard %s", len(made.workers), made.dashboard_link)
+        with Client(made) as client:
+            yield client
+
+
+def _running(address: str) -> Client:
+    try:
+        return Client(address, timeout=_CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at cluster.address = {address!r} ({error}); start one with "
+            "`dask scheduler`, or leave the address out to use this machine"
+        ) from None
+
+
+def _local(cluster: Cluster) -> LocalCluster:
+    cores = len(os.sched_getaffinity(0))
+    workers = cluster.workers or cores
+    with warnings.catch_warnings():  # a dashboard port in use is not worth a word
+        warnings.filterwarnings("ignore", message="Port .* is already in use")
+        return LocalCluster(
+            n_workers=1 if cluster.kind == "threads" else workers,
+            threads_per_worker=workers if cluster.kind == "threads" else 1,
+            processes=cluster.kind == "local",
+            host="127.0.0.1",
+            dashboard_address=cluster.dashboard,
+        )

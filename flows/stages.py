@@ -1,0 +1,64 @@
+"""The stages as Prefect tasks: one task a stage, Dask and torchrun inside.
+
+A stage reads what earlier ones wrote, writes one thing and returns where it is. Each finds out by
+fingerprint whether its work is done already, so Prefect's own result cache stays off.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.cluster import dask_client
+from flows.config import Config
+from flows.progress import block_progress, epoch_progress
+from simlib.dataset import build
+from simlib.etc.grid import ensure_terms_grid
+from trainlib.evaluation.evaluate import evaluate as evaluate_run
+from trainlib.evaluation.report import write_report
+from trainlib.runs import run_directory
+from trainlib.training import launch
+
+log = logging.getLogger(__name__)
+
+
+@task(name="etc-grid", cache_policy=NO_CACHE)
+def etc_grid(config: Config) -> str:
+    """Return the location of the calculator's terms on the grid over conditions."""
+    location = ensure_terms_grid(config)
+    log.info("terms %s", location)
+    return location
+
+
+@task(name="build-dataset", cache_policy=NO_CACHE)
+def build_dataset(config: Config, terms: str) -> str:
+    """Return the folder of the complete dataset, simulated as far as it was not."""
+    if (published := build.published(config)) is not None:
+        log.info("dataset %s  complete already", published)
+        return published
+    with dask_client(config.cluster) as client, block_progress() as progress:
+        return build.build_dataset(config, terms, client, progress)
+
+
+@task(name="train", cache_policy=NO_CACHE)
+def train(config: Config, dataset: str) -> str:
+    """Return the directory of the finished run."""
+    directory = run_directory(config, dataset.rsplit("/", 1)[-1])
+    with epoch_progress(config.train.seconds) as progress:
+        launch.train(config, dataset, directory, progress=progress)
+    log.info("run %s", directory)
+    return directory
+
+
+@task(name="evaluate", cache_policy=NO_CACHE)
+def evaluate(run: str) -> dict[str, Any]:
+    """Return the errors of the network and of the baselines by S/N, kept in the run."""
+    return evaluate_run(run)
+
+
+@task(name="report", cache_policy=NO_CACHE)
+def report(run: str) -> Path:
+    """Return the path of the run's report."""
+    return write_report([run])

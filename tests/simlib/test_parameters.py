@@ -1,0 +1,109 @@
+"""The drawn parameters: the paper's ranges, one parameter off its nodes, rows independent."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simlib.config import load_config
+from simlib.errors import InputError
+from simlib.parameters import AXES, draw_parameters, impossible_geometry
+from simlib.stellar import open_grid
+
+TOY = open_grid("toy")
+INSIDE = [
+    f"stellar.{name}=[{TOY[name].values[0]}, {TOY[name].values[-1]}]" for name in AXES
+]  # fmt: skip
+CONFIG = load_config("demo", INSIDE)
+TABLE = draw_parameters(CONFIG, TOY, "train", 0, 4000)
+
+
+def test_every_value_is_in_its_range() -> None:
+    for section in (CONFIG.stellar, CONFIG.conditions):
+        for name in set(TABLE.data_vars) & set(type(section).model_fields):
+            low, high = getattr(section, name)
+            assert low <= float(TABLE[name].min()) <= float(TABLE[name].max()) <= high
+            if name not in AXES:
+                assert float(TABLE[name].max() - TABLE[name].min()) > 0.98 * (high - low)
+
+
+def test_one_parameter_moves_freely_and_the_others_sit_on_nodes() -> None:
+    axis = TABLE["interpolated_axis"].values
+    assert np.bincount(axis, minlength=4).min() > 0.8 * len(axis) / 4
+    for number, name in enumerate(AXES):
+        on_node = np.isin(TABLE[name].values, TOY[name].values)
+        assert on_node[axis != number].all()
+        assert not on_node[axis == number].any()
+        assert set(TABLE[name].values[axis != number]) == set(TOY[name].values)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 3990), st.integers(1, 60))
+def test_a_row_does_not_depend_on_its_block(start: int, length: int) -> None:
+    stop = min(start + length, 4000)
+    block = draw_parameters(CONFIG, TOY, "train", start, stop)
+    assert block.identical(TABLE.isel(spectrum=slice(start, stop)))
+
+
+def test_splits_and_seeds_differ_in_every_row() -> None:
+    other = load_config("demo", [*INSIDE, "dataset.seed=5"])
+    tables = [
+        draw_parameters(CONFIG, TOY, "validation", 0, 4000),
+        draw_parameters(other, TOY, "train", 0, 4000),
+    ]
+    for table in tables:
+        assert not np.any(table["redshift"].values == TABLE["redshift"].values)
+
+
+def test_a_range_beyond_the_grid_is_refused_with_both() -> None:
+    config = load_config("demo", [*INSIDE, "stellar.teff=[1000, 5000]"])
+    with pytest.raises(InputError, match=r"stellar.teff = \[1000, 5000\] leaves the grid's axis"):
+        draw_parameters(config, TOY, "train", 0, 8)
+
+
+def test_a_range_without_a_node_is_refused() -> None:
+    nodes = TOY["logg"].values
+    between = f"stellar.logg=[{nodes[0] + 0.1}, {nodes[0] + 0.2}]"
+    with pytest.raises(InputError, match="no line of the stellar grid"):
+        draw_parameters(load_config("demo", [*INSIDE, between]), TOY, "train", 0, 8)
+
+
+def test_lines_with_a_missing_node_are_never_drawn() -> None:
+    present = TOY["present"].copy()
+    present[0, 1, 1, 1] = False
+    table = draw_parameters(CONFIG, TOY.assign(present=present), "train", 0, 4000)
+    at = [TOY[name].values[1] for name in AXES]
+    along_teff = table["interpolated_axis"].values == 0
+    on_line = np.all([table[n].values == at[k] for k, n in enumerate(AXES) if k], axis=0)
+    assert not np.any(along_teff & on_line)
+    corner = [TOY["teff"].values[0], *at[1:]]
+    touching = np.sum([table[n].values == corner[k] for k, n in enumerate(AXES)], axis=0) >= 3
+    assert not touching.any()
+
+
+def test_consistent_geometry_is_always_a_triangle() -> None:
+    config = load_config("demo", [*INSIDE, "conditions.geometry=consistent"])
+    table = draw_parameters(config, TOY, "train", 0, 4000)
+    assert not impossible_geometry(table).any()
+    assert impossible_geometry(TABLE).mean() > 0.5  # as printed, most draws are impossible
+    for name in ("moon_zenith_angle", "moon_target_angle"):
+        low, high = getattr(config.conditions, name)
+        assert low <= float(table[name].min()) and float(table[name].max()) <= high
+
+
+def test_an_impossible_request_for_consistent_geometry_is_refused() -> None:
+    wanted = ["conditions.geometry=consistent", "conditions.moon_target_angle=[170, 180]"]
+    with pytest.raises(InputError, match="conditions.geometry = 'consistent'"):
+        draw_parameters(load_config("demo", [*INSIDE, *wanted]), TOY, "train", 0, 8)
+
+
+def test_impossible_geometry_by_hand() -> None:
+    rows = xr.Dataset(
+        {
+            "zenith_angle": ("spectrum", [0.0, 0.0, 30.0, 30.0]),
+            "moon_zenith_angle": ("spectrum", [60.0, 60.0, 40.0, 80.0]),
+            "moon_target_angle": ("spectrum", [60.0, 61.0, 70.0, 45.0]),
+        }
+    )
+    assert impossible_geometry(rows).tolist() == [False, True, False, True]
