@@ -1,0 +1,1 @@
+"""The exposure time calculator: observing conditions in, separate terms out."""

@@ -1,0 +1,265 @@
+"""The calculator: observing conditions in, separate terms out.
+
+Everything over wavelength is prepared once (`vectors`); a condition then costs a few numbers and
+one pass over its pixels. Counts are electrons per pixel for one exposure.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from simlib.errors import InputError
+from simlib.etc import aperture, moon
+from simlib.etc.atmosphere import airmass, slant, smooth_transmission
+from simlib.etc.conditions import Conditions, check_conditions
+from simlib.etc.conventions import convention_named
+from simlib.etc.output import assemble, fixed_terms
+from simlib.etc.sky import SkyModel
+from simlib.etc.vectors import Vectors, line_dimming, prepare_vectors
+from simlib.instrument import Instrument
+
+ROWS_TOGETHER = 16  # formed at once, so that the working arrays stay in the processor's cache
+LINE_EXTINCTIONS = ("factorised", "exact")
+SKY_SUBTRACTION = 0.01  # of the sky, the official calculator's default
+ROW_TERMS = (
+    "atmosphere_transmission",
+    "aperture_fraction",
+    "conversion_e",
+    "sky_continuum_e",
+    "sky_lines_e",
+    "moon_e",
+    "sky_subtraction_variance_e2",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RowFactors:
+    """What a few conditions contribute: (row,) numbers and (row, pixel) factors."""
+
+    airmass: np.ndarray
+    exposure_time_s: np.ndarray
+    area_m2: np.ndarray
+    fiber_radius_arcsec: np.ndarray
+    moon_rayleigh: np.ndarray
+    moon_mie: np.ndarray
+    ebv: np.ndarray
+    transmission: np.ndarray  # (row, pixel)
+    conversion_transmission: np.ndarray  # (row, pixel), where the conversion holds
+    lines: np.ndarray  # (row, pixel), electrons s-1 m-2 arcsec-2
+    moon_transmission: np.ndarray  # (row, pixel) or (1, pixel)
+    aperture_fraction: np.ndarray  # (row, pixel)
+
+
+@dataclass(frozen=True, eq=False)
+class PixelFactors:
+    """The vectors over pixels that every condition shares, see `Vectors`."""
+
+    continuum: np.ndarray
+    moon_rayleigh: np.ndarray
+    moon_mie: np.ndarray
+    conversion: np.ndarray
+    galactic: np.ndarray
+    stray_share: float
+
+
+def run_etc(
+    conditions: xr.Dataset,
+    instrument: Instrument,
+    sky: SkyModel,
+    *,
+    exposure_time_s: float = 900.0,
+    convention: str = "centred",
+    quadrature: str = "converged",
+    lsf: str = "etc",
+    line_extinction: str = "factorised",
+    sky_subtraction: float = SKY_SUBTRACTION,
+    progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Return the terms of every condition, (<row dimension>, wavelength), float64.
+
+    conditions: see `conditions.check_conditions`; `exposure_time_s` applies where they have none.
+    line_extinction: "factorised" brings the summed emission lines to the airmass through nodes
+    (within 1e-6), "exact" sums line by line.
+    sky_subtraction: error of the sky's level that the last term holds, relative.
+    progress: called with the number of rows done.
+    """
+    if line_extinction not in LINE_EXTINCTIONS:
+        raise InputError(
+            f"unknown line_extinction {line_extinction!r}; known: {', '.join(LINE_EXTINCTIONS)}"
+        )
+    checked = check_conditions(conditions, exposure_time_s)
+    vectors = prepare_vectors(instrument, sky, convention_named(convention), lsf)
+    shared = pixel_factors(vectors)
+    exact = line_extinction == "exact"
+    values = empty_terms(checked.count, vectors.wavelength.size)
+    scalars = _scalars(vectors, checked, quadrature)
+    for start in range(0, checked.count, ROWS_TOGETHER):
+        rows = slice(start, min(start + ROWS_TOGETHER, checked.count))
+        form_terms(
+            shared, _factors(vectors, checked, scalars, rows, exact), values, rows, sky_subtraction
+        )
+        if progress is not None:
+            progress(rows.stop)
+    return assemble(
+        values,
+        fixed_terms(vectors),
+        checked,
+        effective_area_m2=scalars["area_m2"],
+        dark_e_per_s=dark_rate(instrument),
+        attrs={
+            "quadrature": quadrature,
+            "line_extinction": line_extinction,
+            "sky_subtraction": sky_subtraction,
+        },
+    )
+
+
+def dark_rate(instrument: Instrument) -> float:
+    """Return dark electrons per second in one pixel of a spectrum."""
+    return instrument.dark_e_per_pixel_s * instrument.trace_width_pixels
+
+
+def pixel_factors(vectors: Vectors) -> PixelFactors:
+    """Return the vectors that `form_terms` needs."""
+    instrument = vectors.instrument
+    width = instrument.trace_width_pixels * instrument.pixel_um / instrument.trace_separation_um
+    return PixelFactors(
+        continuum=vectors.continuum,
+        moon_rayleigh=vectors.moon_rayleigh,
+        moon_mie=vectors.moon_mie,
+        conversion=vectors.conversion,
+        galactic=vectors.galactic,
+        stray_share=instrument.stray_light_fraction * width,
+    )
+
+
+def empty_terms(rows: int, pixels: int) -> dict[str, np.ndarray]:
+    """Return arrays for `form_terms` to fill."""
+    return {name: np.empty((rows, pixels)) for name in ROW_TERMS} | {"stray_e": np.empty(rows)}
+
+
+def form_terms(
+    shared: PixelFactors,
+    factors: RowFactors,
+    values: dict[str, np.ndarray],
+    rows: slice,
+    sky_subtraction: float = SKY_SUBTRACTION,
+) -> None:
+    """Fill the rows of every term from its factors. No row sees another."""
+    seconds = factors.exposure_time_s
+    solid = seconds * np.pi * factors.fiber_radius_arcsec**2 * factors.area_m2
+    values["atmosphere_transmission"][rows] = factors.transmission
+    values["aperture_fraction"][rows] = factors.aperture_fraction
+    continuum = values["sky_continuum_e"][rows]
+    np.multiply((solid * factors.airmass)[:, None], factors.transmission, out=continuum)
+    continuum *= shared.continuum
+    lines = values["sky_lines_e"][rows]
+    np.multiply(solid[:, None], factors.lines, out=lines)
+    moonlight = values["moon_e"][rows]
+    np.multiply((solid * factors.moon_rayleigh)[:, None], shared.moon_rayleigh, out=moonlight)
+    moonlight += (solid * factors.moon_mie)[:, None] * shared.moon_mie
+    moonlight *= factors.moon_transmission
+    conversion = values["conversion_e"][rows]
+    np.multiply(factors.aperture_fraction, factors.conversion_transmission, out=conversion)
+    conversion *= shared.conversion
+    conversion *= (seconds * factors.area_m2)[:, None]
+    if np.any(factors.ebv):
+        conversion *= smooth_transmission(shared.galactic, factors.ebv)
+    sky = continuum + lines
+    sky += moonlight
+    values["stray_e"][rows] = shared.stray_share * sky.mean(axis=1)
+    error = values["sky_subtraction_variance_e2"][rows]
+    largest_of_three(sky, error)
+    np.square(error, out=error)
+    error *= sky_subtraction**2
+
+
+def largest_of_three(sky: np.ndarray, out: np.ndarray) -> None:
+    """Put the largest of each pixel and its neighbours into `out`, (row, pixel)."""
+    np.maximum(sky[:, 1:], sky[:, :-1], out=out[:, 1:])
+    out[:, 0] = out[:, 1]
+    np.maximum(out[:, 1:-1], sky[:, 2:], out=out[:, 1:-1])
+
+
+def moon_numbers(vectors: Vectors, checked: Conditions, target_airmass: np.ndarray) -> np.ndarray:
+    """Return the brightness by molecules and by aerosols, nanolambert, (2, row)."""
+    angle = checked.moon_target_angle
+    common = (
+        moon.phase_brightness(checked.moon_phase)
+        * moon.path_to_moon(checked.moon_zenith_angle, vectors.extinction_v)
+        * moon.scattered_share(target_airmass, vectors.extinction_v)
+        * moon.is_up(checked.moon_zenith_angle)
+    )
+    scattering = np.stack([moon.rayleigh_scattering(angle), moon.mie_scattering(angle)])
+    return np.asarray(scattering * common)
+
+
+def _scalars(vectors: Vectors, checked: Conditions, quadrature: str) -> dict[str, np.ndarray]:
+    field = aperture.telescope_at(vectors.instrument, checked.field_angle)
+    target_airmass = airmass(checked.zenith_angle)
+    rayleigh, mie = moon_numbers(vectors, checked, target_airmass)
+    share = aperture.fraction_in_fiber(
+        vectors.instrument,
+        field,
+        checked.seeing,
+        aperture.wavelength_nodes(vectors.instrument),
+        offset_arcsec=checked.fiber_offset_arcsec,
+        r_eff_arcsec=checked.r_eff_arcsec,
+        quadrature=quadrature,
+    )
+    path = slant(checked.zenith_angle)
+    return {
+        "airmass": target_airmass,
+        "exposure_time_s": checked.exposure_time_s,
+        "area_m2": field.area_m2,
+        "fiber_radius_arcsec": field.fiber_radius_arcsec,
+        "moon_rayleigh": rayleigh,
+        "moon_mie": mie,
+        "ebv": checked.ebv,
+        "path": path,
+        "path_weights": vectors.path_weights(path),
+        "aperture_share": share,
+    }
+
+
+def _factors(
+    vectors: Vectors,
+    checked: Conditions,
+    scalars: dict[str, np.ndarray],
+    rows: slice,
+    exact: bool,
+) -> RowFactors:
+    here = {name: values[rows] for name, values in scalars.items()}
+    path, share = here.pop("path"), here.pop("aperture_share")
+    weights = here.pop("path_weights")
+    transmission = _along(weights, vectors.telluric)
+    transmission *= smooth_transmission(vectors.extinction, path)
+    conversion_transmission = transmission
+    if vectors.places_differ:
+        conversion_transmission = _along(weights, vectors.conversion_telluric)
+        conversion_transmission *= smooth_transmission(vectors.conversion_extinction, path)
+    return RowFactors(
+        **here,
+        transmission=transmission,
+        conversion_transmission=conversion_transmission,
+        lines=_exact_lines(vectors, path) if exact else _along(weights, vectors.lines),
+        moon_transmission=_along(weights, vectors.moon_telluric),
+        aperture_fraction=share @ vectors.aperture_weights,
+    )
+
+
+def _along(weights: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Bring (node, pixel) vectors to rows; a single node holds for all."""
+    if nodes.shape[0] == 1:
+        return np.repeat(nodes, weights.shape[0], axis=0)
+    return np.asarray(weights @ nodes)
+
+
+def _exact_lines(vectors: Vectors, path: np.ndarray) -> np.ndarray:
+    """Return emission lines on pixels, electrons s-1 m-2 arcsec-2, (row, pixel), line by line."""
+    dimming = line_dimming(
+        vectors.convention, vectors.sky, vectors.line_wavelength, vectors.line_extinction, path
+    )
+    return np.asarray((vectors.line_spread @ (vectors.line_rate * dimming).T).T)
