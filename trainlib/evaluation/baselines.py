@@ -1,0 +1,90 @@
+"""What a network has to beat: smoothing, principal components, and the Wiener filter.
+
+All but smoothing are made from the augmented, noiseless training spectra, so that they know the
+calibration error, scale and offset as the network does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainlib.models.statistics import Statistics, principal_basis
+
+_ITERATIONS = 60  # of conjugate gradients, at most
+_CONVERGED = 1e-5  # relative residual
+_TRUNCATE = 4.0  # half width of the Gaussian, in sigma
+
+
+def smooth(flux_noisy: Tensor, sigma_pixels: float) -> Tensor:
+    """Return spectra (rows, pixels) smoothed with a Gaussian, renormalised at the ends."""
+    reach = max(1, round(_TRUNCATE * sigma_pixels))
+    offsets = torch.arange(-reach, reach + 1, dtype=flux_noisy.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma_pixels) ** 2)[None, None]
+
+    def convolve(rows: Tensor) -> Tensor:
+        return torch.nn.functional.conv1d(rows[:, None], kernel, padding=reach)[:, 0]
+
+    return convolve(flux_noisy) / convolve(torch.ones_like(flux_noisy[:1]))
+
+
+@dataclass(frozen=True)
+class Components:
+    """Principal components of training spectra: mean (pixels,), vectors (rank, pixels)."""
+
+    mean: Tensor
+    vectors: Tensor
+
+
+def principal_components(target: Tensor, rank: int, seed: int = 0) -> Components:
+    """Return the leading components of training spectra (rows, pixels)."""
+    mean = target.mean(dim=0)
+    vectors, _ = principal_basis(target - mean, min(rank, *target.shape), seed)
+    return Components(mean, vectors)
+
+
+def project(flux_noisy: Tensor, components: Components) -> Tensor:
+    """Return spectra projected on the components, all pixels alike."""
+    coefficients = (flux_noisy - components.mean) @ components.vectors.T
+    return components.mean + coefficients @ components.vectors
+
+
+def wiener(flux_noisy: Tensor, variance: Tensor, statistics: Statistics) -> Tensor:
+    """Return the most probable spectra for Gaussian noise and Gaussian component coefficients.
+
+    Solves (1/l + V W V') c = V W z, z the whitened spectrum and W the inverse of its variance,
+    by conjugate gradients for all rows at once, preconditioned by the diagonal of white noise.
+    """
+    vectors, eigenvalues = statistics.vectors, statistics.eigenvalues
+    weight = statistics.noise_shape.square() / variance
+    scale = eigenvalues.clamp(min=1e-12 * float(eigenvalues[0])).sqrt()
+    basis = scale[:, None] * vectors  # coefficients of unit prior variance
+
+    def normal(c: Tensor) -> Tensor:
+        return c + ((c @ basis) * weight) @ basis.T
+
+    whitened = (flux_noisy - statistics.mean) / statistics.noise_shape
+    preconditioner = 1.0 / (1.0 + scale.square() * weight.mean(dim=1, keepdim=True))
+    solution = _conjugate_gradients(normal, (whitened * weight) @ basis.T, preconditioner)
+    return statistics.mean + statistics.noise_shape * (solution @ basis)
+
+
+def _conjugate_gradients(
+    operator: Callable[[Tensor], Tensor], right: Tensor, preconditioner: Tensor
+) -> Tensor:
+    solution, residual = torch.zeros_like(right), right.clone()
+    direction = preconditioner * residual
+    power = (residual * direction).sum(dim=1, keepdim=True)
+    goal = _CONVERGED**2 * right.square().sum(dim=1)
+    for _ in range(_ITERATIONS):
+        image = operator(direction)
+        length = power / (direction * image).sum(dim=1, keepdim=True).clamp(min=1e-30)
+        solution += length * direction
+        residual -= length * image
+        if bool((residual.square().sum(dim=1) <= goal).all()):
+            break
+        better = preconditioner * residual
+        power, before = (residual * better).sum(dim=1, keepdim=True), power
+        direction = better + (power / before.clamp(min=1e-30)) * direction
+    return solution

@@ -1,0 +1,50 @@
+"""Error of the flux calibration: a low-passed random walk along wavelength (paper, section 3.3).
+
+The walk is linear in its white steps, so steps, sum, low-pass and sampling are one matrix, reduced
+here to its few singular modes; at run time a curve costs one small product and no transform.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.interpolate import make_interp_spline
+from scipy.ndimage import gaussian_filter1d
+
+_COARSE = 256  # samples over the range; the modes are smooth on this scale
+_LONGER = 4  # the walk is this much longer than the range: its own ends are never seen
+_NEGLIGIBLE = 1e-4  # of the largest singular value
+_FWHM = 2.3548200450309493  # of a Gaussian, in sigma
+
+
+@lru_cache(maxsize=4)
+def calibration_modes(pixels: int, width: float, mean_removed: bool) -> np.ndarray:
+    """Return (modes, pixels) float32: normals of shape (n, modes) times this are low-passed walks.
+
+    pixels: samples of a curve. width: FWHM of the Gaussian low-pass, as a fraction of the range.
+    mean_removed: each curve has mean 0; else it starts at 0.
+    """
+    coarse = int(np.ceil(max(_COARSE, 16 / width)))
+    length = _LONGER * coarse
+    first = (length - coarse) // 2
+    walk = np.tril(np.ones((length, length)))
+    smooth = gaussian_filter1d(walk, width * coarse / _FWHM, axis=0, mode="nearest", truncate=6.0)
+    curves = smooth[first : first + coarse]
+    curves -= curves.mean(axis=0) if mean_removed else curves[0]
+    vectors, values, _ = np.linalg.svd(curves, full_matrices=False)
+    kept = values > _NEGLIGIBLE * values[0]
+    spline = make_interp_spline(np.linspace(0.0, 1.0, coarse), vectors[:, kept] * values[kept])
+    return np.ascontiguousarray(spline(np.linspace(0.0, 1.0, pixels)).T, dtype=np.float32)
+
+
+def calibration_error(
+    normals: np.ndarray, uniform: np.ndarray, modes: np.ndarray, largest: float, law: str
+) -> np.ndarray:
+    """Return (rows, pixels) relative errors whose largest absolute value is the row's amplitude.
+
+    normals: (rows, modes). uniform: (rows,) in [0, 1]. law: "uniform" draws the amplitude from
+    U(0, largest), "fixed" always takes `largest`.
+    """
+
+    curves = normals @ modes
+    amplitude = largest * uniform if law == "uniform" else np.full_like(uniform, largest)
+    return np.asarray(curves * (amplitude / np.abs(curves).max(axis=1))[:, None], np.float32)

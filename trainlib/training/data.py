@@ -1,0 +1,84 @@
+"""The spectra a rank holds: clean flux and noise sigma of one split, whole, in memory.
+
+One split of the paper's size is 3.3 GB: it fits a GPU, so there are no loader workers.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from simlib.dataset.store import open_dataset, published_folder
+from simlib.errors import InputError
+from simlib.fingerprint import checksum
+
+_READ_ROWS = 1024  # at a time: a shard of the store
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Rows of a split, float32 (rows, pixels); `start` is the split's number of the first."""
+
+    flux: Tensor
+    sigma: Tensor
+    start: int = 0
+
+    def __len__(self) -> int:
+        """Rows held here."""
+        return len(self.flux)
+
+
+def open_split(url: str, split: str, options: dict[str, Any] | None = None) -> xr.Dataset:
+    """Return a split of a published dataset, or of a bare Zarr store with the same variables."""
+    if is_bare(url):
+        try:
+            spectra: xr.Dataset = xr.open_zarr(
+                url, group=split, chunks=None, consolidated=False, storage_options=options or None
+            )
+            return spectra
+        except (FileNotFoundError, KeyError, ValueError) as error:
+            raise InputError(f"{url} has no readable group {split!r}: {error}") from None
+    return open_dataset(url, split, options)
+
+
+def is_bare(url: str) -> bool:
+    """Tell a Zarr store on its own from a dataset's folder."""
+    return url.endswith(".zarr") and not url.endswith("spectra.zarr")
+
+
+def dataset_identity(url: str, options: dict[str, Any] | None = None) -> str:
+    """Return the fingerprint of a dataset: its folder's name; of a bare store, a checksum."""
+    if is_bare(url):
+        return checksum(*(open_split(url, "train", options)[name].values for name in ("snr",)))
+    return published_folder(url, options).rstrip("/").rsplit("/", 1)[-1]
+
+
+def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.device) -> Spectra:
+    """Return rows start … stop - 1 on a device; InputError where a value cannot be used."""
+    pixels = spectra.sizes["wavelength"]
+    flux = np.empty((stop - start, pixels), np.float32)
+    sigma = np.empty_like(flux)
+    for first in range(start, stop, _READ_ROWS):
+        rows = slice(first, min(first + _READ_ROWS, stop))
+        here = slice(rows.start - start, rows.stop - start)
+        flux[here] = spectra["flux"][rows].values
+        np.sqrt(spectra["variance"][rows].values, out=sigma[here])
+        bad = ~(np.isfinite(flux[here]).all(axis=1) & (sigma[here] > 0).all(axis=1))
+        if bad.any():
+            raise InputError(
+                f"spectrum {first + int(bad.argmax())} of the dataset holds a flux that is not "
+                "finite or a variance that is not positive; build the dataset again"
+            )
+    return Spectra(torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), start)
+
+
+def check_pixels(found: int, expected: int | None) -> None:
+    """Raise InputError where a network's width does not fit the dataset."""
+    if expected is not None and found != expected:
+        raise InputError(
+            f"model.widths begins with {expected} but the dataset has {found} pixels; "
+            f"set model.widths to begin with {found}"
+        )

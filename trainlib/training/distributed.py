@@ -1,0 +1,122 @@
+"""Ranks: who is here, and the few things they tell each other."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from simlib.errors import InputError
+
+_POLL_S = 0.1
+_STEP_TIMEOUT = timedelta(minutes=30)  # of one collective: a rank may be reading its data
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all: rank 0 writes. device: where it computes."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank speaks for all."""
+        return self.rank == 0
+
+    def part(self, rows: int) -> slice:
+        """Return the contiguous share of `rows` that is this rank's."""
+        return slice(rows * self.rank // self.world, rows * (self.rank + 1) // self.world)
+
+    def sum(self, *values: float) -> list[float]:
+        """Return the sums over ranks, in float64."""
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        if self.world > 1:
+            dist.all_reduce(total)
+        return [float(value) for value in total]
+
+    def from_first(self, tensor: Tensor) -> Tensor:
+        """Return rank 0's tensor; the others' is overwritten."""
+        if self.world > 1:
+            dist.broadcast(tensor, src=0)
+        return tensor
+
+    def agree(self, value: float) -> float:
+        """Return rank 0's number."""
+        if self.world == 1:
+            return value
+        return float(self.from_first(torch.tensor(value, dtype=torch.float64, device=self.device)))
+
+
+def choose_device(name: str, local_rank: int) -> torch.device:
+    """Return the device of a rank; "auto" takes a GPU where there is one."""
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise InputError("train.device = 'cuda' but no GPU is visible; set train.device = 'auto'")
+    if name == "cpu" or not has_gpu:
+        return torch.device("cpu")
+    if local_rank >= torch.cuda.device_count():
+        raise InputError(
+            f"rank {local_rank} has no GPU: {torch.cuda.device_count()} visible on this host; "
+            f"set train.ranks = {torch.cuda.device_count()} or train.device = 'cpu'"
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
+
+
+@contextmanager
+def joined_ranks(device_name: str, timeout_s: float) -> Iterator[Ranks]:
+    """Join the ranks that torchrun started, as its environment says; alone without it.
+
+    Raises InputError when not all appear within the time.
+    """
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    device = choose_device(device_name, int(os.environ.get("LOCAL_RANK", "0")))
+    if world == 1:
+        yield Ranks(0, 1, device)
+        return
+    store = _meet(rank, world, timeout_s)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=store,
+        rank=rank,
+        world_size=world,
+        timeout=_STEP_TIMEOUT,
+    )
+    try:
+        yield Ranks(rank, world, device)
+    finally:
+        dist.destroy_process_group()
+
+
+def _meet(rank: int, world: int, timeout_s: float) -> Store:
+    """Return the common store once every rank has signed in."""
+    address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    end = time.monotonic() + timeout_s
+    try:
+        tcp, _, _ = next(rendezvous("env://", rank, world, timeout=timedelta(seconds=timeout_s)))
+    except (dist.DistError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"rank {rank} of {world} found nobody at {address} within {timeout_s:g} s: start "
+            f"rank 0 or set train.ranks = 1 ({str(error).splitlines()[0]})"
+        ) from None
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = PrefixStore(f"specdenoise-{attempt}", tcp)
+    store.add("joined", 1)
+    while (joined := store.add("joined", 0)) < world:
+        if time.monotonic() > end:
+            missing = "the other" if world - joined == 1 else f"the other {world - joined}"
+            raise InputError(
+                f"{joined} of {world} ranks joined within {timeout_s:g} s: "
+                f"start {missing} or set train.ranks={joined}"
+            )
+        time.sleep(_POLL_S)
+    return store

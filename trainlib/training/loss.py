@@ -1,0 +1,10 @@
+"""The loss of the paper (equation 2): root mean square error per spectrum, then the mean."""
+
+from torch import Tensor
+
+_SMALLEST = 1e-16  # the root's slope is finite at a perfect spectrum
+
+
+def rmse(squared_error: Tensor) -> Tensor:
+    """Return (rows,) roots of the mean squared errors of spectra, (rows,)."""
+    return (squared_error + _SMALLEST).sqrt()

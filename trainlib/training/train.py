@@ -1,0 +1,296 @@
+"""One rank of a training run, top to bottom: `python -m trainlib.training.train RUN_DIRECTORY`.
+
+torchrun starts it, once per rank (`launch.train` does); without torchrun it is the only rank. The
+run directory holds config.toml and manifest.json; the run goes on from its checkpoint if there is
+one. Exit code 2 is the person's mistake, told in one message.
+"""
+
+import argparse
+import json
+import logging
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from simlib.errors import InputError
+from simlib.rng import Purpose, Split
+from trainlib import runs
+from trainlib.config import TrainingConfig
+from trainlib.models import Statistics, basis_rank, build_model, empty_statistics
+from trainlib.models import training_statistics as compute_statistics
+from trainlib.training.augment import Augmenter
+from trainlib.training.data import Spectra, check_pixels, open_split, read_spectra
+from trainlib.training.distributed import Ranks, joined_ranks
+from trainlib.training.guard import follow_parent, lock_run, report_failure
+from trainlib.training.loss import rmse
+from trainlib.training.normals import epoch_order
+from trainlib.training.optimizer import build_optimizer, set_learning_rate
+from trainlib.training.schedule import after_epoch, learning_rate
+from trainlib.training.state import (
+    State,
+    append_log,
+    cut_log,
+    load_state,
+    save_state,
+    state_from,
+)
+
+log = logging.getLogger(__name__)
+
+_STATISTICS_ROWS = 16384  # spectra that the basis is made from, at most
+_VALIDATION_ROWS = 256  # validated at once
+
+
+class Objective(nn.Module):
+    """The network as DDP sees it: its forward is the error that is minimised."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, flux_noisy: Tensor, variance: Tensor, target: Tensor) -> Tensor:
+        """Return (rows,) root mean square error of each spectrum (paper, equation 2)."""
+        return rmse(self.model.squared_error(flux_noisy, variance, target))  # type: ignore[operator]
+
+
+def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every state change in sight
+    directory: Path, config: TrainingConfig, ranks: Ranks, options: dict[str, Any] | None = None
+) -> State:
+    """Train until the epochs or the seconds of the config are spent; return the last state."""
+    begin, begin_cpu = time.monotonic(), time.process_time()
+    manifest = runs.read_manifest(directory)
+    fingerprint = manifest["fingerprint"]
+    saved = load_state(directory, fingerprint, ranks.device)
+    state = State() if saved is None else state_from(saved)
+    if ranks.is_first:
+        cut_log(directory, state.step)
+    if state.is_finished:
+        return state
+
+    url, section, batch_size = manifest["dataset"]["url"], config.train, config.train.batch_size
+    clean = read_split(url, "train", options, ranks.device)
+    held_out = read_validation(url, options, config, ranks)
+    rows, pixels = clean.flux.shape
+    check_pixels(pixels, config.model.widths[0] if config.model.widths else None)
+    log.info("%d training spectra of %d pixels, %d rank(s), %s",
+             rows, pixels, ranks.world, ranks.device)  # fmt: skip
+
+    training = Augmenter(config.augment, pixels, section.seed, Split.train, Purpose.training_noise)
+    validating = Augmenter(
+        config.augment, pixels, section.seed, Split.validation, Purpose.evaluation_noise
+    )
+    statistics = make_statistics(config, clean, training, ranks, is_needed=saved is None)
+    torch.manual_seed(section.seed)
+    model = build_model(config.model, statistics).to(ranks.device)
+    optimizer = build_optimizer(section, model)
+    if saved is not None:
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        log.info("going on from epoch %d, step %d", state.epoch, state.step)
+    objective: nn.Module = Objective(model)
+    if ranks.world > 1:
+        objective = DistributedDataParallel(objective, forward_sync_buffers=False)
+    parameters = sum(p.numel() for p in model.parameters())
+    log.info("%s network, %d parameters, set up in %.1f s",
+             config.model.kind, parameters, time.monotonic() - begin)  # fmt: skip
+
+    steps = section.epochs * -(-rows // batch_size)
+    before, before_cpu = state.seconds, state.cpu_seconds  # of earlier starts
+    interval_begin, interval_samples, loss_sum = time.monotonic(), 0, 0.0
+    reserve = 0.0  # seconds that the last validation and checkpoint will take
+    while not state.is_finished:
+        order = torch.from_numpy(epoch_order(section.seed, state.epoch, rows)).to(ranks.device)
+        for first in range(0, rows, batch_size):
+            batch_rows = min(batch_size, rows - first)
+            mine = ranks.part(batch_rows)
+            chosen = order[first + mine.start : first + mine.stop]
+            batch = training(
+                clean.flux[chosen], clean.sigma[chosen], state.epoch, first + mine.start
+            )
+            progress = state.step / steps
+            if section.seconds is not None:
+                spent = before + time.monotonic() - begin + reserve
+                progress = max(progress, ranks.agree(spent / section.seconds))
+            rate = learning_rate(section, progress, state.plateau)
+            set_learning_rate(optimizer, rate)
+
+            errors = objective(batch.noisy, batch.variance, batch.target)
+            # ranks average their gradients: weighted so, the mean is over the global batch
+            loss = errors.sum() * (ranks.world / batch_rows)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+            loss_sum += float(errors.detach().sum())
+            state.step += 1
+            state.samples += batch_rows
+            interval_samples += batch_rows
+            if progress >= 1.0:
+                break
+        else:
+            state.epoch += 1
+        state.is_finished = state.epoch >= section.epochs or progress >= 1.0
+        if not state.is_finished and state.epoch % section.interval:
+            continue
+
+        interval_seconds = time.monotonic() - interval_begin
+        loss_total, bad = ranks.sum(loss_sum, float(math.isnan(loss_sum)))
+        if bad:
+            raise InputError(
+                f"the loss is not a number at epoch {state.epoch}, learning rate {rate:g}; "
+                f"lower train.lr (here {section.lr:g}) and train again"
+            )
+        validation_begin = time.monotonic()
+        validation_loss = validate(objective, held_out, validating, ranks)
+        if section.schedule == "plateau":
+            state.plateau = after_epoch(state.plateau, validation_loss, section)
+        (cpu_seconds,) = ranks.sum(time.process_time() - begin_cpu)
+        state.seconds = before + time.monotonic() - begin
+        state.cpu_seconds = before_cpu + cpu_seconds
+        if ranks.is_first:
+            record(directory, state, loss_total / interval_samples, validation_loss, rate,
+                   interval_samples / interval_seconds)  # fmt: skip
+            save_state(directory, state, model, optimizer, fingerprint)
+        reserve = 1.2 * (time.monotonic() - validation_begin)
+        interval_begin, interval_samples, loss_sum = time.monotonic(), 0, 0.0
+    if ranks.is_first:
+        runs.write_manifest(
+            directory,
+            is_finished=True,
+            ended=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            world_size=ranks.world,
+            device=str(ranks.device),
+            parameters=parameters,
+            epochs=state.epoch,
+            steps=state.step,
+            samples=state.samples,
+            seconds=state.seconds,
+            cpu_seconds=state.cpu_seconds,
+        )
+    return state
+
+
+def read_split(
+    url: str, split: str, options: dict[str, Any] | None, device: torch.device
+) -> Spectra:
+    """Return a whole split."""
+    spectra = open_split(url, split, options)
+    return read_spectra(spectra, 0, spectra.sizes["spectrum"], device)
+
+
+def read_validation(
+    url: str, options: dict[str, Any] | None, config: TrainingConfig, ranks: Ranks
+) -> Spectra:
+    """Return this rank's share of the validation spectra used while training."""
+    spectra = open_split(url, "validation", options)
+    share = ranks.part(min(spectra.sizes["spectrum"], config.train.validation_spectra))
+    return read_spectra(spectra, share.start, share.stop, ranks.device)
+
+
+def make_statistics(
+    config: TrainingConfig, clean: Spectra, training: Augmenter, ranks: Ranks, *, is_needed: bool
+) -> Statistics:
+    """Return the statistics of the augmented training set, made by rank 0 for all.
+
+    is_needed: False returns blanks, for a network that a checkpoint will fill.
+    """
+    rank = basis_rank(config.model)
+    used = min(len(clean), _STATISTICS_ROWS)
+    if rank > min(used, clean.flux.shape[1]):
+        raise InputError(
+            f"the network's basis has {rank} components but {used} training spectra of "
+            f"{clean.flux.shape[1]} pixels cannot fill it; lower it or "
+            "raise dataset.n_train"
+        )
+    blank = empty_statistics(clean.flux.shape[1], rank)
+    if is_needed and ranks.is_first:
+        target, _ = training.target(clean.flux[:used], 0, 0)
+        blank = compute_statistics(target, clean.sigma[:used], rank, config.train.seed)
+    parts = [ranks.from_first(part.to(ranks.device).contiguous()) for part in vars(blank).values()]
+    return Statistics(*parts)
+
+
+def validate(objective: nn.Module, held_out: Spectra, augmenter: Augmenter, ranks: Ranks) -> float:
+    """Return the mean loss over the validation spectra of all ranks, noise and draws frozen."""
+    total = 0.0
+    objective.eval()
+    with torch.no_grad():
+        for first in range(0, len(held_out), _VALIDATION_ROWS):
+            some = slice(first, first + _VALIDATION_ROWS)
+            batch = augmenter(held_out.flux[some], held_out.sigma[some], 0, held_out.start + first)
+            inner = objective.module if ranks.world > 1 else objective
+            total += float(inner(batch.noisy, batch.variance, batch.target).double().sum())  # type: ignore[operator]
+    objective.train()
+    loss, count = ranks.sum(total, float(len(held_out)))
+    return loss / count
+
+
+def record(
+    directory: Path,
+    state: State,
+    loss: float,
+    validation_loss: float,
+    lr: float,
+    samples_per_s: float,
+) -> None:
+    """Log an interval, for the eye and for programs."""
+    log.info(
+        "epoch %d  step %d  loss %.5f  validation %.5f  lr %.2e  %.0f samples/s  %.1f s  "
+        "%.1f CPU s",
+        state.epoch, state.step, loss, validation_loss, lr, samples_per_s, state.seconds,
+        state.cpu_seconds,
+    )  # fmt: skip
+    append_log(
+        directory,
+        {
+            "epoch": state.epoch,
+            "step": state.step,
+            "loss": loss,
+            "validation_loss": validation_loss,
+            "lr": lr,
+            "samples_per_s": samples_per_s,
+            "seconds": state.seconds,
+            "cpu_seconds": state.cpu_seconds,
+            "samples": state.samples,
+        },
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train as one rank; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m trainlib.training.train", description=__doc__)
+    parser.add_argument("run_directory", type=Path)
+    parser.add_argument("--watch", type=int, help="end when this process is gone")
+    parser.add_argument("--storage-options", type=Path, help="JSON file of options to fsspec")
+    given = parser.parse_args(arguments)
+    directory: Path = given.run_directory
+    try:
+        config = runs.read_config(directory)
+        options = config.storage.options
+        if given.storage_options:
+            options = json.loads(given.storage_options.read_text(encoding="utf-8"))
+        follow_parent(given.watch)
+        with joined_ranks(config.train.device, config.train.join_timeout_s) as ranks:
+            logging.basicConfig(
+                level=logging.INFO if ranks.is_first else logging.WARNING, format="%(message)s"
+            )
+            with lock_run(directory, ranks):
+                train_rank(directory, config, ranks, options)
+    except InputError as error:
+        report_failure(directory, "InputError", str(error))
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        report_failure(directory, type(error).__name__, str(error))
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
