@@ -1,5 +1,6 @@
 """Observing conditions: which there are, what they may be, what they are where left out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,8 @@ NEEDED = {
     "moon_phase": Bound(0.0, 1.0, ""),  # 0 new, 0.5 full
 }
 OPTIONAL = {
-    "exposure_time_s": Bound(0.0, 1e6, "s", low_is_allowed=False),
+    "exposure_time_s": Bound(0.0, 1e6, "s", low_is_allowed=False),  # of one read-out
+    "exposure_count": Bound(1.0, 1e6, ""),  # read-outs; shapes no term, only S/N
     "ebv": Bound(0.0, 10.0, "mag"),
     "fiber_offset_arcsec": Bound(0.0, 10.0, "arcsec"),
     "r_eff_arcsec": Bound(0.0, 100.0, "arcsec"),
@@ -56,6 +58,7 @@ class Conditions:
     moon_target_angle: np.ndarray
     moon_phase: np.ndarray
     exposure_time_s: np.ndarray
+    exposure_count: np.ndarray
     ebv: np.ndarray
     fiber_offset_arcsec: np.ndarray
     r_eff_arcsec: np.ndarray
@@ -82,19 +85,22 @@ def check_conditions(conditions: xr.Dataset, exposure_time_s: float = 900.0) -> 
         raise InputError(f"conditions must lie along one dimension, not {sorted(map(str, dims))}")
     (dim,) = dims
     size = conditions.sizes[dim]
-    defaults = {"exposure_time_s": exposure_time_s}
+    defaults = {"exposure_time_s": exposure_time_s, "exposure_count": 1.0}
     arrays = {}
     for name, bound in (NEEDED | OPTIONAL).items():
         given = conditions[name].values if name in conditions else defaults.get(name, 0.0)
         arrays[name] = np.array(np.broadcast_to(given, (size,)), dtype=np.float64)
-        _refuse_out_of_bounds(name, arrays[name], bound)
+        refuse_out_of_bounds(name, arrays[name], bound)
     return Conditions(dim=str(dim), **arrays)
 
 
-def _refuse_out_of_bounds(name: str, values: np.ndarray, bound: Bound) -> None:
+def refuse_out_of_bounds(
+    name: str, values: np.ndarray, bound: Bound, place: Callable[[int], str] = "row {}".format
+) -> None:
+    """Raise InputError for the first value out of bounds; `place` names its row."""
     bad = np.flatnonzero(~bound.holds(values))
     if bad.size:
         value = values[bad[0]]
         found = "not a number" if np.isnan(value) else f"{value:g} {bound.unit}".rstrip()
         more = f" (and {bad.size - 1} more)" if bad.size > 1 else ""
-        raise InputError(f"row {bad[0]}{more}: {name} is {found}; it must lie in {bound}")
+        raise InputError(f"{place(int(bad[0]))}{more}: {name} is {found}; it must lie in {bound}")

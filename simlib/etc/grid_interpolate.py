@@ -13,7 +13,27 @@ from simlib.etc.atmosphere import airmass, slant
 from simlib.etc.conditions import Conditions, check_conditions
 from simlib.etc.grid_build import PIXEL_FACTORS, RANGED
 from simlib.etc.output import assemble
-from simlib.etc.terms import ROWS_TOGETHER, PixelFactors, RowFactors, empty_terms, form_terms
+from simlib.etc.terms import (
+    ROWS_TOGETHER,
+    PixelFactors,
+    empty_terms,
+    form_terms,
+    row_factors,
+    weighted_nodes,
+)
+
+CONVERSION = "factor_conversion_transmission"
+KEPT_DIMS = {"wavelength", "wavelength_lsf", "offset"}  # of the terms; the rest is the grid's
+NUMBER_TABLES = (
+    "area_m2",
+    "focal_length_m",
+    "ln_aperture_fraction",
+    "ln_moon_share",
+    "ln_moon_path",
+    "ln_moon_phase",
+    "ln_moon_rayleigh",
+    "ln_moon_mie",
+)
 
 
 def interpolate_terms(grid: xr.Dataset, conditions: xr.Dataset) -> xr.Dataset:
@@ -24,30 +44,36 @@ def interpolate_terms(grid: xr.Dataset, conditions: xr.Dataset) -> xr.Dataset:
     """
     checked = check_conditions(conditions, float(grid.attrs["exposure_time_s"]))
     _refuse_outside(grid, checked)
-    factors = _interpolate_factors(grid, checked)
+    numbers = _interpolate_numbers(grid, checked)
     shared = PixelFactors(
         **{name: grid[f"factor_{name}"].values for name in PIXEL_FACTORS},
         stray_share=float(grid.attrs["stray_share"]),
     )
     values = empty_terms(checked.count, grid.sizes["wavelength"])
-    weights = grid["aperture_weight"].values
+    fills = {
+        "atmosphere_transmission": ("path_weight", grid["factor_transmission"].values),
+        "sky_lines_e": ("path_weight", grid["factor_lines"].values),
+        "moon_e": ("path_weight", grid["factor_moon_transmission"].values),
+        "aperture_fraction": ("aperture_share", grid["aperture_weight"].values),
+    }
+    if CONVERSION in grid:  # it does not hold at the pixels' centres
+        fills["conversion_e"] = ("path_weight", grid[CONVERSION].values)
     for start in range(0, checked.count, ROWS_TOGETHER):
         rows = slice(start, start + ROWS_TOGETHER)
-        form_terms(shared, _rows_of(factors, weights, checked, rows), values, rows)
-    fixed = grid.drop_dims(_own_dims(grid)).drop_vars([f"factor_{name}" for name in PIXEL_FACTORS])
+        for name, (weights, nodes) in fills.items():
+            weighted_nodes(numbers[weights][rows], nodes, values[name][rows])
+        if CONVERSION not in grid:
+            values["conversion_e"][rows] = values["atmosphere_transmission"][rows]
+        form_terms(shared, row_factors(numbers, rows), values, rows)
+    fixed = grid[[name for name, v in grid.variables.items() if set(v.dims) <= KEPT_DIMS]]
     return assemble(
         values,
-        fixed,
+        fixed.drop_vars([f"factor_{name}" for name in PIXEL_FACTORS]),
         checked,
-        effective_area_m2=factors["area_m2"],
+        effective_area_m2=numbers["area_m2"],
         dark_e_per_s=float(grid.attrs["dark_e_per_s"]),
         attrs={},
     )
-
-
-def _own_dims(grid: xr.Dataset) -> set[str]:
-    """The grid's axes that the terms do not have."""
-    return {str(dim) for dim in grid.dims} - {"wavelength", "wavelength_lsf", "offset"}
 
 
 def _refuse_outside(grid: xr.Dataset, checked: Conditions) -> None:
@@ -65,64 +91,41 @@ def _refuse_outside(grid: xr.Dataset, checked: Conditions) -> None:
             raise InputError(f"the terms grid has no {name}; compute the terms directly")
 
 
-def _interpolate_factors(grid: xr.Dataset, checked: Conditions) -> dict[str, np.ndarray]:
-    """Bring every factor to the conditions' rows."""
-    dim = checked.dim
+def _interpolate_numbers(grid: xr.Dataset, checked: Conditions) -> dict[str, np.ndarray]:
+    """Bring every factor's own axes to the conditions' rows.
 
-    def at(**coords: np.ndarray) -> xr.Dataset:
-        names = [n for n, v in grid.data_vars.items() if set(coords) & set(v.dims)]
-        if len(coords) == 1:  # those that have a second condition are not asked for here
-            names = [n for n in names if n != "ln_aperture_fraction"]
-        ends = {key: (grid[key].values[0], grid[key].values[-1]) for key in coords}
-        places = {key: (dim, np.clip(x, *ends[key])) for key, x in coords.items()}
-        pieces = {key: xr.DataArray(x, dims=d) for key, (d, x) in places.items()}
-        return grid[names].interp(pieces, method="linear", assume_sorted=True)
-
-    air = at(path=slant(checked.zenith_angle))
-    telescope = at(field_angle=checked.field_angle)
-    share = grid[["ln_aperture_fraction"]].interp(
-        seeing=xr.DataArray(checked.seeing, dims=dim),
-        field_angle=xr.DataArray(checked.field_angle, dims=dim),
-        assume_sorted=True,
-    )
-    moonlight = (
-        at(moon_zenith_angle=np.minimum(checked.moon_zenith_angle, moon.HORIZON_DEG))
-        .merge(at(moon_target_angle=checked.moon_target_angle))
-        .merge(at(moon_phase=checked.moon_phase))
-    )
+    The factors over (path, wavelength) come as the weights of their nodes: unit vectors
+    interpolated like any other table.
+    """
+    places = {
+        "path": slant(checked.zenith_angle),
+        "seeing": checked.seeing,
+        "field_angle": checked.field_angle,
+        "moon_zenith_angle": np.minimum(checked.moon_zenith_angle, moon.HORIZON_DEG),
+        "moon_target_angle": checked.moon_target_angle,
+        "moon_phase": checked.moon_phase,
+    }
+    tables = grid[list(NUMBER_TABLES)].assign(path_weight=(("path", "node"), _unit_vectors(grid)))
+    inside = {
+        name: xr.DataArray(np.clip(x, *grid[name].values[[0, -1]]), dims=checked.dim)
+        for name, x in places.items()
+    }
+    at = tables.interp(inside, method="linear", assume_sorted=True)
+    got = {str(name): at[name].values for name in at.data_vars}
     is_up = moon.is_up(checked.moon_zenith_angle)
-    common = air["ln_moon_share"] + moonlight["ln_moon_path"] + moonlight["ln_moon_phase"]
-    return {str(name): air[name].values for name in air.data_vars} | {
-        "area_m2": telescope["area_m2"].values,
-        "fiber_radius_arcsec": aperture.fiber_radius_arcsec(
-            float(grid.attrs["fiber_radius_um"]), telescope["focal_length_m"].values
-        ),
-        "aperture_share": np.exp(share["ln_aperture_fraction"].values),
-        "moon_rayleigh": is_up * np.exp((common + moonlight["ln_moon_rayleigh"]).values),
-        "moon_mie": is_up * np.exp((common + moonlight["ln_moon_mie"]).values),
+    moonlight = got["ln_moon_share"] + got["ln_moon_path"] + got["ln_moon_phase"]
+    return got | {
         "airmass": airmass(checked.zenith_angle),
+        "exposure_time_s": checked.exposure_time_s,
+        "ebv": checked.ebv,
+        "fiber_radius_arcsec": aperture.fiber_radius_arcsec(
+            float(grid.attrs["fiber_radius_um"]), got["focal_length_m"]
+        ),
+        "aperture_share": np.exp(got["ln_aperture_fraction"]),
+        "moon_rayleigh": is_up * np.exp(moonlight + got["ln_moon_rayleigh"]),
+        "moon_mie": is_up * np.exp(moonlight + got["ln_moon_mie"]),
     }
 
 
-def _rows_of(
-    factors: dict[str, np.ndarray], weights: np.ndarray, checked: Conditions, rows: slice
-) -> RowFactors:
-    here = {name: values[rows] for name, values in factors.items()}
-    share = here["aperture_share"][:, :1] * weights[0]
-    for k in range(1, len(weights)):  # no matrix product: its sums depend on the rows beside
-        share += here["aperture_share"][:, k : k + 1] * weights[k]
-    transmission = here["factor_transmission"]
-    return RowFactors(
-        airmass=here["airmass"],
-        exposure_time_s=checked.exposure_time_s[rows],
-        area_m2=here["area_m2"],
-        fiber_radius_arcsec=here["fiber_radius_arcsec"],
-        moon_rayleigh=here["moon_rayleigh"],
-        moon_mie=here["moon_mie"],
-        ebv=checked.ebv[rows],
-        transmission=transmission,
-        conversion_transmission=here.get("factor_conversion_transmission", transmission),
-        lines=here["factor_lines"],
-        moon_transmission=here["factor_moon_transmission"],
-        aperture_fraction=share,
-    )
+def _unit_vectors(grid: xr.Dataset) -> np.ndarray:
+    return np.eye(grid.sizes["path"])

@@ -45,6 +45,7 @@ ATTRS: dict[str, tuple[str, str]] = {
     "moon_target_angle": ("deg", "angle between Moon and target"),
     "moon_phase": ("1", "0 new, 0.25 quarter, 0.5 full"),
     "exposure_time_s": ("s", "time of one read-out"),
+    "exposure_count": ("1", "number of read-outs"),
     "ebv": ("mag", "E(B-V) of foreground dust"),
     "fiber_offset_arcsec": ("arcsec", "distance of the source from the fibre's centre"),
     "r_eff_arcsec": ("arcsec", "half-light radius of the source, 0: a point"),

@@ -5,7 +5,7 @@ one pass over its pixels. Counts are electrons per pixel for one exposure.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import xarray as xr
@@ -20,7 +20,7 @@ from simlib.etc.sky import SkyModel
 from simlib.etc.vectors import Vectors, line_dimming, prepare_vectors
 from simlib.instrument import Instrument
 
-ROWS_TOGETHER = 16  # formed at once, so that the working arrays stay in the processor's cache
+ROWS_TOGETHER = 8  # formed at once, so that the working arrays stay in the processor's cache
 LINE_EXTINCTIONS = ("factorised", "exact")
 SKY_SUBTRACTION = 0.01  # of the sky, the official calculator's default
 ROW_TERMS = (
@@ -36,7 +36,7 @@ ROW_TERMS = (
 
 @dataclass(frozen=True, eq=False)
 class RowFactors:
-    """What a few conditions contribute: (row,) numbers and (row, pixel) factors."""
+    """The numbers that a few conditions contribute, each (row,)."""
 
     airmass: np.ndarray
     exposure_time_s: np.ndarray
@@ -45,11 +45,6 @@ class RowFactors:
     moon_rayleigh: np.ndarray
     moon_mie: np.ndarray
     ebv: np.ndarray
-    transmission: np.ndarray  # (row, pixel)
-    conversion_transmission: np.ndarray  # (row, pixel), where the conversion holds
-    lines: np.ndarray  # (row, pixel), electrons s-1 m-2 arcsec-2
-    moon_transmission: np.ndarray  # (row, pixel) or (1, pixel)
-    aperture_fraction: np.ndarray  # (row, pixel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +92,8 @@ def run_etc(
     scalars = _scalars(vectors, checked, quadrature)
     for start in range(0, checked.count, ROWS_TOGETHER):
         rows = slice(start, min(start + ROWS_TOGETHER, checked.count))
-        form_terms(
-            shared, _factors(vectors, checked, scalars, rows, exact), values, rows, sky_subtraction
-        )
+        _fill_factors(vectors, scalars, values, rows, exact)
+        form_terms(shared, row_factors(scalars, rows), values, rows, sky_subtraction)
         if progress is not None:
             progress(rows.stop)
     return assemble(
@@ -135,9 +129,15 @@ def pixel_factors(vectors: Vectors) -> PixelFactors:
     )
 
 
+def row_factors(scalars: dict[str, np.ndarray], rows: slice) -> RowFactors:
+    """Return the numbers of some rows."""
+    return RowFactors(**{field.name: scalars[field.name][rows] for field in fields(RowFactors)})
+
+
 def empty_terms(rows: int, pixels: int) -> dict[str, np.ndarray]:
     """Return arrays for `form_terms` to fill."""
-    return {name: np.empty((rows, pixels)) for name in ROW_TERMS} | {"stray_e": np.empty(rows)}
+    block = np.empty((len(ROW_TERMS), rows, pixels))  # one piece: large memory pages serve it
+    return dict(zip(ROW_TERMS, block, strict=True)) | {"stray_e": np.empty(rows)}
 
 
 def form_terms(
@@ -147,33 +147,37 @@ def form_terms(
     rows: slice,
     sky_subtraction: float = SKY_SUBTRACTION,
 ) -> None:
-    """Fill the rows of every term from its factors. No row sees another."""
+    """Turn the factors over (row, pixel) that `values` holds for these rows into terms, in place.
+
+    On entry `sky_lines_e` holds electrons s-1 m-2 arcsec-2, `moon_e` what the air leaves of
+    moonlight, `conversion_e` the transmission where the conversion holds; the transmissions and
+    the aperture's share are ready. No row sees another.
+    """
     seconds = factors.exposure_time_s
     solid = seconds * np.pi * factors.fiber_radius_arcsec**2 * factors.area_m2
-    values["atmosphere_transmission"][rows] = factors.transmission
-    values["aperture_fraction"][rows] = factors.aperture_fraction
+    transmission = values["atmosphere_transmission"][rows]
     continuum = values["sky_continuum_e"][rows]
-    np.multiply((solid * factors.airmass)[:, None], factors.transmission, out=continuum)
+    np.multiply(transmission, (solid * factors.airmass)[:, None], out=continuum)
     continuum *= shared.continuum
     lines = values["sky_lines_e"][rows]
-    np.multiply(solid[:, None], factors.lines, out=lines)
+    lines *= solid[:, None]
     moonlight = values["moon_e"][rows]
-    np.multiply((solid * factors.moon_rayleigh)[:, None], shared.moon_rayleigh, out=moonlight)
-    moonlight += (solid * factors.moon_mie)[:, None] * shared.moon_mie
-    moonlight *= factors.moon_transmission
+    scattered = (solid * factors.moon_rayleigh)[:, None] * shared.moon_rayleigh
+    scattered += (solid * factors.moon_mie)[:, None] * shared.moon_mie
+    moonlight *= scattered
     conversion = values["conversion_e"][rows]
-    np.multiply(factors.aperture_fraction, factors.conversion_transmission, out=conversion)
+    conversion *= values["aperture_fraction"][rows]
     conversion *= shared.conversion
     conversion *= (seconds * factors.area_m2)[:, None]
     if np.any(factors.ebv):
         conversion *= smooth_transmission(shared.galactic, factors.ebv)
-    sky = continuum + lines
+    sky = np.add(continuum, lines, out=scattered)
     sky += moonlight
     values["stray_e"][rows] = shared.stray_share * sky.mean(axis=1)
     error = values["sky_subtraction_variance_e2"][rows]
     largest_of_three(sky, error)
+    error *= sky_subtraction
     np.square(error, out=error)
-    error *= sky_subtraction**2
 
 
 def largest_of_three(sky: np.ndarray, out: np.ndarray) -> None:
@@ -224,37 +228,47 @@ def _scalars(vectors: Vectors, checked: Conditions, quadrature: str) -> dict[str
     }
 
 
-def _factors(
+def _fill_factors(
     vectors: Vectors,
-    checked: Conditions,
     scalars: dict[str, np.ndarray],
+    values: dict[str, np.ndarray],
     rows: slice,
     exact: bool,
-) -> RowFactors:
-    here = {name: values[rows] for name, values in scalars.items()}
-    path, share = here.pop("path"), here.pop("aperture_share")
-    weights = here.pop("path_weights")
-    transmission = _along(weights, vectors.telluric)
+) -> None:
+    """Put what `form_terms` expects over (row, pixel) into the rows of `values`."""
+    path, weights = scalars["path"][rows], scalars["path_weights"][rows]
+    transmission = values["atmosphere_transmission"][rows]
+    conversion = values["conversion_e"][rows]
+    _along(weights, vectors.telluric, transmission)
     transmission *= smooth_transmission(vectors.extinction, path)
-    conversion_transmission = transmission
     if vectors.places_differ:
-        conversion_transmission = _along(weights, vectors.conversion_telluric)
-        conversion_transmission *= smooth_transmission(vectors.conversion_extinction, path)
-    return RowFactors(
-        **here,
-        transmission=transmission,
-        conversion_transmission=conversion_transmission,
-        lines=_exact_lines(vectors, path) if exact else _along(weights, vectors.lines),
-        moon_transmission=_along(weights, vectors.moon_telluric),
-        aperture_fraction=share @ vectors.aperture_weights,
-    )
+        _along(weights, vectors.conversion_telluric, conversion)
+        conversion *= smooth_transmission(vectors.conversion_extinction, path)
+    else:
+        conversion[...] = transmission
+    if exact:
+        values["sky_lines_e"][rows] = _exact_lines(vectors, path)
+    else:
+        _along(weights, vectors.lines, values["sky_lines_e"][rows])
+    _along(weights, vectors.moon_telluric, values["moon_e"][rows])
+    share = scalars["aperture_share"][rows]
+    weighted_nodes(share, vectors.aperture_weights, values["aperture_fraction"][rows])
 
 
-def _along(weights: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+def _along(weights: np.ndarray, nodes: np.ndarray, out: np.ndarray) -> None:
     """Bring (node, pixel) vectors to rows; a single node holds for all."""
     if nodes.shape[0] == 1:
-        return np.repeat(nodes, weights.shape[0], axis=0)
-    return np.asarray(weights @ nodes)
+        out[...] = nodes
+    else:
+        weighted_nodes(weights, nodes, out)
+
+
+def weighted_nodes(weights: np.ndarray, nodes: np.ndarray, out: np.ndarray) -> None:
+    """Put the sum over nodes of (row, node) weights times (node, pixel) vectors into `out`.
+
+    Not a matrix product, whose sums may depend on the rows beside: a row is always the same.
+    """
+    np.einsum("rn,np->rp", weights, nodes, out=out)
 
 
 def _exact_lines(vectors: Vectors, path: np.ndarray) -> np.ndarray:

@@ -1,0 +1,69 @@
+"""Write the calculator's terms for a person: Zarr or NetCDF, long lists in pieces."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import xarray as xr
+
+from simlib.errors import InputError
+
+ROWS_AT_ONCE = 512  # 120 MB of terms
+ROWS_IN_CHUNK = 64
+
+Evaluate = Callable[[xr.Dataset], xr.Dataset]
+
+
+def check_output(path: str | Path) -> Path:
+    """Return the path if terms may be written there, or raise InputError."""
+    out = Path(path)
+    if out.suffix not in {".zarr", ".nc"}:
+        raise InputError(f"--out {str(path)!r}: end it in .zarr or .nc (NetCDF)")
+    if out.suffix == ".zarr" and out.exists() and not (out / "zarr.json").is_file():
+        raise InputError(f"--out {str(path)!r} exists and is no Zarr store; choose another name")
+    if out.suffix == ".nc" and out.is_dir():
+        raise InputError(f"--out {str(path)!r} is a folder; choose another name")
+    return out
+
+
+def write_terms(out: Path, conditions: xr.Dataset, evaluate: Evaluate) -> Iterator[xr.Dataset]:
+    """Evaluate conditions piece by piece, write them to `out`, yield each piece once written.
+
+    An unfinished file has another name; `out` appears, or is replaced, only when complete.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f"{out.stem}.unfinished{out.suffix}")
+    pieces = (
+        evaluate(conditions.isel(condition=slice(start, start + ROWS_AT_ONCE)))
+        for start in range(0, conditions.sizes["condition"], ROWS_AT_ONCE)
+    )
+    if out.suffix == ".nc":
+        done = list(pieces)
+        whole = done[0] if len(done) == 1 else xr.concat(done, "condition", data_vars="minimal")
+        whole.to_netcdf(unfinished, engine="h5netcdf")
+        unfinished.replace(out)
+        yield whole
+        return
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for number, piece in enumerate(pieces):
+        _append(unfinished, piece, is_first=number == 0)
+        yield piece
+    if out.exists():
+        shutil.rmtree(out)
+    unfinished.rename(out)
+
+
+def _append(store: Path, piece: xr.Dataset, is_first: bool) -> None:
+    if is_first:
+        sizes = {"condition": ROWS_IN_CHUNK}
+        chunks = {
+            str(name): {"chunks": tuple(sizes.get(str(d), piece.sizes[d]) for d in variable.dims)}
+            for name, variable in piece.variables.items()
+            if "condition" in variable.dims
+        }
+        piece.to_zarr(store, mode="w", consolidated=False, encoding=chunks)
+        return
+    growing = [name for name, v in piece.variables.items() if "condition" in v.dims]
+    piece[growing].drop_vars(["wavelength"]).to_zarr(
+        store, append_dim="condition", consolidated=False
+    )
