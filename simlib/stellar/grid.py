@@ -9,23 +9,29 @@ from scipy.interpolate import CubicSpline
 from simlib.errors import InputError
 from simlib.stellar.default import open_default
 from simlib.stellar.shape import AXES, grid_fingerprint
+from simlib.stellar.store import is_store, open_store
 from simlib.stellar.toy import open_toy
+from simlib.storage import Options
 
 __all__ = ["KNOWN_GRIDS", "continuum_on", "grid_fingerprint", "open_grid"]
 
 KNOWN_GRIDS = {"default": open_default, "toy": open_toy}
 
 
-def open_grid(name_or_path: str | Path = "default") -> xr.Dataset:
+def open_grid(name_or_path: str | Path = "default", options: Options | None = None) -> xr.Dataset:
     """Return a stellar grid: one of KNOWN_GRIDS, or the store at a path or fsspec URL.
 
-    The default is mapped from the cache and a store is chunked, so opening reads no flux; every
-    worker opens its own, a grid never travels in a task.
+    options: for the file system of a URL.
+
+    The default is mapped from the cache and a store is read lazily, so opening reads no flux;
+    every worker opens its own, a grid never travels in a task.
     Raises InputError where there is neither such a name nor a finished store.
     """
     name = str(name_or_path)
     if name in KNOWN_GRIDS:
         return KNOWN_GRIDS[name]()
+    if is_store(name, options):
+        return open_store(name, options)
     raise InputError(
         f"no stellar grid {name!r}: neither a known name ({', '.join(KNOWN_GRIDS)}) nor the path "
         "of a grid store; `specdenoise grid import` makes one"
@@ -47,12 +53,11 @@ def continuum_on(
             f"continuum asked for {low:.2f}-{high:.2f} nm, the grid has it for "
             f"{known[0]:.2f}-{known[-1]:.2f} nm"
         )
-    continuum = grid["continuum"]
-    if nodes is not None:
-        at = {
-            name: ("node", column) for name, column in zip(AXES, np.transpose(nodes), strict=True)
-        }
-        continuum = continuum.isel({k: xr.DataArray(v[1], dims=v[0]) for k, v in at.items()})
-        continuum = continuum.transpose("node", "wavelength_continuum")
-    values = np.asarray(continuum.values, dtype=np.float64)
-    return np.asarray(CubicSpline(known, values, axis=-1)(wavelength_nm))
+    continuum = grid["continuum"].transpose(*AXES, "wavelength_continuum", missing_dims="ignore")
+    values = (
+        continuum.values
+        if nodes is None
+        else np.stack([continuum[tuple(int(i) for i in node)].values for node in nodes])
+    )
+    smooth = CubicSpline(known, np.asarray(values, dtype=np.float64), axis=-1)
+    return np.asarray(smooth(wavelength_nm))

@@ -56,15 +56,14 @@ def interpolate_axis(
     along = line_weights(grid[axis].values, present, point[axis], axis)
     if along is None:
         raise refusal(grid, point, mask)
-    nodes = np.argwhere(mask)[along != 0]
-    weights = along[along != 0]
-    at = {
-        name: xr.DataArray(column, dims="node") for name, column in zip(AXES, nodes.T, strict=True)
-    }
-    picked = grid[["flux_normalized", "continuum"]].isel(at).transpose("node", ...)
+    used = np.flatnonzero(along)
+    weights, nodes = along[used], np.argwhere(mask)[used]
+    fixed = {name: int(nodes[0][i]) for i, name in enumerate(AXES) if name != axis}
+    line = grid[["flux_normalized", "continuum"]].isel(fixed)
     on_model = continuum_on(grid, grid["wavelength_model"].values, nodes)
-    normalized = (weights @ (picked["flux_normalized"].values * on_model)) / (weights @ on_model)
-    continuum = weights @ picked["continuum"].values.astype(np.float64)
+    flux = line["flux_normalized"].values[used] * on_model
+    continuum = weights @ line["continuum"].values[used].astype(np.float64)
+    normalized = (weights @ flux) / (weights @ on_model)
     return _spectra(grid, normalized[None], continuum[None]).isel(spectrum=0)
 
 

@@ -19,13 +19,13 @@ AXES = ("teff", "logg", "feh", "alpha")
 REQUIRED_ATTRS = ("medium", "resolution", "source", "version", "license")
 FORMAT_VERSION = 1
 
-_AXIS_ATTRS = {
+AXIS_ATTRS = {
     "teff": {"units": "K", "long_name": "effective temperature"},
     "logg": {"units": "dex(cm s-2)", "long_name": "surface gravity"},
     "feh": {"units": "dex", "long_name": "metallicity [M/H]"},
     "alpha": {"units": "dex", "long_name": "alpha enhancement [alpha/M]"},
 }
-_WAVELENGTH_ATTRS = {"units": "nm", "medium": "vacuum"}
+WAVELENGTH_ATTRS = {"units": "nm", "medium": "vacuum"}
 
 
 def assemble(
@@ -44,17 +44,15 @@ def assemble(
     axes: node values of each of AXES, increasing. flux_normalized, continuum: axes × wavelength.
     present, node_checksum: one value a node.
     """
-    missing = [name for name in REQUIRED_ATTRS if name not in attrs]
-    if missing:
-        raise InputError(f"a stellar grid must state its {', '.join(missing)}; there is no default")
+    check_attrs(attrs)
     coords = {
-        name: (name, np.asarray(axes[name], dtype=np.float64), _AXIS_ATTRS[name]) for name in AXES
+        name: (name, np.asarray(axes[name], dtype=np.float64), AXIS_ATTRS[name]) for name in AXES
     }
     for name, values in (
         ("wavelength_model", wavelength_model),
         ("wavelength_continuum", wavelength_continuum),
     ):
-        coords[name] = (name, np.asarray(values, dtype=np.float64), _WAVELENGTH_ATTRS)
+        coords[name] = (name, np.asarray(values, dtype=np.float64), WAVELENGTH_ATTRS)
     surface = {"units": "erg s-1 cm-2 AA-1", "long_name": "continuum flux at the surface"}
     normalized = {"units": "1", "long_name": "flux divided by the true continuum"}
     variables = {
@@ -64,6 +62,13 @@ def assemble(
         "node_checksum": (AXES, node_checksum, {"long_name": "first 8 bytes of SHA-256"}),
     }
     return xr.Dataset(variables, coords=coords, attrs=dict(attrs))
+
+
+def check_attrs(attrs: Mapping[str, Any]) -> None:
+    """Raise InputError where a grid does not say what it is."""
+    missing = [name for name in REQUIRED_ATTRS if name not in attrs]
+    if missing:
+        raise InputError(f"a stellar grid must state its {', '.join(missing)}; there is no default")
 
 
 def node_digest(flux_normalized: np.ndarray, continuum: np.ndarray) -> int:
@@ -111,8 +116,8 @@ def checksum_of(grid: xr.Dataset, digests: np.ndarray) -> str:
 def grid_fingerprint(grid: xr.Dataset) -> str:
     """Return 16 hex digits over axes, data, resolution and medium.
 
-    A grid that is mapped from a file or chunked from a store cannot have been changed in memory,
-    so its recorded checksum is used; of any other the data are read.
+    A grid that is mapped from a file or read lazily from a store cannot have been changed in
+    memory, so its recorded checksum is used; of any other the data are hashed.
     """
     recorded = grid.attrs.get("checksum")
     if recorded is None or _is_changeable(grid):
@@ -124,5 +129,7 @@ def grid_fingerprint(grid: xr.Dataset) -> str:
 
 
 def _is_changeable(grid: xr.Dataset) -> bool:
-    data = grid["flux_normalized"].variable.data
-    return isinstance(data, np.ndarray) and bool(data.flags.writeable)
+    flux = grid["flux_normalized"].variable
+    if not flux._in_memory:  # `.data` would read a lazy array from its store
+        return False
+    return not isinstance(flux.data, np.ndarray) or bool(flux.data.flags.writeable)

@@ -1,0 +1,76 @@
+"""What the readers of the published grids share: a spectrum, and why a file may not hold one."""
+
+import math
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+
+Window = tuple[float, float]  # nm, vacuum
+
+
+class BadFileError(ValueError):
+    """A file that holds no usable spectrum; the message says why. The node becomes a hole."""
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """What a file name says about the model."""
+
+    teff: float  # K
+    logg: float
+    feh: float  # [M/H]
+    alpha: float  # [alpha/M]
+    carbon: float  # [C/M]
+    microturbulence: float  # km/s
+    resolution: int
+    suffix: str  # kind of file
+
+
+@dataclass(frozen=True)
+class ModelSpectrum:
+    """One model inside the window."""
+
+    wavelength_nm: np.ndarray  # vacuum, float64
+    flux_normalized: np.ndarray  # float32
+    continuum: np.ndarray  # erg s-1 cm-2 AA-1 at the surface, float64
+    is_rebuilt: bool  # wavelengths by the release's rule, not from the file
+
+
+def normalized(flux: np.ndarray, continuum: np.ndarray) -> np.ndarray:
+    """Return flux / continuum as float32; BadFileError where that makes no sense."""
+    if not (np.isfinite(flux).all() and np.isfinite(continuum).all()):
+        raise BadFileError("holds values that are not finite")
+    if (continuum <= 0).any():
+        raise BadFileError("has a continuum of zero")
+    return np.asarray(flux / continuum, dtype=np.float32)
+
+
+def numbers(text: bytes, columns: int) -> np.ndarray:
+    """Return whitespace-separated numbers as (rows, columns)."""
+    try:
+        table = pd.read_csv(BytesIO(text), sep=r"\s+", header=None, dtype=np.float64)
+    except pd.errors.EmptyDataError:
+        return np.empty((0, columns))
+    except ValueError as error:
+        raise BadFileError(f"holds text that is no table of numbers ({error})") from None
+    if table.shape[1] != columns:
+        raise BadFileError(f"has rows of {table.shape[1]} columns instead of {columns}")
+    return table.to_numpy()
+
+
+def decimals(number: bytes) -> int:
+    """Return how many digits follow the point of a printed number."""
+    return len(number.partition(b".")[2])
+
+
+def first_number(line: bytes) -> float:
+    """Return the number that a line begins with."""
+    try:
+        value = float(line.split(None, 1)[0])
+    except (IndexError, ValueError):
+        raise BadFileError(f"has a line that does not begin with a number: {line[:40]!r}") from None
+    if not math.isfinite(value):
+        raise BadFileError("holds a wavelength that is not finite")
+    return value

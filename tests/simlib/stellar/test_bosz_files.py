@@ -1,0 +1,166 @@
+"""Files in the exact formats, made from the embedded grid, come back as they were."""
+
+import bz2
+import gzip
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from simlib.stellar import bosz2017, bosz2024, open_grid
+from simlib.stellar.spectrum_files import BadFileError
+from tests.simlib.stellar.bosz_files import (
+    model_on,
+    text_2024,
+    whole_native_wavelength,
+    write_2017_fits,
+    write_2017_text,
+    write_2024,
+)
+
+NODE = {"teff": 4250.0, "logg": 2.0, "feh": -0.5, "alpha": 0.25}
+WINDOW = (680.0, 900.0)
+CALCIUM = 854.4438  # nm, vacuum
+
+
+@pytest.fixture(scope="module")
+def grid() -> xr.Dataset:
+    return open_grid()
+
+
+@pytest.fixture(scope="module")
+def native() -> np.ndarray:
+    whole = whole_native_wavelength(7)
+    return whole[(whole > 660) & (whole < 930)]
+
+
+def check(spectrum, grid: xr.Dataset) -> None:
+    wavelength = spectrum.wavelength_nm
+    assert WINDOW[0] <= wavelength[0] < wavelength[-1] <= WINDOW[1]
+    flux, continuum = model_on(grid, NODE, wavelength)
+    np.testing.assert_allclose(spectrum.flux_normalized, flux, atol=1e-6)
+    np.testing.assert_allclose(spectrum.continuum, continuum, rtol=1e-6)
+    near = np.abs(wavelength - CALCIUM) < 0.3
+    deepest = wavelength[near][np.argmin(spectrum.flux_normalized[near])]
+    assert abs(deepest - CALCIUM) < 0.015
+
+
+@pytest.mark.parametrize("write", [write_2017_text, write_2017_fits])
+def test_files_of_2017_round_trip(write, grid: xr.Dataset, native: np.ndarray, tmp_path) -> None:
+    spectrum = bosz2017.read_spectrum(write(tmp_path, grid, NODE, native), WINDOW)
+    check(spectrum, grid)
+    assert spectrum.is_rebuilt
+    inside = (native >= WINDOW[0]) & (native <= WINDOW[1])
+    np.testing.assert_allclose(spectrum.wavelength_nm, native[inside], atol=1e-10)
+
+
+@pytest.mark.parametrize("write", [write_2017_text, write_2017_fits])
+def test_whole_files_of_2017_round_trip(write, grid: xr.Dataset, tmp_path) -> None:
+    check(
+        bosz2017.read_spectrum(write(tmp_path, grid, NODE, whole_native_wavelength(7)), WINDOW),
+        grid,
+    )
+
+
+def test_files_of_2024_round_trip_from_air_to_vacuum(grid: xr.Dataset, tmp_path) -> None:
+    check(bosz2024.read_spectrum(write_2024(tmp_path, grid, NODE), WINDOW), grid)
+
+
+def test_releases_differ_by_their_surface_factor() -> None:
+    assert pytest.approx(4) == bosz2024.SURFACE_FACTOR / bosz2017.SURFACE_FACTOR
+    assert pytest.approx(math.pi) == bosz2017.SURFACE_FACTOR
+
+
+def test_a_file_off_the_series_keeps_its_own_wavelengths_and_says_so(
+    grid: xr.Dataset, tmp_path
+) -> None:
+    own = np.linspace(670.0, 910.0, 4001)
+    path = write_2017_text(tmp_path, grid, NODE, own)
+    with pytest.warns(UserWarning, match="do not follow the documented series"):
+        spectrum = bosz2017.read_spectrum(path, WINDOW)
+    assert not spectrum.is_rebuilt
+    np.testing.assert_allclose(spectrum.wavelength_nm, own[(own >= 680) & (own <= 900)], atol=1e-4)
+
+
+def rewrite(path: Path, change) -> Path:
+    codec = bz2 if path.name.endswith("bz2") else gzip
+    path.write_bytes(codec.compress(change(codec.decompress(path.read_bytes()))))
+    return path
+
+
+def line_of(text: bytes, number: int) -> bytes:
+    return text.splitlines(keepends=True)[number]
+
+
+def with_line(text: bytes, number: int, line: bytes) -> bytes:
+    lines = text.splitlines(keepends=True)
+    lines[number] = line
+    return b"".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"nan 1.0\n", "not finite"),
+        (b"1.0 0.0\n", "continuum of zero"),
+        (b"1.0\n", "not finite"),
+        (b"1.0 1.0 1.0\n", "no table of numbers"),
+        (b"<b> 1.0\n", "no table of numbers"),
+    ],
+)
+def test_a_bad_line_of_2017_rejects_the_file(
+    line: bytes, reason: str, grid: xr.Dataset, native: np.ndarray, tmp_path
+) -> None:
+    path = write_2017_text(tmp_path, grid, NODE, native[(native > 795) & (native < 805)])
+    middle = int(np.searchsorted(native[(native > 795) & (native < 805)], 800.0))
+    rewrite(path, lambda text: with_line(text, middle, line_of(text, middle)[:13] + line))
+    with pytest.raises(BadFileError, match=reason):
+        bosz2017.read_spectrum(path, (796.0, 804.0))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("write", [write_2017_text, write_2017_fits])
+def test_a_cut_file_of_2017_is_rejected(
+    write, share: float, grid: xr.Dataset, native: np.ndarray, tmp_path
+) -> None:
+    path = write(tmp_path, grid, NODE, native)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(BadFileError, match="cut short|cannot be read as FITS"):
+        bosz2017.read_spectrum(path, WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: text[: len(text) // 2], "rows, resolution 500 has 7500"),
+        (lambda text: with_line(text, 4000, b"nan 1\n"), "not finite"),
+        (lambda text: with_line(text, 4000, b"1 0\n"), "continuum of zero"),
+        (lambda text: with_line(text, 4000, b"1 2 3\n"), "no table of numbers"),
+    ],
+)
+def test_a_bad_file_of_2024_is_rejected(change, reason: str, grid: xr.Dataset, tmp_path) -> None:
+    name = "bosz2024_ms_t4250_g+2.0_m-0.50_a+0.25_c+0.00_v2_r500_resam.txt.gz"
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(change(text_2024(grid, NODE, 500))))
+    row = bosz2024.file_wavelength(500)[4000] / 10
+    with pytest.raises(BadFileError, match=reason):
+        bosz2024.read_spectrum(path, (row - 100, row + 100))
+
+
+def test_a_cut_file_of_2024_is_rejected(grid: xr.Dataset, tmp_path) -> None:
+    path = write_2024(tmp_path, grid, NODE, 500)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(BadFileError, match="cannot be unpacked"):
+        bosz2024.read_spectrum(path, WINDOW)
+
+
+def test_a_fits_table_without_its_columns_is_rejected(tmp_path) -> None:
+    from astropy.io import fits
+
+    path = tmp_path / "amm05cp00op00t4000g30v20modrt0b5000rs.fits"
+    table = fits.BinTableHDU.from_columns([fits.Column("Other", "D", array=np.arange(9.0))])
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(path)
+    with pytest.raises(BadFileError, match="has no column 'wavelength'"):
+        bosz2017.read_spectrum(path, WINDOW)

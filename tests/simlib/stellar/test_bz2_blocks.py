@@ -1,0 +1,60 @@
+"""Block-wise reading of bzip2 gives what unpacking everything gives."""
+
+import bz2
+
+import numpy as np
+import pytest
+
+from simlib.stellar.bz2_blocks import PackedText, cut_lines, lines_between
+from simlib.stellar.spectrum_files import BadFileError
+
+ROWS = 20000
+
+
+@pytest.fixture(scope="module")
+def text() -> bytes:
+    noise = np.random.default_rng(1).random(ROWS)
+    return "".join(f"{1000 + i:10.3f} {x:.7f}\n" for i, x in enumerate(noise)).encode()
+
+
+@pytest.mark.parametrize("level", [1, 9])
+@pytest.mark.parametrize("guess", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize(("low", "high"), [(0, 1003.5), (9000, 9700), (20990, 3e4), (0, 1e9)])
+def test_a_range_is_found_wherever_it_is(
+    text: bytes, tmp_path, level: int, guess: float, low: float, high: float
+) -> None:
+    path = tmp_path / "t.bz2"
+    path.write_bytes(bz2.compress(text, level))
+    expected = [line for line in text.splitlines() if low <= float(line.split()[0]) <= high]
+    assert lines_between(path, low, high, guess).splitlines() == expected
+
+
+def test_the_blocks_together_are_the_text(text: bytes) -> None:
+    packed = PackedText(bz2.compress(text, 1), "t")
+    assert packed.blocks > 3
+    assert b"".join(packed.unpack(i) for i in range(packed.blocks)) == text
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.9999])
+def test_a_cut_file_is_told(text: bytes, tmp_path, share: float) -> None:
+    data = bz2.compress(text, 1)
+    path = tmp_path / "t.bz2"
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(BadFileError, match="is cut short, or no bzip2 file"):
+        lines_between(path, 9000, 9700, 0.4)
+
+
+def test_a_flipped_bit_is_told(text: bytes) -> None:
+    data = bytearray(bz2.compress(text, 1))
+    data[len(data) // 2] ^= 4
+    packed = PackedText(bytes(data), "t")
+    with pytest.raises(BadFileError, match="is damaged in block"):
+        for block in range(packed.blocks):
+            packed.unpack(block)
+
+
+def test_lines_are_cut_exactly_at_the_ends() -> None:
+    text = b"1 a\n2 b\n3 c\n4 d\n"
+    assert cut_lines(text, 2, 3) == b"2 b\n3 c\n"
+    assert cut_lines(text, 2.5, 2.6) == b""
+    assert cut_lines(text, 0, 9) == text
