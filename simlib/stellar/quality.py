@@ -9,72 +9,80 @@ from simlib.stellar.resolution import degrade
 from simlib.stellar.shape import AXES
 from simlib.stellar.spline import spline_weights
 
+ARM = (710.0, 885.0)  # nm: the window of the spectrograph's arm
 WARM = 4000.0  # K; below it TiO makes every axis harder, so the two are told apart
 
 
 @dataclass(frozen=True)
+class PooledError:
+    """Error pooled over predicted nodes and wavelengths, in units of the continuum."""
+
+    nodes: int
+    rms: float  # NaN where no node was predicted
+    largest: float
+
+
+@dataclass(frozen=True)
 class LeaveOneOut:
-    """Error of the cubic prediction of left-out inner nodes, in units of the continuum."""
+    """Error of the cubic prediction of left-out inner nodes along one axis."""
 
     axis: str
-    nodes: int  # predicted, Teff >= WARM
-    rms: float
-    largest: float
-    nodes_cool: int
-    rms_cool: float
-    largest_cool: float
+    warm: PooledError  # Teff >= WARM
+    cool: PooledError
 
 
-def leave_one_out(grid: xr.Dataset, resolution: float = 5000.0) -> list[LeaveOneOut]:
-    """Return the error along each axis at this resolution, pooled over nodes and wavelengths.
+def leave_one_out(
+    grid: xr.Dataset, resolution: float = 5000.0, window_nm: tuple[float, float] = ARM
+) -> list[LeaveOneOut]:
+    """Return the error along each axis at this resolution and in this window.
 
-    The leaving-out runs on lines without holes; with n nodes on an axis, n - 1 make the spline.
+    A line with a hole is left out altogether; with n nodes on an axis, n - 1 make the spline.
     """
-    smooth, present = _smoothed(grid, resolution), grid["present"].values
-    teff = np.broadcast_to(grid["teff"].values[:, None, None, None], present.shape)
-    return [_along(grid, axis, smooth, present, teff) for axis in AXES]
+    smooth, present = _smoothed(grid, resolution, window_nm), grid["present"].values
+    is_warm = np.broadcast_to((grid["teff"].values >= WARM)[:, None, None, None], present.shape)
+    return [
+        _along(axis, grid[axis].values, smooth, present, is_warm)
+        for axis in AXES
+        if len(grid[axis]) > 2
+    ]
 
 
-def _smoothed(grid: xr.Dataset, resolution: float) -> np.ndarray:
+def _smoothed(grid: xr.Dataset, resolution: float, window_nm: tuple[float, float]) -> np.ndarray:
     """Return all spectra at the resolution, thinned to about two points a resolution element."""
     wavelength = grid["wavelength_model"].values
     step = float(np.diff(np.log(wavelength)).mean())
     thin = max(1, int(0.5 / resolution / step))
-    planes = [
-        degrade(plane.values, wavelength, float(grid.attrs["resolution"]), resolution)[..., ::thin]
-        for plane in grid["flux_normalized"]
-    ]
-    return np.stack(planes)
+    kept = np.flatnonzero((wavelength >= window_nm[0]) & (wavelength <= window_nm[1]))[::thin]
+    native = float(grid.attrs["resolution"])
+    planes = (plane.values for plane in grid["flux_normalized"])
+    return np.stack(
+        [
+            (degrade(plane, wavelength, native, resolution) if native > resolution else plane)[
+                ..., kept
+            ]
+            for plane in planes
+        ]
+    )
 
 
 def _along(
-    grid: xr.Dataset, axis: str, smooth: np.ndarray, present: np.ndarray, teff: np.ndarray
+    axis: str, nodes: np.ndarray, smooth: np.ndarray, present: np.ndarray, is_warm: np.ndarray
 ) -> LeaveOneOut:
-    at = AXES.index(axis)
-    nodes = grid[axis].values
-    lines = np.moveaxis(smooth, at, 0).reshape(len(nodes), -1, smooth.shape[-1])
-    whole = np.moveaxis(present, at, 0).reshape(len(nodes), -1).all(axis=0)
-    temperatures = np.moveaxis(teff, at, 0).reshape(len(nodes), -1)[:, whole]
-    lines = lines[:, whole]
-    squares: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    at, lines = AXES.index(axis), present.size // len(nodes)
+    whole = np.moveaxis(present, at, 0).reshape(len(nodes), lines).all(axis=0)
+    flux = np.moveaxis(smooth, at, 0).reshape(len(nodes), lines, -1)[:, whole]
+    warm = np.moveaxis(is_warm, at, 0).reshape(len(nodes), lines)[:, whole]
+    squares = []
     for out in range(1, len(nodes) - 1):
         kept = np.delete(np.arange(len(nodes)), out)
         weights = spline_weights(nodes[kept], nodes[out], axis)
-        error = np.tensordot(weights, lines[kept], axes=1) - lines[out]
-        for warm in (True, False):
-            squares[warm].append(error[(temperatures[out] >= WARM) == warm] ** 2)
-    rms, largest, count = {}, {}, {}
-    for warm, parts in squares.items():
-        pooled = np.concatenate(parts) if parts else np.empty((0, 1))
-        count[warm] = len(pooled)
-        rms[warm] = float(np.sqrt(pooled.mean())) if len(pooled) else float("nan")
-        largest[warm] = float(np.sqrt(pooled.max())) if len(pooled) else float("nan")
-    return LeaveOneOut(
-        axis=axis,
-        nodes=count[True],
-        rms=rms[True],
-        largest=largest[True],
-        nodes_cool=count[False],
-        rms_cool=rms[False],
-        largest_cool=largest[False],
-    )
+        squares.append((np.tensordot(weights, flux[kept], axes=1) - flux[out]) ** 2)
+    pooled, is_warm_node = np.concatenate(squares), np.concatenate(warm[1:-1])
+    return LeaveOneOut(axis, _pool(pooled[is_warm_node]), _pool(pooled[~is_warm_node]))
+
+
+def _pool(squares: np.ndarray) -> PooledError:
+    if not squares.size:
+        return PooledError(nodes=0, rms=float("nan"), largest=float("nan"))
+    rms, largest = np.sqrt(squares.mean()), np.sqrt(squares.max())
+    return PooledError(nodes=len(squares), rms=float(rms), largest=float(largest))
