@@ -193,7 +193,10 @@ def _summaries(terms: "xr.Dataset") -> list[dict[str, float]]:
 
 
 def _print_summaries(summaries: list[dict[str, float]], most: int = 40) -> None:
-    table = Table("row", *summaries[0], title="medians over pixels; counts of one exposure")
+    heads = [
+        name.removesuffix("_e").removesuffix("_e2").removeprefix("sky_") for name in summaries[0]
+    ]
+    table = Table("row", *heads, title="medians over pixels; counts of one exposure")
     for number, summary in enumerate(summaries[:most], start=1):
         table.add_row(str(number), *(f"{value:.4g}" for value in summary.values()))
     Console().print(table)
@@ -255,7 +258,7 @@ def etc_sky(
 
         written = [str(save(draw_comparison(comparison), figures / "sky-comparison.png"))]
     if as_json:
-        print(json.dumps(comparison.numbers | {"figures": written}, indent=1))
+        print(json.dumps(comparison.record() | {"figures": written}, indent=1))
         return
     table = Table("quantity", "found", "bar", title=f"embedded sky against {sky_tables}")
     for name, found, bar in comparison.lines():

@@ -43,7 +43,7 @@ def draw_noise_budget(terms: xr.Dataset, title: str = "") -> Figure:
     _label_wavelength(axes, wavelength)
     axes.set_ylabel("variance per pixel, one exposure [electron²]")
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], loc="upper left", ncols=2, fontsize=8)
+    axes.legend(handles[::-1], labels[::-1], loc="upper left", ncols=2, fontsize=8, framealpha=1.0)
     median = float(np.median(total))
     axes.set_title(f"{title}  (median {median:.0f} e², lines cut at the top)".strip(), fontsize=9)
     return figure

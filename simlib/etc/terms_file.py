@@ -1,10 +1,13 @@
 """Write the calculator's terms for a person: Zarr or NetCDF, long lists in pieces."""
 
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import xarray as xr
+import zarr
+from zarr.errors import ZarrUserWarning
 
 from simlib.errors import InputError
 
@@ -40,7 +43,7 @@ def write_terms(out: Path, conditions: xr.Dataset, evaluate: Evaluate) -> Iterat
     if out.suffix == ".nc":
         done = list(pieces)
         whole = done[0] if len(done) == 1 else xr.concat(done, "condition", data_vars="minimal")
-        whole.to_netcdf(unfinished, engine="h5netcdf")
+        whole.to_netcdf(unfinished, engine="scipy", format="NETCDF3_64BIT")
         unfinished.replace(out)
         yield whole
         return
@@ -48,6 +51,9 @@ def write_terms(out: Path, conditions: xr.Dataset, evaluate: Evaluate) -> Iterat
     for number, piece in enumerate(pieces):
         _append(unfinished, piece, is_first=number == 0)
         yield piece
+    with warnings.catch_warnings():  # readers look for it, though Zarr 3 has not settled it yet
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        zarr.consolidate_metadata(unfinished)
     if out.exists():
         shutil.rmtree(out)
     unfinished.rename(out)
