@@ -16,8 +16,8 @@ def specdenoise(source: str = "demo", overrides: Sequence[str] = ()) -> Path:
     terms = stages.etc_grid(config)
     dataset = stages.build_dataset(config, terms)
     run = stages.train(config, dataset)
-    stages.evaluate(run)
-    return stages.report(run)
+    stages.evaluate(config, run)
+    return stages.report(config, run)
 
 
 @flow(name="specdenoise-build")

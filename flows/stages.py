@@ -53,12 +53,12 @@ def train(config: Config, dataset: str) -> str:
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
-def evaluate(run: str) -> dict[str, Any]:
+def evaluate(config: Config, run: str) -> dict[str, Any]:
     """Return the errors of the network and of the baselines by S/N, kept in the run."""
-    return evaluate_run(run)
+    return evaluate_run(run, options=config.storage.options)
 
 
 @task(name="report", cache_policy=NO_CACHE)
-def report(run: str) -> Path:
+def report(config: Config, run: str) -> Path:
     """Return the path of the run's report."""
-    return write_report([run])
+    return write_report([run], options=config.storage.options)

@@ -9,7 +9,6 @@ import sys
 import traceback
 from datetime import datetime
 
-import click
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
@@ -40,21 +39,18 @@ def main() -> None:
 def run_program(arguments: list[str]) -> int:
     """Return the exit code of the program with these arguments."""
     try:
-        result = app(arguments, standalone_mode=False)
-    except click.ClickException as error:  # a wrong option or argument
-        error.show()
-        return error.exit_code
-    except (Exception, KeyboardInterrupt) as error:
+        app(arguments)
+    except SystemExit as done:  # how typer ends, a wrong option included
+        return done.code if isinstance(done.code, int) else int(bool(done.code))
+    except Exception as error:
         return _explain(error)
-    return result if isinstance(result, int) else 0
+    return 0
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: Exception) -> int:
     """Print what a person should know of an error; return the exit code."""
     if isinstance(error, InputError):
         return _say(str(error), 2)
-    if isinstance(error, (typer.Abort, KeyboardInterrupt)):
-        return _say("interrupted; what was finished is kept, run it again to go on", 130)
     if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
         return _say(
             f"no space left while writing ({error}); nothing was published. Free some space or set "

@@ -4,6 +4,7 @@ A task carries a config, locations and a block, never arrays; workers open the s
 terms themselves. A block's record is written after the block, so what a kill leaves is done again.
 """
 
+import json
 import logging
 import socket
 import time
@@ -145,12 +146,13 @@ def _grid(name: str) -> xr.Dataset:
 def _terms(config: SimulationConfig, location: str) -> xr.Dataset | Instrument:
     if config.terms.source == "direct":
         return load_instrument(config.instrument.name)
-    return _stored_terms(location, fingerprint(config.storage), config.storage)
+    return _stored_terms(location, json.dumps(config.storage.options, sort_keys=True))
 
 
 @lru_cache(maxsize=2)
-def _stored_terms(location: str, key: str, storage: Any) -> xr.Dataset:
-    return open_terms_grid(location, storage.options)
+def _stored_terms(location: str, options: str) -> xr.Dataset:
+    """Keep what a worker opened; options as text, since a cache needs plain values."""
+    return open_terms_grid(location, json.loads(options))
 
 
 def _finish(config: SimulationConfig, terms: str, folder: str, plan: Plan, seconds: float) -> None:

@@ -1,11 +1,13 @@
 """The Zarr store of a dataset: its template, writing one block, opening a published one."""
 
-from typing import Any
+import warnings
+from typing import Any, Literal, cast
 
 import numpy as np
 import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.errors import ZarrUserWarning
 
 from simlib.config import Storage
 from simlib.dataset.plan import Block, Plan
@@ -31,7 +33,7 @@ def zarr_location(folder: str) -> str:
     return join(folder, "spectra.zarr")
 
 
-def open_zarr(folder: str, options: Options | None, mode: str) -> zarr.Group:
+def open_zarr(folder: str, options: Options | None, mode: Literal["r", "r+", "a"]) -> zarr.Group:
     """Return the root group of a dataset's arrays."""
     location = zarr_location(folder)
     is_url = "://" in location
@@ -53,6 +55,9 @@ def create_store(folder: str, template: xr.Dataset, plan: Plan, storage: Storage
                 _create_array(group, name, template[name], rows, plan)
         if "wavelength" not in group:
             _create_wavelength(group, template["wavelength"])
+    with warnings.catch_warnings():  # zarr warns that the specification has no such section yet
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        zarr.consolidate_metadata(root.store, path=root.path, zarr_format=3)
 
 
 def _create_array(
@@ -97,14 +102,14 @@ def write_block(folder: str, block: Block, spectra: xr.Dataset, storage: Storage
     rows = block.stop - block.start
     if spectra.sizes["spectrum"] != rows:
         raise ValueError(f"block {block.name} needs {rows} rows, got {spectra.sizes['spectrum']}")
-    group = open_zarr(folder, storage.options, "r+")[block.split]
+    arrays = _arrays(folder, block.split, storage.options, "r+")
     where = slice(block.start, block.stop)
     written = [
         spectra[name].values.astype(group[name].dtype)
         for name in (*PIXEL_VARIABLES, *ROW_VARIABLES)
     ]
     for name, values in zip((*PIXEL_VARIABLES, *ROW_VARIABLES), written, strict=True):
-        group[name][where] = values
+        arrays[name][where] = values
     kept = block_checksum(folder, block, storage)
     if kept != checksum(*written):
         raise OSError(f"block {block.name} reads back differently from what was written")
@@ -113,9 +118,18 @@ def write_block(folder: str, block: Block, spectra: xr.Dataset, storage: Storage
 
 def block_checksum(folder: str, block: Block, storage: Storage) -> str:
     """Return the checksum over all variables of a block as they are in the store."""
-    group = open_zarr(folder, storage.options, "r")[block.split]
+    arrays = _arrays(folder, block.split, storage.options, "r")
     where = slice(block.start, block.stop)
-    return checksum(*(group[name][where] for name in (*PIXEL_VARIABLES, *ROW_VARIABLES)))
+    kept = (arrays[name][where] for name in (*PIXEL_VARIABLES, *ROW_VARIABLES))
+    return checksum(*(np.asarray(values) for values in kept))
+
+
+def _arrays(
+    folder: str, split: str, options: Options | None, mode: Literal["r", "r+"]
+) -> dict[str, zarr.Array[Any]]:
+    """Return the arrays of a split by name."""
+    group = cast(zarr.Group, open_zarr(folder, options, mode)[split])
+    return dict(group.arrays())
 
 
 def open_dataset(folder: str, split: str = "train", options: Options | None = None) -> xr.Dataset:
@@ -130,9 +144,10 @@ def open_dataset(folder: str, split: str = "train", options: Options | None = No
         raise InputError(f"{place} has no split {split!r}; it has {', '.join(splits)}")
     location = zarr_location(place)
     storage_options = (options or {}) if "://" in location else None
-    return xr.open_zarr(
-        location, group=split, chunks=None, consolidated=False, storage_options=storage_options
+    data: xr.Dataset = xr.open_zarr(
+        location, group=split, chunks=None, storage_options=storage_options
     )
+    return data
 
 
 def published_folder(folder: str, options: Options | None = None) -> str:

@@ -51,10 +51,11 @@ def test_what_was_written_is_read_back_exactly(codec: str, place: str, tmp_path:
             assert np.array_equal(data[name].values, variable.values.astype(data[name].dtype))
 
 
+@pytest.mark.filterwarnings("error")
 def test_xarray_alone_opens_a_group_with_its_units(tmp_path: Path) -> None:
     folder = str(tmp_path)
     make_store(folder, PLAN, STORAGE)
-    data = xr.open_zarr(zarr_location(folder), group="validation", consolidated=False)
+    data = xr.open_zarr(zarr_location(folder), group="validation")
     assert data["teff"].attrs["units"] == "1"
     assert data["wavelength"].attrs["units"] == "nm"
 

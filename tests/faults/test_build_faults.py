@@ -1,0 +1,148 @@
+"""What goes wrong while a dataset is made: nothing is published, nothing done is lost."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client, LocalCluster
+
+from flows.cli import run_program
+from simlib.config import SimulationConfig, load_config
+from simlib.dataset import build
+from simlib.dataset.plan import Plan
+from simlib.dataset.store import open_dataset
+from simlib.etc.grid import ensure_terms_grid
+from simlib.storage import join, read_json
+from tests.faults.full_disk import FullDisk
+
+BLOCKS = 5  # 3 of train, 2 of validation
+
+
+def config_at(root: Path | str) -> SimulationConfig:
+    return load_config("tiny", [f"storage.root='{root}'"])
+
+
+@pytest.fixture
+def client() -> Any:
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as made,
+    ):
+        yield made
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    root = Path(folder)
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted((root / "spectra.zarr").rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_full_disk_is_one_message_and_the_rest_is_done_later(
+    client: Client, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FullDisk.store.clear()
+    config = config_at("full://disk")
+    FullDisk.room = 10**9
+    terms = ensure_terms_grid(config)
+    FullDisk.room = 2_000_000  # some blocks of 2 x 32 x 4096 x 4 bytes fit, not all
+    with pytest.raises(OSError, match="No space left") as caught:
+        build.build_dataset(config, terms, client)
+    assert caught.value.errno == 28
+    folder = next(iter(build_folders()))
+    done = [name for name in FullDisk.store if "/parts/train" in name]
+    assert 0 < len(done) < BLOCKS
+    assert read_json(join(folder, "manifest.json")) is None
+    monkeypatch.setattr("flows.cli.app", lambda arguments: raise_it(caught.value))
+    assert run_program([]) == 2
+    assert "no space left while writing" in capfd.readouterr().err
+    FullDisk.room = 10**9
+    assert build.build_dataset(config, terms, client) == folder
+    assert all(name in FullDisk.store for name in done)
+    assert open_dataset(folder, "validation").sizes["spectrum"] == 48
+
+
+def raise_it(error: Exception) -> None:
+    raise error
+
+
+def build_folders() -> set[str]:
+    parts = [name for name in FullDisk.store if name.endswith("/parts/plan.json")]
+    return {"full:/" + name.removesuffix("/parts/plan.json") for name in parts}
+
+
+def build_once(root: str) -> None:
+    """Build with one worker of this process; the test kills it in the middle."""
+    config = config_at(root)
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as made,
+    ):
+        build.build_dataset(config, ensure_terms_grid(config), made, stop_after_two)
+
+
+def stop_after_two(done: int, total: int, rows: int) -> None:
+    if done >= 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(
+    tmp_path: Path, client: Client
+) -> None:
+    killed = multiprocessing.get_context("spawn").Process(
+        target=build_once, args=(str(tmp_path / "killed"),)
+    )
+    killed.start()
+    killed.join(120)
+    assert killed.exitcode == -signal.SIGKILL
+    config = config_at(tmp_path / "killed")
+    terms = ensure_terms_grid(config)
+    folder = next((tmp_path / "killed/datasets/tiny").iterdir())
+    plan = Plan.from_dict(read_json(str(folder / "parts/plan.json")))
+    missing = build.missing_blocks(str(folder), plan, config)
+    assert 0 < len(missing) <= BLOCKS - 2
+    seen: list[int] = []
+    build.build_dataset(config, terms, client, lambda done, total, rows: seen.append(done))
+    assert len(seen) == len(missing)  # only the rest was done
+    whole = config_at(tmp_path / "whole")
+    other = build.build_dataset(whole, ensure_terms_grid(whole), client)
+    assert contents(str(folder)) == contents(other)
+
+
+def test_a_worker_that_is_killed_costs_nothing_but_time(tmp_path: Path) -> None:
+    config = config_at(tmp_path)
+    terms = ensure_terms_grid(config)
+    killed: list[int] = []
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as made,
+    ):
+
+        def kill_once(done: int, total: int, rows: int) -> None:
+            if not killed:
+                killed.extend(made.run(os.getpid).values())
+                os.kill(killed[0], signal.SIGKILL)
+
+        folder = build.build_dataset(config, terms, made, kill_once)
+    assert killed
+    assert open_dataset(folder).sizes["spectrum"] == 96
+
+
+def test_a_finished_dataset_is_left_alone(tmp_path: Path, client: Client) -> None:
+    config = config_at(tmp_path)
+    terms = ensure_terms_grid(config)
+    folder = build.build_dataset(config, terms, client)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    seen: list[int] = []
+    assert build.build_dataset(config, terms, client, lambda *args: seen.append(1)) == folder
+    assert not seen
+    assert files == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}

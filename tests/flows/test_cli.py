@@ -1,0 +1,71 @@
+"""The program: one message and exit code 2 for a person's mistake, nothing half-written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.cli import run_program
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "demo", "--set", "stellar.tef=[1, 2]"], "nearest known key is 'stellar.teff'"),
+        (["build", "demo", "--set", "stellar.teff=[5000, 3500]"], "is reversed"),
+        (["build", "demo", "--set", "train.rekipe='B'"], "nearest known key is 'train.recipe'"),
+        (["build", "demo", "--set", "cluster.addres='x'"], "known key is 'cluster.address'"),
+        (["build", "nowhere.toml"], "neither a preset"),
+        (["demo", "--set", "cluster.address='x:1'", "--set", "cluster.workers=2"],
+         "workers cannot act on the running cluster"),
+        (["evaluate", "no-such-run"], "no-such-run"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_message_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_program(arguments) == 2
+    captured = capfd.readouterr()
+    assert message in captured.err
+    assert captured.err.count("error:") == 1
+    assert "Traceback" not in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_our_own_failure_is_exit_code_1_with_a_log(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SPECDENOISE_CACHE", str(tmp_path))
+
+    def break_down(arguments: list[str]) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("flows.cli.app", break_down)
+    assert run_program([]) == 1
+    log = next((tmp_path / "logs").iterdir())
+    assert str(log) in capfd.readouterr().err
+    assert "break_down" in log.read_text()
+
+
+def test_a_wrong_option_is_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_program(["demo", "--nonsense"]) == 2
+    assert "--nonsense" in capfd.readouterr().err
+
+
+def test_help_names_every_verb_and_needs_neither_torch_nor_prefect() -> None:
+    code = (
+        "import sys; from flows.cli import run_program; code = run_program(['--help']);"
+        "sys.exit(code or bool({'torch', 'prefect'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for verb in ("demo", "build", "train", "evaluate", "report", "etc", "etc-grid", "grid"):
+        assert verb in done.stdout
