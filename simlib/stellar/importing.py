@@ -74,7 +74,7 @@ def import_grid(
     }
     done, files_read = kept, 0
     on_progress(done, len(records), 0)
-    for future, record in as_completed(list(futures), with_results=True):  # type: ignore[no-untyped-call]
+    for future, record in as_completed(list(futures), with_results=True):
         records[futures[future]] = record
         files = sum(path is not None for *_, path in plan.plane_files(futures[future]))
         done, files_read = done + 1, files_read + files

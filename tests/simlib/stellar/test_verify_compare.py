@@ -79,7 +79,7 @@ def test_comparison_lists_axes_holes_attributes_and_nodes() -> None:
 
 def test_comparison_resamples_other_wavelengths() -> None:
     a = open_grid("toy")
-    wavelength = np.geomspace(700.0, 905.0, 7001)
+    wavelength = np.geomspace(700.0, 905.0, 12001)
     mesh = np.meshgrid(*(a[name].values for name in AXES), indexing="ij")
     flux = toy_flux(wavelength, *(values[..., None] for values in mesh))
     b = a.drop_vars(["flux_normalized", "wavelength_model"]).assign(

@@ -1,0 +1,72 @@
+"""All there is to say of a grid, as plain data."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from simlib.stellar.coverage import missing_nodes
+from simlib.stellar.default import expanded_path, package_files
+from simlib.stellar.quality import ARM, leave_one_out
+from simlib.stellar.shape import AXES, grid_fingerprint
+from simlib.stellar.store import is_store
+from simlib.storage import names_in, open_location
+
+QUALITY_RESOLUTION = 5000.0
+
+
+def describe_grid(grid: xr.Dataset, location: str, with_quality: bool = True) -> dict[str, Any]:
+    """Return axes, holes, resolution, size, provenance and, if asked, the left-out nodes' error.
+
+    with_quality: reads all of the grid.
+    """
+    wavelength = grid["wavelength_model"].values
+    description = {
+        "location": location,
+        "fingerprint": grid_fingerprint(grid),
+        "axes": {name: grid[name].values.tolist() for name in AXES},
+        "nodes": int(grid["present"].sum()),
+        "missing": missing_nodes(grid),
+        "wavelength": {
+            "first_nm": float(wavelength[0]),
+            "last_nm": float(wavelength[-1]),
+            "points": len(wavelength),
+            "points_per_unit_ln": round(1 / float(np.diff(np.log(wavelength)).mean())),
+        },
+        "bytes_in_memory": int(grid["flux_normalized"].nbytes + grid["continuum"].nbytes),
+        "bytes_on_disk": _bytes_on_disk(grid, location),
+        "attrs": dict(grid.attrs),
+    }
+    if with_quality:
+        whole = (float(wavelength[0]), float(wavelength[-1]))
+        arm = (max(ARM[0], whole[0]), min(ARM[1], whole[1]))
+        description["leave_one_out"] = [
+            {
+                "window_nm": list(window),
+                "resolution": min(QUALITY_RESOLUTION, float(grid.attrs["resolution"])),
+                "axes": [asdict(e) for e in leave_one_out(grid, QUALITY_RESOLUTION, window)],
+            }
+            for window in (arm, whole)
+        ]
+    return description
+
+
+def _bytes_on_disk(grid: xr.Dataset, location: str) -> dict[str, int]:
+    """Return sizes by place: the package and the cache, or the store."""
+    if location == "default":
+        package = sum(len(f.read_bytes()) for f in package_files().iterdir() if f.is_file())
+        cached = expanded_path(grid.attrs["checksum"])
+        return {"package": package, str(cached): cached.stat().st_size}
+    if not is_store(location):
+        return {}
+    filesystem, path = open_location(location)
+    return {location: int(sum(filesystem.sizes(filesystem.find(path))))}
+
+
+def stores_below(root: str) -> list[str]:
+    """Return the grid stores in `<root>/grids`."""
+    folder = f"{root.rstrip('/')}/grids"
+    places = (f"{folder}/{name}" for name in names_in(folder) if Path(name).suffix == ".zarr")
+    return [place for place in places if is_store(place)]
