@@ -105,7 +105,7 @@ def write_block(folder: str, block: Block, spectra: xr.Dataset, storage: Storage
     arrays = _arrays(folder, block.split, storage.options, "r+")
     where = slice(block.start, block.stop)
     written = [
-        spectra[name].values.astype(group[name].dtype)
+        spectra[name].values.astype(arrays[name].dtype)
         for name in (*PIXEL_VARIABLES, *ROW_VARIABLES)
     ]
     for name, values in zip((*PIXEL_VARIABLES, *ROW_VARIABLES), written, strict=True):

@@ -45,7 +45,7 @@ class LineSpread:
     def second_moment(self, wavelength_nm: np.ndarray) -> np.ndarray:
         """Return the variance of the whole kernel, pixel included, nm^2."""
         template = wavelength_nm / (FWHM_PER_SIGMA * self.template_resolution)
-        return self.sigma(wavelength_nm) ** 2 - template**2
+        return np.asarray(self.sigma(wavelength_nm) ** 2 - template**2)
 
     def kernel_sigma(self, wavelength_nm: np.ndarray) -> np.ndarray:
         """Return sigma_k, the Gaussian part of the kernel, nm.

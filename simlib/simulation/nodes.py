@@ -64,7 +64,7 @@ def _on_nodes(name: str, nodes: np.ndarray, values: np.ndarray) -> np.ndarray:
             f"({', '.join(f'{node:g}' for node in nodes)}) and {name} is not the interpolated "
             "axis; use a node, or interpolated_axis = all"
         )
-    return nearest
+    return np.asarray(nearest)
 
 
 def _require_present(

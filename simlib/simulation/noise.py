@@ -25,10 +25,11 @@ def stack_variance(flux: np.ndarray, terms: xr.Dataset, noise: Noise, count: int
     photons = conversion * flux + sum(rows_of(terms[name]) for name in PHOTON_TERMS)
     electrons = count * (photons * rows_of(terms["sample_factor"])
                          + rows_of(terms["read_variance_e2"]))  # fmt: skip
-    sky = brightest_neighbour(sum(rows_of(terms[name]) for name in SKY_TERMS))
+    sky = brightest_neighbour(np.asarray(sum(rows_of(terms[name]) for name in SKY_TERMS)))
     repeats = count**2 if noise.sky_subtraction_coherent else count
     electrons = electrons + repeats * (noise.sky_subtraction * sky) ** 2
-    return np.asarray(electrons / (count * conversion) ** 2)
+    margin = rows_of(terms["variance_margin"])  # 1 but where a tool's convention adds to all noise
+    return np.asarray(margin * electrons / (count * conversion) ** 2)
 
 
 def rows_of(term: xr.DataArray) -> np.ndarray:

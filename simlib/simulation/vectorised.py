@@ -59,7 +59,7 @@ def observe(parameters: xr.Dataset, grid: xr.Dataset, templates: Templates) -> n
         rows = slice(start, start + _ROWS_AT_ONCE)
         spectra = _weighted_rows(templates.coefficients, numbers[rows], weights[rows])
         flux[rows] = _sample(spectra, templates, redshift[rows], ebv[rows])
-    return flux * scale[:, np.newaxis]
+    return np.asarray(flux * scale[:, np.newaxis])
 
 
 def _require_prepared(name: str, values: np.ndarray, limits: tuple[float, float]) -> None:
