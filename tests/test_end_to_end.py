@@ -1,0 +1,73 @@
+"""The whole workflow, tiny: from an empty folder to a report, on two ranks, and again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simlib.dataset.store import open_dataset
+
+RANKS = 2
+
+
+def program(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PREFECT_HOME": str(folder / "prefect")}
+    environment.pop("PREFECT_API_URL", None)
+    return subprocess.run(
+        [sys.executable, "-m", "flows", *arguments],
+        capture_output=True, text=True, timeout=280, check=False, cwd=folder, env=environment,
+    )  # fmt: skip
+
+
+def all_files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("workflow")
+    done = program(folder, "train", "tiny", "--set", f"train.ranks={RANKS}")
+    assert done.returncode == 0, done.stderr
+    return folder, Path(folder / done.stdout.strip().splitlines()[-1])
+
+
+def test_training_on_two_ranks_leaves_a_complete_run(trained: tuple[Path, Path]) -> None:
+    _, run = trained
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["is_finished"]
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert {"epoch", "step", "loss", "validation_loss", "lr", "samples_per_s", "seconds"} <= set(
+        lines[-1]
+    )
+    assert (run / "config.toml").is_file()
+    assert list((run / "checkpoints").iterdir())
+
+
+def test_a_run_is_judged_and_reported(trained: tuple[Path, Path]) -> None:
+    folder, run = trained
+    judged = program(folder, "evaluate", str(run), "--json")
+    assert judged.returncode == 0, judged.stderr
+    result = json.loads(judged.stdout)
+    assert result["augmentation"] == "on"
+    assert sum(interval["count"] for interval in result["bins"]) == 48
+    assert {"none", "smoothing", "pca", "wiener", "dae"} <= set(result["bins"][1]["methods"])
+    reported = program(folder, "report", str(run))
+    assert reported.returncode == 0, reported.stderr
+    page = Path(reported.stdout.strip().splitlines()[-1]).read_text()
+    assert "<html" in page and "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_running_again_does_nothing_again(trained: tuple[Path, Path]) -> None:
+    folder, run = trained
+    before = all_files(folder / "data" / "datasets"), all_files(run / "checkpoints")
+    again = program(folder, "train", "tiny", "--set", f"train.ranks={RANKS}")
+    assert again.returncode == 0, again.stderr
+    assert (all_files(folder / "data" / "datasets"), all_files(run / "checkpoints")) == before
+
+
+def test_the_published_dataset_is_the_one_of_the_run(trained: tuple[Path, Path]) -> None:
+    folder, _ = trained
+    assert open_dataset(str(folder / "data/datasets/tiny"), "train").sizes["spectrum"] == 96
