@@ -12,27 +12,27 @@ from trainlib.models.hourglass import ACTIVATIONS
 from trainlib.models.noise_level import FEATURES, level_features, noise_level, wiener_gain
 from trainlib.models.statistics import Statistics
 
-_SOFTENING = 0.02  # flux; keeps the smallest components from filling the input with noise
-_EXPANSION = 2  # inner width of a block over the outer
-
 
 class Block(nn.Module):
-    """x + W2 f(W1 norm(x)), zero at the start."""
+    """x + W3 (f(W1 norm(x)) * W2 norm(x)), the correction zero at the start.
+
+    The product (a gated unit: Shazeer 2020) lets features be steered by others, e.g. by the
+    Doppler shift; it learnt faster here than a plain layer of the same cost.
+    """
 
     def __init__(self, width: int, activation: str) -> None:
         super().__init__()
-        self.inner = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, _EXPANSION * width),
-            ACTIVATIONS[activation](),
-        )
-        self.outer = nn.Linear(_EXPANSION * width, width)
+        inner = 3 * width // 2
+        self.inner = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * inner))
+        self.activation = ACTIVATIONS[activation]()
+        self.outer = nn.Linear(inner, width)
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x corrected; (rows, width)."""
-        return x + self.outer(self.inner(x))  # type: ignore[no-any-return]
+        gate, value = self.inner(x).chunk(2, dim=1)
+        return x + self.outer(self.activation(gate) * value)  # type: ignore[no-any-return]
 
 
 class Projection(nn.Module):
@@ -88,13 +88,16 @@ class Projection(nn.Module):
         """Return (rows, rank) coefficients of the denoised flux in the orthonormal frame."""
         level = noise_level(variance, self.noise_shape)
         measured = ((flux_noisy - self.mean) / self.noise_shape) @ self.vectors.T
-        spread = self.eigenvalues.sqrt()
-        inputs = measured / (spread + _SOFTENING)
+        spread, gain = self.eigenvalues.sqrt(), wiener_gain(self.eigenvalues, level)
+        # What the noise hides does not fill the input: a component's variance there is its gain.
+        inputs = measured * spread / (self.eigenvalues + level.square())
         if self.knows_noise:
             inputs = torch.cat([inputs, level_features(level)], dim=1)
-        coefficients = spread * self.last(self.blocks(self.first(inputs)))
-        if self.with_skip:
-            coefficients = coefficients + wiener_gain(self.eigenvalues, level) * measured
+        learnt = self.last(self.blocks(self.first(inputs)))
+        if self.with_skip:  # in units of what the filter leaves unknown
+            coefficients = gain * measured + level * gain.sqrt() * learnt
+        else:
+            coefficients = spread * learnt
         in_frame: Tensor = coefficients @ self.to_frame
         return in_frame
 

@@ -13,6 +13,7 @@ from simlib.errors import InputError
 from trainlib.training.distributed import Ranks
 
 FAILURES = "failures"
+LOCK = ".lock"
 _WATCH_S = 0.5
 
 
@@ -44,13 +45,17 @@ def lock_run(directory: Path, ranks: Ranks) -> Iterator[None]:
     if not ranks.is_first:
         yield
         return
-    with (directory / ".lock").open("w") as file:
+    with (directory / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            file.seek(0)
             raise InputError(
-                f"another process trains in {directory}; wait for it or stop it"
+                f"process {file.read().strip()} trains in {directory}; wait for it or stop it"
             ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
 
 

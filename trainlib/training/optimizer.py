@@ -16,6 +16,7 @@ def build_optimizer(config: Train, model: nn.Module) -> torch.optim.Optimizer:
         lr=config.lr,
         betas=config.betas or (0.9, 0.999),
         weight_decay=float(config.weight_decay or 0.0),
+        fused=True,
     )
 
 
