@@ -67,6 +67,10 @@ def read_table(path: Readable, columns: tuple[str, ...], name: str | None = None
             f"found {', '.join(names)}; expected {', '.join(columns)}"
         )
     values = np.array([_numbers(name, number, row, len(names)) for number, row in rows])
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+        number, row = rows[bad[0]]
+        raise InputError(f"{name}, line {number}: a value is not finite in {row[:60]!r}")
     return Table({c: np.ascontiguousarray(values[:, names.index(c)]) for c in columns}, comments)
 
 
@@ -103,12 +107,9 @@ def _numbers(name: str, number: int, row: str, length: int) -> list[float]:
             f"{name}, line {number}: {len(parts)} values, the header names {length}: {row[:60]!r}"
         )
     try:
-        values = [float(part) for part in parts]
+        return [float(part) for part in parts]
     except ValueError:
         raise InputError(f"{name}, line {number}: not a number in {row[:60]!r}") from None
-    if not np.all(np.isfinite(values)):
-        raise InputError(f"{name}, line {number}: a value is not finite in {row[:60]!r}")
-    return values
 
 
 def folder_of(path: str | Path) -> Path:

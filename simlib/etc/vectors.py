@@ -214,4 +214,5 @@ def chebyshev_weights(nodes: np.ndarray, x: np.ndarray) -> np.ndarray:
     at_x = np.polynomial.chebyshev.chebvander((np.asarray(x) - middle) / half, count - 1)
     at_nodes = np.cos(np.multiply.outer(order, np.pi - angle)) * 2.0 / count
     at_nodes[0] *= 0.5
-    return np.asarray(at_x @ at_nodes)
+    # no matrix product, whose sums may depend on the rows beside
+    return np.asarray(np.einsum("xk,kn->xn", at_x, at_nodes))
