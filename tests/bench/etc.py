@@ -47,7 +47,7 @@ def run() -> list[dict[str, object]]:
             "name": "etc.setup_s",
             "value": round(setup, 2),
             "unit": "s",
-            "against": "fresh process to the first condition's terms, after importing numpy, scipy, "
+            "against": "fresh process to the first terms, after importing numpy, scipy, "
             f"xarray and dask ({libraries:.2f} s); the C fork: 3.8 s for 65 pixels of its LSF",
             "command": COMMAND,
         },

@@ -1,0 +1,144 @@
+"""The calculator's verbs as a person meets them: what they print, write and refuse."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from flows.cli import run_program
+from tests.paths import shared_data_folder
+from tests.simlib.etc.made import write_conditions, write_sky_tables
+
+GOOD = "0.8,30,0.3,45,60,0.2,900,20"
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    return write_conditions(tmp_path / "c.csv", GOOD, "0.6,45,0.1,95,100,0.1,450,8")
+
+
+def test_terms_of_a_list_are_written_with_signal_to_noise_and_figures(tmp_path, table, capsys):
+    out, figures = tmp_path / "terms.zarr", tmp_path / "figures"
+    arguments = ["etc", str(table), "--out", str(out), "--magnitude", "21"]
+    assert run_program([*arguments, "--figures", str(figures), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    terms = xr.open_zarr(out)
+    assert terms.sizes["condition"] == len(told["conditions"]) == 2
+    medians = terms["snr"].median("wavelength").values
+    np.testing.assert_allclose([row["snr"] for row in told["conditions"]], medians)
+    assert np.all(medians > 0)
+    names = {path.name for path in figures.iterdir()}
+    assert names == {"lsf.png"} | {
+        f"{name}-{row}.png"
+        for name in ("noise-budget", "throughput", "snr")
+        for row in ("01", "02")
+    }
+    assert sorted(told["figures"]) == sorted(str(path) for path in figures.iterdir())
+
+
+def test_terms_are_written_as_netcdf_by_the_name_of_the_file(tmp_path, table, capsys):
+    out = tmp_path / "terms.nc"
+    assert run_program(["etc", str(table), "--out", str(out)]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(str(out))
+    with xr.open_dataset(out) as terms:
+        assert terms["conversion_e"].attrs["units"].startswith("electron")
+        assert "snr" not in terms
+
+
+def test_every_choice_of_the_verb_reaches_the_terms(tmp_path, table):
+    def terms(*options: str) -> xr.Dataset:
+        out = tmp_path / "terms.zarr"
+        assert run_program(["etc", str(table), "--out", str(out), *options]) == 0
+        return xr.open_zarr(out).load()
+
+    tables = str(write_sky_tables(tmp_path / "sky"))
+    plain = terms()
+    for options, name in (
+        (["--instrument", "pfs-redmr-2024-07-14"], "instrument_throughput"),
+        (["--sky-tables", tables], "sky_lines_e"),
+        (["--convention", "modified"], "atmosphere_transmission"),
+        (["--quadrature", "reference"], "aperture_fraction"),
+        (["--lsf", "table2"], "lsf_sigma"),
+        (["--line-extinction", "exact"], "sky_lines_e"),
+        (["--set", "sky.continuum_scale=2"], "sky_continuum_e"),
+    ):
+        assert float(np.abs(terms(*options)[name] - plain[name]).max()) > 0, options
+
+
+def test_a_spectrum_file_is_observed(tmp_path, table):
+    star = tmp_path / "star.csv"
+    star.write_text("wavelength_nm,flux\n700,1\n900,1\n")
+    out = tmp_path / "terms.zarr"
+    assert run_program(["etc", str(table), "--out", str(out), "--spectrum", str(star)]) == 0
+    assert xr.open_zarr(out)["snr"].dims == ("condition", "wavelength")
+
+
+def test_an_impossible_moon_is_a_warning_with_its_row(tmp_path, capsys):
+    rows = (GOOD, "0.8,10,0.3,40,120,0.2,900,20", "0.8,0,0.3,80,60,0.2,900,20")
+    table = write_conditions(tmp_path / "c.csv", *rows)
+    assert run_program(["etc", str(table), "--out", str(tmp_path / "t.zarr")]) == 0
+    warning = capsys.readouterr().err
+    assert "warning: row 2, 3: no sky has this moon (2 of 3)" in warning
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "message"),
+    [
+        ("0.8,nan,0.3,45,60,0.2,900,20", [], "row 2 (line 3): zenith_angle_deg is not a number"),
+        ("-1,30,0.3,45,60,0.2,900,20", [], "seeing_arcsec is -1 arcsec"),
+        ("0.8,30,0.3,45,60,1.5,900,20", [], "moon_phase is 1.5; it must lie in [0, 1]"),
+        (GOOD, ["--instrument", "hubble"], "unknown instrument 'hubble'; known: pfs-redmr-2016"),
+        (GOOD, ["--sky-tables", "nowhere"], "no folder of sky tables at 'nowhere'"),
+        (GOOD, ["--convention", "best"], "known: centred, modified, upstream"),
+        (GOOD, ["--magnitude", "20", "--spectrum", "x.csv"], "not both"),
+        (GOOD, ["--set", "noise.sky_subtraction=0"], "`etc` takes keys of [sky] alone"),
+        (GOOD, ["--set", "sky.oh=1"], "the nearest known key is 'sky.oh_scale'"),
+    ],
+)
+def test_a_mistake_ends_with_code_2_and_one_message(tmp_path, capsys, row, options, message):
+    table = write_conditions(tmp_path / "c.csv", GOOD, row)
+    out = tmp_path / "terms.zarr"
+    assert run_program(["etc", str(table), "--out", str(out), *options]) == 2
+    told = capsys.readouterr()
+    assert message in told.err
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_the_grid_is_built_checked_and_its_errors_stored(tmp_path, capsys):
+    root = ["--set", f"storage.root={tmp_path}"]
+    assert run_program(["etc-grid", "build", "tiny", *root, "--json"]) == 0
+    url = Path(json.loads(capsys.readouterr().out)["url"])
+    assert (url.parent / "manifest.json").is_file()
+    assert run_program(["etc-grid", "check", "tiny", *root, "--rows", "100", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"] == 164
+    assert told["is_good"]
+    assert told["grid_bytes"] < 20e6
+    assert told["errors"]["total_variance"]["largest"] < 0.005
+    stored = json.loads(Path(told["record"]).read_text())
+    assert stored["errors"] == told["errors"]
+
+
+def test_a_grid_that_is_off_is_neither_published_nor_passed(tmp_path, capsys):
+    coarse = ["--set", f"storage.root={tmp_path}", "--set", "terms.seeing_nodes=3"]
+    assert run_program(["etc-grid", "build", "tiny", *coarse]) == 2
+    assert "too coarse: " in capsys.readouterr().err
+    assert run_program(["etc-grid", "check", "tiny", *coarse, "--rows", "20"]) == 2
+    told = capsys.readouterr()
+    assert "aperture_fraction" in told.out
+    assert "Raise the node counts in [terms] or terms.tolerance" in told.err
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_the_embedded_sky_is_compared_by_one_command(tmp_path, capsys):
+    tables = shared_data_folder("etc")
+    assert run_program(["etc-sky", str(tables), "--figures", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [Path(path).name for path in told["figures"]] == ["sky-comparison.png"]
+    assert (tmp_path / "sky-comparison.png").stat().st_size > 10_000
+    assert told["rms_transmission"] < told["bars"]["rms_transmission"]
+    assert len(told["bands"]) == 6
