@@ -1,6 +1,7 @@
 """Ranks: who is here, and the few things they tell each other."""
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from simlib.errors import InputError
 
@@ -99,15 +99,31 @@ def joined_ranks(device_name: str, timeout_s: float) -> Iterator[Ranks]:
 
 def _meet(rank: int, world: int, timeout_s: float) -> Store:
     """Return the common store once every rank has signed in."""
-    address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-    end = time.monotonic() + timeout_s
-    try:
-        tcp, _, _ = next(rendezvous("env://", rank, world, timeout=timedelta(seconds=timeout_s)))
-    except (dist.DistError, RuntimeError, ValueError) as error:
+    host, port = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")
+    if not host or not port.isdigit():
         raise InputError(
-            f"rank {rank} of {world} found nobody at {address} within {timeout_s:g} s: start "
-            f"rank 0 or set train.ranks = 1 ({str(error).splitlines()[0]})"
-        ) from None
+            f"rank {rank} of {world} does not know where to meet the others: start the ranks with "
+            "torchrun, or set MASTER_ADDR and MASTER_PORT"
+        )
+    end = time.monotonic() + timeout_s
+    # torchrun keeps the store itself; ranks started otherwise leave it to rank 0
+    is_keeper = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    while not is_keeper and not _is_listening(host, int(port)):
+        if time.monotonic() > end:
+            raise InputError(
+                f"rank {rank} of {world} found nobody at {host}:{port} within {timeout_s:g} s: "
+                "start rank 0 or set train.ranks=1"
+            )
+        time.sleep(_POLL_S)
+    tcp = TCPStore(
+        host,
+        int(port),
+        world,
+        is_keeper,
+        timeout=timedelta(seconds=timeout_s),
+        wait_for_workers=False,
+        multi_tenant=True,
+    )
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = PrefixStore(f"specdenoise-{attempt}", tcp)
     store.add("joined", 1)
@@ -120,3 +136,11 @@ def _meet(rank: int, world: int, timeout_s: float) -> Store:
             )
         time.sleep(_POLL_S)
     return store
+
+
+def _is_listening(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1.0):
+            return True
+    except OSError:
+        return False
