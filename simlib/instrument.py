@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.etc.tables import read_curve
+from simlib.etc.tables import file_stamps, read_curve
 from simlib.fingerprint import fingerprint
 
 FOLDER = resources.files("simlib") / "instruments"
@@ -105,7 +105,6 @@ def known_instruments() -> list[str]:
     return sorted(Path(f.name).stem for f in FOLDER.iterdir() if f.name.endswith(".toml"))
 
 
-@cache
 def load_instrument(name_or_path: str) -> Instrument:
     """Return a shipped instrument by name, or one described by a TOML file.
 
@@ -114,26 +113,31 @@ def load_instrument(name_or_path: str) -> Instrument:
     """
     path = Path(name_or_path)
     if name_or_path in known_instruments():
-        folder, file = FOLDER, f"{name_or_path}.toml"
-    elif path.suffix == ".toml" and path.is_file():
-        folder, file = path.parent, path.name
-    else:
-        raise InputError(
-            f"unknown instrument {name_or_path!r}; known: {', '.join(known_instruments())}; "
-            "or give the path of a .toml file"
-        )
+        return _load(FOLDER, f"{name_or_path}.toml", ())
+    if path.suffix == ".toml" and path.is_file():
+        return _load(path.parent, path.name, file_stamps(path.parent, "*"))
+    raise InputError(
+        f"unknown instrument {name_or_path!r}; known: {', '.join(known_instruments())}; "
+        "or give the path of a .toml file"
+    )
+
+
+@cache
+def _load(folder: Any, file: str, stamps: tuple[tuple[str, int, int], ...]) -> Instrument:
+    """Return the instrument; `stamps` tell an edited file from the one that is in memory."""
+    name = Path(file).stem
     try:
         tables = tomllib.loads((folder / file).read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"instrument {name_or_path}: not valid TOML: {error}") from None
+        raise InputError(f"instrument {name}: not valid TOML: {error}") from None
     curve_file = tables.get("throughput")
     if not isinstance(curve_file, str):
-        raise InputError(f"instrument {name_or_path}: throughput must name the CSV beside it")
-    figures = _figures(name_or_path, tables)
+        raise InputError(f"instrument {name}: throughput must name the CSV beside it")
+    figures = _figures(name, tables)
     curve = read_curve(folder / curve_file, "throughput", curve_file)
     figures["throughput_wavelength_nm"] = curve["wavelength_nm"]
     figures["throughput"] = curve["throughput"]
-    return Instrument(name=Path(file).stem, checksum=fingerprint(figures), **figures)
+    return Instrument(name=name, checksum=fingerprint(figures), **figures)
 
 
 def _figures(name: str, tables: Mapping[str, Any]) -> dict[str, Any]:

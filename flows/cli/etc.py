@@ -107,6 +107,8 @@ def etc(
         if figures is not None and not written:
             written = _draw(terms, figures)
         summaries += _summaries(terms)
+    if figures is not None and count > MOST_FIGURES:
+        console.print(f"figures of the first {MOST_FIGURES} of {count} conditions")
     if as_json:
         print(json.dumps({"out": str(out), "conditions": summaries, "figures": written}, indent=1))
         return

@@ -13,7 +13,14 @@ from simlib.config import Sky
 from simlib.errors import InputError
 from simlib.etc import oh, oxygen, telluric
 from simlib.etc.airglow import PHOTONS_PER_INTENSITY, vacuum_wavelength
-from simlib.etc.tables import Table, embedded, folder_of, read_curve, read_table
+from simlib.etc.tables import (
+    Table,
+    embedded,
+    file_stamps,
+    folder_of,
+    read_curve,
+    read_table,
+)
 from simlib.fingerprint import checksum as checksum_of
 from simlib.fingerprint import fingerprint
 
@@ -50,11 +57,12 @@ def load_sky(config: Sky) -> SkyModel:
     Raises InputError for a folder or table that cannot be used, or for a figure of the config
     that has no effect on tables.
     """
-    return _load(config)
+    return _load(config, () if config.tables is None else file_stamps(config.tables, "*.csv"))
 
 
 @lru_cache(maxsize=8)
-def _load(config: Sky) -> SkyModel:
+def _load(config: Sky, stamps: tuple[tuple[str, int, int], ...]) -> SkyModel:
+    """Return the sky; `stamps` tell an edited table from the one that is in memory."""
     parts = _embedded(config) if config.tables is None else _from_folder(config)
     values = [
         v if v is None else checksum_of(v) if isinstance(v, np.ndarray) else v
@@ -71,13 +79,18 @@ def _embedded(config: Sky) -> dict[str, object]:
         _bright(*oxygen.emission_lines(), scale=config.o2_scale),
     )
     return _common(config) | {
-        "source": "embedded",
+        "source": f"embedded, OH x {config.oh_scale:g}, O2 x {config.o2_scale:g}, "
+        f"water {config.water_mm:g} mm, {_continuum_named(config)}",
         "line_wavelength_nm": np.concatenate([w for w, _ in lines]),
         "line_rate": np.concatenate([rate for _, rate in lines]),
         "telluric_wavelength_nm": wavelength,
         "telluric_transmission": np.exp(-telluric.optical_depth(wavelength, config.water_mm)),
         "telluric_airmass": 1.0,
     }
+
+
+def _continuum_named(config: Sky) -> str:
+    return f"continuum {config.continuum} x {config.continuum_scale:g}"
 
 
 def _bright(
@@ -134,7 +147,7 @@ def _from_folder(config: Sky) -> dict[str, object]:
     wavelength = vacuum_wavelength(lines["wavelength_air_nm"])
     intensity = np.maximum(lines["intensity_1e-16_cgs"], 0.0)
     parts = _common(config) | {
-        "source": str(folder),
+        "source": f"tables {folder}, {_continuum_named(config)}",
         "line_wavelength_nm": wavelength,
         "line_rate": intensity * PHOTONS_PER_INTENSITY * wavelength,
         "telluric_wavelength_nm": absorption["wavelength_nm"],

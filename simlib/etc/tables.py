@@ -112,6 +112,12 @@ def _numbers(name: str, number: int, row: str, length: int) -> list[float]:
         raise InputError(f"{name}, line {number}: not a number in {row[:60]!r}") from None
 
 
+def file_stamps(folder: str | Path, pattern: str) -> tuple[tuple[str, int, int], ...]:
+    """Return name, time of change and size of the files: whether they were edited since."""
+    found = ((path.name, path.stat()) for path in sorted(Path(folder).glob(pattern)))
+    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in found)
+
+
 def folder_of(path: str | Path) -> Path:
     """Return the folder of a person's tables, or raise InputError."""
     folder = Path(path)

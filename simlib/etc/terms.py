@@ -4,7 +4,6 @@ Everything over wavelength is prepared once (`vectors`); a condition then costs 
 one pass over its pixels. Counts are electrons per pixel for one exposure.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -70,7 +69,6 @@ def run_etc(
     lsf: str = "etc",
     line_extinction: str = "factorised",
     sky_subtraction: float = SKY_SUBTRACTION,
-    progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
     """Return the terms of every condition, (<row dimension>, wavelength), float64.
 
@@ -78,7 +76,6 @@ def run_etc(
     line_extinction: "factorised" brings the summed emission lines to the airmass through nodes
     (within 1e-6), "exact" sums line by line.
     sky_subtraction: error of the sky's level that the last term holds, relative.
-    progress: called with the number of rows done.
     """
     if line_extinction not in LINE_EXTINCTIONS:
         raise InputError(
@@ -94,8 +91,6 @@ def run_etc(
         rows = slice(start, min(start + ROWS_TOGETHER, checked.count))
         _fill_factors(vectors, scalars, values, rows, exact)
         form_terms(shared, row_factors(scalars, rows), values, rows, sky_subtraction)
-        if progress is not None:
-            progress(rows.stop)
     return assemble(
         values,
         fixed_terms(vectors),
