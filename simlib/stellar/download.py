@@ -1,0 +1,117 @@
+"""Fetch many files with a few connections; a record for each; a rerun fetches what is missing."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event
+
+import urllib3
+
+from simlib.stellar.download_plan import Target
+from simlib.stellar.fetch import FetchRecord, Policy, fetch, record_of_present
+
+RECORDS = "download.jsonl"
+Progress = Callable[[int, int, int], None]  # files settled, files in all, bytes of the last
+
+
+@dataclass(frozen=True)
+class DownloadReport:
+    """How a download ended."""
+
+    fetched: int
+    kept: int  # there before
+    bytes: int  # fetched now
+    absent: list[str]  # what the archive does not have
+    failed: dict[str, str]  # path → reason; a rerun tries again
+
+
+def connections(policy: Policy) -> urllib3.PoolManager:
+    """Return the pool of connections, which says who asks."""
+    agent = f"specdenoise/{version('specdenoise')} (stellar grid download)"
+    return urllib3.PoolManager(
+        maxsize=policy.connections, block=True, headers={"User-Agent": agent}
+    )
+
+
+def download(
+    targets: list[Target],
+    folder: Path,
+    policy: Policy | None = None,
+    on_progress: Progress = lambda done, total, size: None,
+) -> DownloadReport:
+    """Fetch the targets into the folder, never more at once than the policy's connections.
+
+    Raises OSError where the folder cannot take the files.
+    """
+    policy = policy or Policy()
+    folder.mkdir(parents=True, exist_ok=True)
+    settled = settled_records(targets, folder)
+    on_progress(len(settled), len(targets), 0)
+    fresh: list[FetchRecord] = []
+    with (folder / RECORDS).open("a", encoding="utf-8") as log:
+        log.write("\n" if log.tell() else "")  # a line cut by a kill must not spoil the next
+        for record in _fetch_all([t for t in targets if t.path not in settled], folder, policy):
+            log.write(json.dumps(asdict(record)) + "\n")
+            log.flush()
+            fresh.append(record)
+            on_progress(len(settled) + len(fresh), len(targets), record.bytes)
+    return DownloadReport(
+        fetched=sum(record.status == "done" for record in fresh),
+        kept=len(settled),
+        bytes=sum(record.bytes for record in fresh),
+        absent=sorted(record.path for record in fresh if record.status == "absent"),
+        failed={record.path: record.reason for record in fresh if record.status == "failed"},
+    )
+
+
+def _fetch_all(targets: list[Target], folder: Path, policy: Policy) -> Iterator[FetchRecord]:
+    stop = Event()
+    waiting = iter(targets)
+    with connections(policy) as http, ThreadPoolExecutor(policy.connections) as threads:
+        running: set[Future[FetchRecord]] = set()
+        try:
+            while True:
+                for target in waiting:
+                    running.add(threads.submit(fetch, target, folder, http, policy, stop))
+                    if len(running) >= policy.connections:
+                        break
+                if not running:
+                    return
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+        finally:
+            stop.set()  # lets the threads end at their next piece
+
+
+def settled_records(targets: list[Target], folder: Path) -> dict[str, FetchRecord]:
+    """Return the records of the files that are there, whole; others are asked for (again)."""
+    known = read_records(folder)
+    settled = {}
+    for target in targets:
+        record, path = known.get(target.path), folder / target.path
+        if not path.exists():
+            continue
+        if record is None or record.bytes != path.stat().st_size:
+            record = record_of_present(target, folder)
+        if record is not None:
+            settled[target.path] = record
+    return settled
+
+
+def read_records(folder: Path) -> dict[str, FetchRecord]:
+    """Return the last record of every file; a line cut by a kill is passed over."""
+    path = folder / RECORDS
+    if not path.exists():
+        return {}
+    records = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = FetchRecord(**json.loads(line))
+        except (ValueError, TypeError):
+            continue
+        records[record.path] = record
+    return records

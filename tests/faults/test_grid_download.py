@@ -1,0 +1,224 @@
+"""Downloads against a misbehaving archive: nothing lost, the rest goes on, the end says it all."""
+
+import bz2
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simlib.errors import InputError
+from simlib.stellar.download import RECORDS, connections, download, read_records
+from simlib.stellar.download_plan import Target, estimate, plan_targets
+from simlib.stellar.fetch import Policy
+from simlib.stellar.releases import RELEASES
+from tests.faults.archive_server import Archive, serve
+
+BOX = {"teff": (3500.0, 4000.0), "logg": (1.0, 1.0), "feh": (0.0, 0.25), "alpha": (0.0, 0.0)}
+QUICK = Policy(connections=3, attempts=4, back_off_s=0.01, timeout_s=0.5)
+NOISE = np.random.default_rng(3).bytes(60_000)
+
+
+def plan(archive_url: str, release: str = "bosz2017") -> list[Target]:
+    return plan_targets(RELEASES[release], ranges=BOX, base_url=archive_url)
+
+
+@cache
+def packed(path: str) -> bytes:
+    text = path.encode() + NOISE
+    return bz2.compress(text) if path.endswith("bz2") else gzip.compress(text, mtime=0)
+
+
+@pytest.fixture
+def archive() -> Iterator[Archive]:
+    with serve({target.path: packed(target.path) for target in plan("http://x")}) as archive:
+        yield archive
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != RECORDS
+    }
+
+
+def test_everything_comes_once_with_a_record_each(archive: Archive, tmp_path: Path) -> None:
+    report = download(plan(archive.url), tmp_path, QUICK)
+    assert (report.fetched, report.kept, report.absent, report.failed) == (6, 0, [], {})
+    assert contents(tmp_path) == archive.files
+    records = read_records(tmp_path)
+    assert {r.status for r in records.values()} == {"done"}
+    assert report.bytes == sum(map(len, archive.files.values()))
+    again = download(plan(archive.url), tmp_path, QUICK)
+    assert (again.fetched, again.kept) == (0, 6)
+    assert len(archive.requests) == 6
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["503"],
+        ["429", "500"],
+        ["cut"],
+        ["cut", "cut", "503", "cut"],
+        ["cut", "no-range"],
+        ["slow"],
+        ["html", "html"],
+        ["cut", "html"],
+        ["cut", "416"],
+    ],
+    ids="-".join,
+)
+def test_passing_faults_lose_nothing(archive: Archive, tmp_path: Path, faults: list[str]) -> None:
+    targets = plan(archive.url)
+    archive.faults[targets[2].path] = list(faults)
+    report = download(targets, tmp_path, QUICK)
+    assert (report.fetched, report.failed) == (6, {})
+    assert contents(tmp_path) == archive.files
+    assert archive.count(targets[0].path) == 1
+
+
+def test_a_cut_body_goes_on_where_it_stopped(archive: Archive, tmp_path: Path) -> None:
+    target = plan(archive.url)[0]
+    archive.faults[target.path] = ["cut"]
+    download([target], tmp_path, QUICK)
+    whole = len(archive.files[target.path])
+    assert [asked for *_, asked in archive.requests] == ["", f"bytes={whole // 2}-"]
+
+
+def test_a_part_left_by_a_killed_run_is_gone_on_with(archive: Archive, tmp_path: Path) -> None:
+    target = plan(archive.url)[0]
+    part = tmp_path / f"{target.path}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(archive.files[target.path][:1000])
+    download([target], tmp_path, QUICK)
+    assert archive.requests == [("GET", target.path, "bytes=1000-")]
+    assert contents(tmp_path) == {target.path: archive.files[target.path]}
+
+
+def test_a_part_of_another_file_is_thrown_away(archive: Archive, tmp_path: Path) -> None:
+    target = plan(archive.url)[0]
+    part = tmp_path / f"{target.path}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"x" * 1000)
+    assert download([target], tmp_path, QUICK).fetched == 1
+    assert contents(tmp_path) == {target.path: archive.files[target.path]}
+
+
+def test_what_never_comes_is_stated_and_the_rest_is_there(archive: Archive, tmp_path: Path) -> None:
+    targets = plan(archive.url)
+    absent, down, wrong, refused = (target.path for target in targets[:4])
+    archive.faults[down] = ["503"] * 50
+    archive.faults[wrong] = ["html"] * 50
+    archive.faults[refused] = ["403"] * 50
+    hidden = archive.files.pop(absent)
+    report = download(targets, tmp_path, QUICK)
+    assert report.fetched == 2
+    assert report.absent == [absent]
+    assert report.failed.keys() == {down, wrong, refused}
+    assert report.failed[down] == "status 503 (4 attempts)"
+    assert report.failed[wrong].startswith("wrong content: ")
+    assert report.failed[refused] == "status 403"
+    assert archive.count(refused) == 1
+    assert archive.count(down) == QUICK.attempts
+    assert not list(tmp_path.rglob("*.part"))
+    archive.faults.clear()
+    archive.files[absent] = hidden
+    again = download(targets, tmp_path, QUICK)
+    assert (again.fetched, again.kept, again.absent, again.failed) == (4, 2, [], {})
+    assert contents(tmp_path) == archive.files
+
+
+def test_a_file_changed_after_its_record_is_fetched_again(archive: Archive, tmp_path: Path) -> None:
+    targets = plan(archive.url)
+    download(targets, tmp_path, QUICK)
+    (tmp_path / targets[1].path).write_bytes(b"<html>")
+    assert download(targets, tmp_path, QUICK).fetched == 1
+    assert contents(tmp_path) == archive.files
+
+
+def test_a_cut_line_of_the_records_is_passed_over(archive: Archive, tmp_path: Path) -> None:
+    targets = plan(archive.url)
+    download(targets, tmp_path, QUICK)
+    log = tmp_path / RECORDS
+    log.write_text(log.read_text()[:-30])
+    assert len(read_records(tmp_path)) == 5
+    report = download(targets, tmp_path, QUICK)
+    assert (report.fetched, report.kept) == (0, 6)
+    late = [*targets, *plan_targets(RELEASES["bosz2017"], ranges={**BOX, "logg": (2.0, 2.0)},
+                                    base_url=archive.url)]  # fmt: skip
+    archive.files |= {target.path: packed(target.path) for target in late}
+    assert download(late, tmp_path, QUICK).fetched == 6
+    assert len(read_records(tmp_path)) == 11
+
+
+def test_no_more_connections_than_told_are_open(archive: Archive, tmp_path: Path) -> None:
+    archive.gate = threading.Event()
+    done: list[int] = []
+    worker = threading.Thread(
+        target=lambda: done.append(
+            download(plan(archive.url), tmp_path, Policy(connections=2, timeout_s=20)).fetched
+        )
+    )
+    worker.start()
+    for _ in range(2000):  # until both connections are taken
+        if archive.active == 2:
+            break
+        worker.join(0.005)
+    archive.gate.set()
+    worker.join(30)
+    assert done == [6]
+    assert archive.most_active == 2
+
+
+def test_an_archive_that_is_not_there_is_a_stated_failure(tmp_path: Path) -> None:
+    targets = plan("http://127.0.0.1:9")[:1]
+    report = download(targets, tmp_path, QUICK)
+    assert "no answer" in report.failed[targets[0].path]
+
+
+def test_plus_signs_are_sent_as_each_archive_wants_them(tmp_path: Path) -> None:
+    for release, sign in (("bosz2017", "+"), ("bosz2024", "%2B")):
+        targets = plan("http://x", release)
+        with serve({target.path: packed(target.path) for target in targets}) as archive:
+            report = download(plan(archive.url, release), tmp_path / release, QUICK)
+            assert report.fetched == len(targets)
+            assert all(sign in path for path in archive.raw_paths)
+
+
+def test_estimate_states_size_speed_and_what_they_rest_on(archive: Archive) -> None:
+    targets = plan(archive.url)
+    with connections(QUICK) as http:
+        found = estimate(targets, RELEASES["bosz2017"], 20000, http, connections=2)
+    assert found.files == 6
+    assert found.bytes == pytest.approx(sum(map(len, archive.files.values())), rel=0.01)
+    assert found.basis == "5 of 5 files asked for"
+    assert found.bytes_per_s is not None
+    assert found.seconds == pytest.approx(found.bytes / found.bytes_per_s / 2)
+
+
+def test_estimate_without_an_archive_says_so() -> None:
+    with connections(QUICK) as http:
+        found = estimate(plan("http://127.0.0.1:9"), RELEASES["bosz2017"], 20000, http, 2)
+    assert "the archive did not answer" in found.basis
+    assert found.bytes > 0
+    assert found.seconds is None
+
+
+def test_boxes_without_nodes_and_unknown_kinds_are_refused() -> None:
+    with pytest.raises(InputError, match=r"no teff in \[100, 200\]; it goes from 3500 to 5000"):
+        plan_targets(RELEASES["bosz2017"], ranges={"teff": (100, 200)})
+    with pytest.raises(InputError, match="no kind 'csv' in bosz2024; it has text"):
+        plan_targets(RELEASES["bosz2024"], kind="csv")
+
+
+def test_records_are_one_json_object_a_line(archive: Archive, tmp_path: Path) -> None:
+    download(plan(archive.url), tmp_path, QUICK)
+    lines = [json.loads(line) for line in (tmp_path / RECORDS).read_text().splitlines() if line]
+    assert len(lines) == 6
+    assert {"path", "url", "status", "bytes", "sha256", "attempts", "finished"} <= lines[0].keys()
