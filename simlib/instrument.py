@@ -18,7 +18,7 @@ from simlib.errors import InputError
 from simlib.etc.tables import file_stamps, read_curve
 from simlib.fingerprint import fingerprint
 
-FOLDER = resources.files("simlib") / "instruments"
+FOLDER = Path(str(resources.files("simlib"))) / "instruments"
 NUMBERS: dict[str, tuple[str, ...]] = {
     "telescope": ("outer_diameter_m", "central_obscuration"),
     "fiber": ("radius_um", "image_diameter_um", "trace_separation_um"),
@@ -123,7 +123,7 @@ def load_instrument(name_or_path: str) -> Instrument:
 
 
 @cache
-def _load(folder: Any, file: str, stamps: tuple[tuple[str, int, int], ...]) -> Instrument:
+def _load(folder: Path, file: str, stamps: tuple[tuple[str, int, int], ...]) -> Instrument:
     """Return the instrument; `stamps` tell an edited file from the one that is in memory."""
     name = Path(file).stem
     try:

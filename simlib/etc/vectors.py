@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.sparse import csr_array
 
+from simlib.errors import InputError
 from simlib.etc import airglow, aperture, lsf, moon
 from simlib.etc.atmosphere import (
     FineCurves,
@@ -20,7 +21,7 @@ from simlib.etc.atmosphere import (
 from simlib.etc.conditions import NEEDED
 from simlib.etc.constants import EXTINCTION_DIVISOR, FLUX_UNIT_PER_NM, PHOTONS_PER_ERG_NM
 from simlib.etc.conventions import Convention
-from simlib.etc.sky import SkyModel
+from simlib.etc.sky import SPAN_NM, SkyModel
 from simlib.instrument import Instrument
 
 PATH_NODES = 14  # Chebyshev in ln path: line absorption at any path to 1e-6
@@ -81,6 +82,7 @@ def prepare_vectors(
     """Return the fixed vectors; the last few are kept in memory."""
     c, wavelength = convention, instrument.wavelength
     lsf.check_kind(kind)
+    _refuse_unknown_wavelengths(instrument, c)
     throughput, own, with_neighbours = _detected(instrument, c, wavelength)
     follows = c.telluric_follows_airmass and sky.telluric_airmass is not None
     nodes = _path_nodes()
@@ -138,6 +140,16 @@ def prepare_vectors(
         ),
         aperture_weights=aperture.wavelength_weights(instrument, there),
     )
+
+
+def _refuse_unknown_wavelengths(instrument: Instrument, convention: Convention) -> None:
+    margin = 0.5 * convention.taps * instrument.pixel_nm
+    low, high = instrument.wavelength_min_nm - margin, instrument.wavelength_max_nm + margin
+    if low < SPAN_NM[0] or high > SPAN_NM[1]:
+        raise InputError(
+            f"instrument {instrument.name} needs the sky from {low:.1f} to {high:.1f} nm; the "
+            f"calculator's figures cover {SPAN_NM[0]:g}-{SPAN_NM[1]:g} nm"
+        )
 
 
 def _detected(

@@ -1,5 +1,7 @@
 """Each mistake gets one message that names the place, the value and what is allowed."""
 
+import dataclasses
+
 import pytest
 
 from simlib.config import Sky
@@ -138,6 +140,12 @@ def test_an_instrument_file_with_a_wrong_figure_is_told(tmp_path):
     (tmp_path / "mine.csv").write_text("wavelength_nm,throughput\n700,0.2\n900,0.2\n")
     with pytest.raises(InputError, match=r"\[telescope\]: missing .*central_obscuration"):
         load_instrument(str(path))
+
+
+def test_an_arm_outside_the_known_sky_is_refused():
+    blue = dataclasses.replace(load_instrument(NAME), wavelength_min_nm=690.0)
+    with pytest.raises(InputError, match=r"needs the sky from 688.5 to 886.5 nm; .* 700-895 nm"):
+        run_etc(conditions(), blue, load_sky(Sky()))
 
 
 def test_a_spectrum_that_does_not_cover_the_arm_is_told(tmp_path):
