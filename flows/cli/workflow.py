@@ -1,11 +1,15 @@
 """Verbs that run the workflow: demo, build, train."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import ConfigArgument, SetOption
+from simlib.errors import InputError
+
+if TYPE_CHECKING:
+    from flows.config import Config
 
 
 def register(app: typer.Typer) -> None:
@@ -46,12 +50,31 @@ def train(
     config: ConfigArgument,
     set_: SetOption = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run of this config (always done).")
+        bool, typer.Option("--resume", help="Only go on with a run that has been begun.")
     ] = False,
 ) -> None:
-    """Train on the dataset of a config, making it first where it is missing."""
+    """Train on the dataset of a config, making it first where it is missing.
+
+    A run of the same config that was interrupted goes on from its last checkpoint.
+    """
     from flows.config import load_config
     from flows.pipeline import train as flow
 
-    load_config(config, set_ or [])
+    settings = load_config(config, set_ or [])
+    if resume:
+        _require_begun(settings)
     print(flow(config, set_ or []))
+
+
+def _require_begun(settings: "Config") -> None:
+    """Raise InputError unless the config's run has a checkpoint to go on from."""
+    from simlib.dataset.build import published
+    from trainlib.runs import CHECKPOINT, run_directory
+
+    dataset = published(settings)
+    run = run_directory(settings, dataset.rsplit("/", 1)[-1]) if dataset else None
+    if run is None or not (Path(run) / CHECKPOINT).is_file():
+        raise InputError(
+            f"nothing to resume: {run or 'the dataset of this config'} "
+            f"{'has no checkpoint' if run else 'is not built'}; leave --resume out to begin"
+        )

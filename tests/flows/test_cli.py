@@ -20,6 +20,7 @@ from flows.cli import run_program
         (["demo", "--set", "cluster.address='x:1'", "--set", "cluster.workers=2"],
          "workers cannot act on the running cluster"),
         (["evaluate", "no-such-run"], "no-such-run"),
+        (["train", "tiny", "--resume"], "nothing to resume"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_message_and_exit_code_2(
