@@ -104,7 +104,8 @@ def _adapted_nodes(
     by_spot = np.sqrt(2.0 * NOTHING_LEFT) / (2.0 * np.pi * field.spot_arcsec)
     last = np.minimum(by_seeing, by_spot)[:, None]
     waves = np.sqrt(2.0 * NOTHING_LEFT) * instrument.radius_um / instrument.spot_rms_um.min()
-    waves *= 1.0 + farthest_arcsec / field.fiber_radius_arcsec.min()
+    smallest = fiber_radius_arcsec(instrument.radius_um, instrument.focal_length_m).min()
+    waves *= 1.0 + farthest_arcsec / smallest
     node, weight = np.polynomial.legendre.leggauss(FEWEST_NODES + int(waves))
     t = 0.5 * (node + 1.0)
     return last * t**3, last * 1.5 * weight * t**2
