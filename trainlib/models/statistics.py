@@ -61,7 +61,8 @@ def principal_basis(centred: Tensor, rank: int, seed: int) -> tuple[Tensor, Tens
     _, values, vectors = torch.linalg.svd(subspace.T @ centred, full_matrices=False)
     vectors = vectors[:rank]
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
-    return vectors * largest.sign(), values[:rank].square() / rows
+    # contiguous: a basis read from a checkpoint must give the same bits as this one
+    return (vectors * largest.sign()).contiguous(), values[:rank].square() / rows
 
 
 def empty_statistics(pixels: int, rank: int) -> Statistics:

@@ -33,7 +33,9 @@ def calibration_modes(pixels: int, width: float, mean_removed: bool) -> np.ndarr
     vectors, values, _ = np.linalg.svd(curves, full_matrices=False)
     kept = values > _NEGLIGIBLE * values[0]
     spline = make_interp_spline(np.linspace(0.0, 1.0, coarse), vectors[:, kept] * values[kept])
-    return np.ascontiguousarray(spline(np.linspace(0.0, 1.0, pixels)).T, dtype=np.float32)
+    modes = spline(np.linspace(0.0, 1.0, pixels)).T
+    modes -= modes.mean(axis=1, keepdims=True) if mean_removed else modes[:, :1]
+    return np.ascontiguousarray(modes, dtype=np.float32)
 
 
 def calibration_error(

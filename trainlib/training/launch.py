@@ -77,7 +77,7 @@ def train(
         return _result(directory, was_finished=True)
     if not resume:
         (directory / runs.CHECKPOINT).unlink(missing_ok=True)
-    _prepare(
+    prepare_run(
         directory, config, fingerprint, {"url": _absolute(dataset_url), "fingerprint": dataset}
     )
     ranks = config.train.ranks or default_ranks(config.train.device)
@@ -103,9 +103,10 @@ def _absolute(url: str) -> str:
     return url if "://" in url else str(Path(url).resolve())
 
 
-def _prepare(
+def prepare_run(
     directory: Path, config: TrainingConfig, fingerprint: str, dataset: dict[str, str]
 ) -> None:
+    """Write config.toml and manifest.json, which the ranks read; dataset: url and fingerprint."""
     directory.mkdir(parents=True, exist_ok=True)
     clear_failures(directory)
     public = config.model_copy(

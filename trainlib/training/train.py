@@ -140,10 +140,10 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
             continue
 
         interval_seconds = time.monotonic() - interval_begin
-        loss_total, bad = ranks.sum(loss_sum, float(math.isnan(loss_sum)))
+        loss_total, bad = ranks.sum(loss_sum, float(not math.isfinite(loss_sum)))
         if bad:
             raise InputError(
-                f"the loss is not a number at epoch {state.epoch}, learning rate {rate:g}; "
+                f"the loss is not finite at epoch {state.epoch}, learning rate {rate:g}; "
                 f"lower train.lr (here {section.lr:g}) and train again"
             )
         validation_begin = time.monotonic()

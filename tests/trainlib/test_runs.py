@@ -1,0 +1,52 @@
+import pytest
+
+from simlib.errors import InputError
+from trainlib import runs
+from trainlib.config import TrainingConfig
+
+
+def config_of(**train) -> TrainingConfig:
+    return TrainingConfig.model_validate({"train": train, "storage": {"root": "./data"}})
+
+
+def test_a_run_is_named_after_its_dataset_and_fingerprint():
+    config = config_of()
+    identity = runs.run_fingerprint(config, "abc")
+    assert runs.run_directory(config, "abc") == f"data/runs/demo-{identity}"
+
+
+@pytest.mark.parametrize("circumstance", [{"ranks": 2}, {"threads": 3}, {"join_timeout_s": 9.0}])
+def test_where_a_run_is_computed_does_not_change_its_fingerprint(circumstance):
+    assert runs.run_fingerprint(config_of(**circumstance), "abc") == runs.run_fingerprint(
+        config_of(), "abc"
+    )
+
+
+@pytest.mark.parametrize("change", [{"lr": 0.5}, {"seed": 2}, {"seconds": 9.0}, {"epochs": 3}])
+def test_what_a_run_computes_changes_its_fingerprint(change):
+    assert runs.run_fingerprint(config_of(**change), "abc") != runs.run_fingerprint(
+        config_of(), "abc"
+    )
+    assert runs.run_fingerprint(config_of(), "abc") != runs.run_fingerprint(config_of(), "abd")
+
+
+def test_a_remote_root_asks_for_a_local_folder_of_runs():
+    remote = TrainingConfig.model_validate({"storage": {"root": "s3://bucket/x"}})
+    with pytest.raises(InputError, match=r"set train\.runs"):
+        runs.run_directory(remote, "abc")
+
+
+def test_a_torn_last_line_of_the_log_is_left_out(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"st')
+    assert [entry["step"] for entry in runs.read_log(tmp_path)] == [1, 2]
+
+
+def test_importing_the_package_does_not_import_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, trainlib; print('torch' in sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert told.stdout.strip() == "False"

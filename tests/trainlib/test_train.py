@@ -1,0 +1,198 @@
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from simlib.errors import InputError
+from tests.trainlib.toy_dataset import write_toy
+from tests.trainlib.training_runs import losses, toy_config, train_here
+from trainlib import runs
+from trainlib.training import launch
+from trainlib.training.checkpoint import load_checkpoint
+from trainlib.training.distributed import Ranks
+from trainlib.training.guard import LOCK, lock_run
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_toy(tmp_path_factory.mktemp("toy"))
+
+
+def same_weights(one, other) -> bool:
+    first, second = (load_checkpoint(d / runs.CHECKPOINT, CPU) for d in (one, other))
+    return all(torch.equal(first["model"][k], second["model"][k]) for k in first["model"]) and all(
+        torch.equal(value, second["optimizer"]["state"][i][k])
+        for i, entry in first["optimizer"]["state"].items()
+        for k, value in entry.items()
+    )
+
+
+def test_two_ranks_train_as_one(toy, tmp_path):
+    # 192 rows make batches of 31, cut unevenly, and a last one of 6
+    config = toy_config(tmp_path, ranks=2, batch_size=31)
+    result = launch.train(config, toy)
+    alone = train_here(config, toy, tmp_path / "alone")
+    assert np.allclose(
+        losses(tmp_path / "runs" / f"toy-{result.fingerprint}"), losses(alone), rtol=1e-5
+    )
+    assert result.samples == 3 * 192
+
+
+def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(toy, tmp_path):
+    config = toy_config(tmp_path, epochs=60, batch_size=10, ranks=1)
+    directory = tmp_path / "killed"
+
+    def kill(interval: dict) -> None:
+        os.kill(int((directory / LOCK).read_text()), signal.SIGKILL)
+
+    with pytest.raises(RuntimeError, match="train again to go on from the last checkpoint"):
+        launch.train(config, toy, str(directory), progress=kill)
+    assert 0 < len(losses(directory)) < 60
+    assert not runs.read_manifest(directory)["is_finished"]
+    launch.train(config, toy, str(directory))
+    assert "going on from epoch" in (directory / launch.LOG).read_text()
+    whole = train_here(config, toy, tmp_path / "whole")
+    assert losses(directory) == losses(whole)
+    assert same_weights(directory, whole)
+
+
+def test_a_finished_run_is_not_trained_again(toy, tmp_path):
+    config = toy_config(tmp_path)
+    directory = train_here(config, toy, tmp_path / "run")
+    before = (directory / runs.CHECKPOINT).stat().st_mtime_ns
+    result = launch.train(config, toy, str(directory))
+    assert result.was_finished
+    assert result.validation_loss == losses(directory)[-1][1]
+    assert (directory / runs.CHECKPOINT).stat().st_mtime_ns == before
+
+
+def test_a_directory_of_another_run_is_refused(toy, tmp_path):
+    train_here(toy_config(tmp_path), toy, tmp_path / "run")
+    with pytest.raises(InputError, match="give another directory"):
+        launch.train(toy_config(tmp_path, lr=0.7), toy, str(tmp_path / "run"))
+
+
+def test_the_log_has_an_object_per_interval_with_every_key(toy, tmp_path):
+    directory = train_here(toy_config(tmp_path, epochs=4, interval=2), toy, tmp_path / "run")
+    log = runs.read_log(directory)
+    assert [(entry["epoch"], entry["step"]) for entry in log] == [(2, 8), (4, 16)]
+    keys = {"epoch", "step", "loss", "validation_loss", "lr", "samples_per_s", "seconds"}
+    assert all(keys <= set(entry) for entry in log)
+    manifest = runs.read_manifest(directory)
+    assert manifest["is_finished"]
+    assert manifest["dataset"]["url"] == toy
+    assert {"torch", "numpy", "python"} <= set(manifest["versions"])
+
+
+def test_a_time_budget_anneals_the_rate_to_its_end(toy, tmp_path):
+    config = toy_config(tmp_path, epochs=100_000, interval=1, seconds=3.0, lr=1e-3)
+    log = runs.read_log(train_here(config, toy, tmp_path / "run"))
+    assert log[-1]["lr"] == pytest.approx(1e-5)
+    assert log[-1]["seconds"] < 4.5
+    assert log[-1]["epoch"] < 100_000
+
+
+def test_the_papers_recipe_scaled_down_learns(tmp_path):
+    url = write_toy(tmp_path)
+    widths = [128, 98, 68, 38, 8]
+    config = toy_config(tmp_path, {"widths": widths}, recipe="A", epochs=30, batch_size=16, lr=3.0)
+    log = runs.read_log(train_here(config, url, tmp_path / "run"))
+    assert log[-1]["validation_loss"] < 0.8 * log[0]["validation_loss"]
+
+
+def test_a_rate_too_high_is_told_as_such(toy, tmp_path):
+    config = toy_config(tmp_path, recipe="B", lr=1e30)
+    with pytest.raises(InputError, match=r"the loss is not finite .* lower train\.lr"):
+        train_here(config, toy, tmp_path / "run")
+
+
+def test_a_network_of_other_width_than_the_data_is_told(toy, tmp_path):
+    config = toy_config(tmp_path, {"widths": [4096, 64]}, recipe="A")
+    with pytest.raises(InputError, match="begins with 4096 but the dataset has 128 pixels"):
+        train_here(config, toy, tmp_path / "run")
+
+
+def test_a_basis_larger_than_the_training_set_is_told_through_the_launcher(toy, tmp_path):
+    config = toy_config(tmp_path, {"rank": 500, "hidden": 8, "blocks": 1}, ranks=1)
+    with pytest.raises(InputError, match="500 components but 192 training spectra"):
+        launch.train(config, toy)
+
+
+def test_a_missing_rank_ends_with_one_message_and_code_2(toy, tmp_path):
+    directory = train_here(toy_config(tmp_path), toy, tmp_path / "run")
+    text = (directory / "config.toml").read_text()
+    (directory / "config.toml").write_text(text.replace("= 60.0", "= 1.5"))
+    started = [start_worker(directory, rank) for rank in (0, 1)]
+    told = (
+        "error: 1 of 2 ranks joined within 1.5 s: start the other or set train.ranks=1",
+        "error: rank 1 of 2 found nobody at 127.0.0.1:",
+    )
+    for process, message in zip(started, told, strict=True):
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert errors.startswith(message)
+        assert len(errors.strip().splitlines()) == 1
+        assert output == ""
+
+
+def start_worker(directory, rank: int) -> subprocess.Popen[str]:
+    rendezvous = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainlib.training.train", str(directory)],
+        env=os.environ | rendezvous | {"MASTER_PORT": str(free_port())},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_cancelled_training_leaves_no_process(toy, tmp_path):
+    config = toy_config(tmp_path, epochs=100_000, ranks=2, interval=50)
+    directory, seen = tmp_path / "run", []
+    with pytest.raises(KeyboardInterrupt):
+        launch.train(
+            config, toy, str(directory), progress=seen.append, is_cancelled=lambda: bool(seen)
+        )
+    worker = int((directory / LOCK).read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def test_two_processes_do_not_train_in_one_directory(tmp_path):
+    with (tmp_path / LOCK).open("w") as held:
+        held.write("4711")
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with (
+            pytest.raises(InputError, match="process 4711 trains in"),
+            lock_run(tmp_path, Ranks(0, 1, CPU)),
+        ):
+            pass
+    with lock_run(tmp_path, Ranks(0, 1, CPU)):
+        assert (tmp_path / LOCK).read_text() == str(os.getpid())
+
+
+def test_storage_options_do_not_reach_the_run_directory(toy, tmp_path):
+    config = toy_config(tmp_path)
+    secret = config.model_copy(
+        update={"storage": config.storage.model_copy(update={"options": {"key": "s3cret"}})}
+    )
+    launch.prepare_run(tmp_path / "run", secret, "f", {"url": toy, "fingerprint": "d"})
+    kept = "".join(p.read_text() for p in (tmp_path / "run").iterdir() if p.is_file())
+    assert "s3cret" not in kept
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["fingerprint"] == "f"
