@@ -46,9 +46,9 @@ def test_terms_are_written_as_netcdf_by_the_name_of_the_file(tmp_path, table, ca
 
 def test_every_choice_of_the_verb_reaches_the_terms(tmp_path, table):
     def terms(*options: str) -> xr.Dataset:
-        out = tmp_path / "terms.zarr"
+        out = tmp_path / "terms.nc"
         assert run_program(["etc", str(table), "--out", str(out), *options]) == 0
-        return xr.open_zarr(out).load()
+        return xr.load_dataset(out)
 
     tables = str(write_sky_tables(tmp_path / "sky"))
     plain = terms()
