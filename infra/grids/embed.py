@@ -4,14 +4,13 @@ The folder is what `infra.grids.pack` writes: 1/40000 steps, one file a temperat
 wavelengths beside vacuum ones. The package holds the same nodes in coarser steps.
 """
 
-import hashlib
 import json
-import lzma
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from infra.grids.pack import decompress_source, digests
 from infra.grids.provenance import ATTRS
 from simlib.stellar import packed
 from simlib.stellar.medium import air_to_vacuum
@@ -28,18 +27,18 @@ def embed(source: Path, target: Path) -> dict[str, Any]:
     wavelength_continuum = air_to_vacuum(arrays["continuum_wavelength_air_angstrom"] / 10)
     continuum = arrays["continuum"].astype(np.float32)
     target.mkdir(parents=True, exist_ok=True)
-    digests = np.zeros(present.shape, dtype=np.uint64)
+    nodes = np.zeros(present.shape, dtype=np.uint64)
     for i, teff in enumerate(axes["teff"]):
         fine = read_source_flux(source, teff, (*present.shape[1:], len(wavelength_model)))
         steps = packed.to_steps(fine)
-        digests[i] = node_digests(packed.from_steps(steps), continuum[i], present[i])
+        nodes[i] = node_digests(packed.from_steps(steps), continuum[i], present[i])
         (target / f"flux_t{teff:.0f}.xz").write_bytes(packed.compress(steps))
-    checksum = grid_checksum(axes, wavelength_model, wavelength_continuum, present, digests)
+    checksum = grid_checksum(axes, wavelength_model, wavelength_continuum, present, nodes)
     np.savez_compressed(
         target / "axes.npz",
         **axes,
         present=present,
-        node_checksum=digests,
+        node_checksum=nodes,
         wavelength_model=wavelength_model,
         wavelength_continuum=wavelength_continuum,
         continuum=continuum,
@@ -48,7 +47,7 @@ def embed(source: Path, target: Path) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "steps_per_unit": packed.STEPS,
         "attrs": {**ATTRS, "checksum": checksum},
-        "sha256": sha256_of(target),
+        "sha256": digests(target),
     }
     (target / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     return index
@@ -57,7 +56,7 @@ def embed(source: Path, target: Path) -> dict[str, Any]:
 def check_source(source: Path) -> None:
     """Refuse a folder whose files are not those of its index."""
     recorded = json.loads((source / "index.json").read_text(encoding="utf-8"))["sha256"]
-    found = sha256_of(source)
+    found = digests(source)
     wrong = [name for name in recorded if found.get(name) != recorded[name]]
     if wrong:
         raise ValueError(f"{source}: {', '.join(wrong)} are not the files of index.json")
@@ -66,14 +65,4 @@ def check_source(source: Path) -> None:
 def read_source_flux(source: Path, teff: float, shape: tuple[int, ...]) -> np.ndarray:
     """Return the normalised flux of one temperature, float64, in the source's fine steps."""
     step = json.loads((source / "index.json").read_text(encoding="utf-8"))["step"]
-    raw = lzma.decompress((source / f"flux_t{teff:.0f}.xz").read_bytes())
-    halves = np.frombuffer(raw, dtype=np.uint8).reshape(2, *shape)
-    delta = (halves[0].astype(np.uint16) << 8) | halves[1]
-    steps = np.cumsum(delta, axis=-1, dtype=np.uint16)
-    return steps * float(step)
-
-
-def sha256_of(folder: Path) -> dict[str, str]:
-    """Return the digest of every data file of the folder."""
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".xz", ".npz"))
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    return decompress_source((source / f"flux_t{teff:.0f}.xz").read_bytes(), shape) * float(step)
