@@ -12,8 +12,8 @@ from torch import Tensor
 
 from trainlib.models.statistics import Statistics, principal_basis
 
-_ITERATIONS = 60  # of conjugate gradients, at most
-_CONVERGED = 1e-5  # relative residual
+_ITERATIONS = 40  # of conjugate gradients, at most
+_CONVERGED = 1e-4  # relative residual
 _TRUNCATE = 4.0  # half width of the Gaussian, in sigma
 
 

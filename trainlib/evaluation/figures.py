@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from trainlib.evaluation.metrics import SNR_EDGES
 
@@ -38,19 +39,21 @@ def example_figure(
 ) -> Figure:
     """Draw one spectrum, what the network makes of it, and what is left; all (pixels,)."""
     angstrom = 10.0 * wavelength_nm
-    figure = _figure(10.0, 6.4)
+    figure = _figure(10.0, 6.8)
     grid = figure.add_gridspec(2, 1, height_ratios=[3.2, 1.0])
     above = figure.add_subplot(grid[0])
     below = figure.add_subplot(grid[1], sharex=above)
     _spectrum(above, angstrom, noisy, denoised, target, thin=True)
-    low, high = np.percentile(noisy, [0.5, 99.5])
-    span = high - low
-    above.set_ylim(min(low, target.min()) - 0.95 * span, high + 0.15 * span)
+    span = float(target.max() - target.min())
+    above.set_ylim(target.min() - 1.1 * span, target.max() + 0.5 * span)
     above.set_ylabel("normalised flux")
     above.legend(loc="upper left", ncols=3)
     above.tick_params(labelbottom=False)
 
-    inset = above.inset_axes((0.50, 0.04, 0.49, 0.43))
+    above.add_patch(  # keeps noise out of the inset's labels
+        Rectangle((0.455, 0.0), 0.545, 0.47, transform=above.transAxes, color="white", zorder=4)
+    )
+    inset = above.inset_axes((0.50, 0.065, 0.49, 0.36), zorder=5)
     inside = (wavelength_nm > _TRIPLET_RANGE[0]) & (wavelength_nm < _TRIPLET_RANGE[1])
     if inside.sum() > 2:
         _spectrum(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trainlib.models.hourglass import ACTIVATIONS
 from trainlib.models.noise_level import FEATURES, level_features, noise_level, wiener_gain
-from trainlib.models.statistics import Statistics
+from trainlib.models.statistics import Statistics, orthonormal_rows
 
 
 class Block(nn.Module):
@@ -65,10 +65,10 @@ class Projection(nn.Module):
         self.knows_noise = knows_noise
         for name in ("mean", "noise_shape", "vectors", "eigenvalues"):
             self.register_buffer(name, getattr(statistics, name))
-        # The same span in flux: noise_shape x vectors' = frame' x to_frame, frame orthonormal.
-        frame, to_frame = torch.linalg.qr((statistics.vectors * statistics.noise_shape).T)
-        self.register_buffer("frame", frame.T.contiguous())
-        self.register_buffer("to_frame", to_frame.T.contiguous())
+        # the same span in flux: vectors x noise_shape = to_frame x frame, frame orthonormal
+        frame, to_frame = orthonormal_rows(statistics.vectors * statistics.noise_shape)
+        self.register_buffer("frame", frame)
+        self.register_buffer("to_frame", to_frame)
         self.first = nn.Linear(rank + FEATURES * knows_noise, hidden)
         self.blocks = nn.Sequential(*[Block(hidden, activation) for _ in range(blocks)])
         self.last = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, rank))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _OVERSAMPLING = 64  # columns of the randomised decomposition beyond those kept
-_PASSES = 3  # over the data; Halko, Martinsson & Tropp (2011), algorithm 4.4
+_PASSES = 2  # over the data; Halko, Martinsson & Tropp (2011), algorithm 4.4
 _SMALLEST_SPREAD = 1e-3  # of the mean spread, for pixels that hardly vary
 
 
@@ -54,15 +54,35 @@ def principal_basis(centred: Tensor, rank: int, seed: int) -> tuple[Tensor, Tens
     columns = min(rank + _OVERSAMPLING, rows, pixels)
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(pixels, columns, generator=generator).to(centred)
-    subspace = torch.linalg.qr(centred @ start).Q
+    subspace = orthonormal_rows((centred @ start).T)[0]
     for _ in range(_PASSES):
-        within = torch.linalg.qr(centred.T @ subspace).Q
-        subspace = torch.linalg.qr(centred @ within).Q
-    _, values, vectors = torch.linalg.svd(subspace.T @ centred, full_matrices=False)
-    vectors = vectors[:rank]
+        within = orthonormal_rows(subspace @ centred)[0]
+        subspace = orthonormal_rows(within @ centred.T)[0]
+    small = subspace @ centred
+    squares, turn = torch.linalg.eigh(_gram(small))
+    squares, turn = squares.flip(0)[:rank].clamp(min=0.0), turn.flip(1)[:, :rank]
+    vectors = orthonormal_rows(turn.T.to(small) @ small)[0]
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
     # contiguous: a basis read from a checkpoint must give the same bits as this one
-    return (vectors * largest.sign()).contiguous(), values[:rank].square() / rows
+    return (vectors * largest.sign()).contiguous(), (squares / rows).to(centred)
+
+
+def orthonormal_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Return orthonormal rows of the same span, and the triangle that makes the matrix of them.
+
+    matrix = triangle @ rows. By the Cholesky factor of the Gram matrix in double precision: all
+    products, where a QR decomposition is bound by memory.
+    """
+    gram = _gram(matrix)
+    tiny = 1e-13 * gram.diagonal().amax()
+    triangle = torch.linalg.cholesky(gram + tiny * torch.eye(len(gram)).to(gram))
+    rows = torch.linalg.solve_triangular(triangle, matrix.double(), upper=False)
+    return rows.to(matrix).contiguous(), triangle.to(matrix).contiguous()
+
+
+def _gram(matrix: Tensor) -> Tensor:
+    double = matrix.double()
+    return double @ double.T
 
 
 def empty_statistics(pixels: int, rank: int) -> Statistics:

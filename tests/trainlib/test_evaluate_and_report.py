@@ -1,0 +1,144 @@
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from simlib.errors import InputError
+from tests.trainlib.toy_dataset import write_toy
+from tests.trainlib.training_runs import toy_config, train_here
+from trainlib import runs
+from trainlib.evaluation import figures
+from trainlib.evaluation.evaluate import METHODS, evaluate, read_results
+from trainlib.evaluation.metrics import MEASURES
+from trainlib.evaluation.report import defeats, write_report
+from trainlib.training.data import open_split
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    url = write_toy(folder)
+    torch.manual_seed(0)
+    return train_here(toy_config(folder, epochs=20, lr=3e-3), url, folder / "toy-run")
+
+
+@pytest.fixture(scope="module")
+def summary(run):
+    return evaluate(run)
+
+
+def test_the_summary_is_the_machine_readable_object(summary):
+    assert summary["augmentation"] == "on"
+    assert summary["split"] == "validation"
+    assert summary == json.loads(json.dumps(summary))
+    assert [part["snr_low"] for part in summary["bins"]] == [0, 5, 7, 10, 14, 20, 40, 80]
+    assert sum(part["count"] for part in summary["bins"]) == 96
+    for part in (*summary["bins"], summary["snr_9_11"]):
+        assert {"snr_low", "snr_high", "count", "floor", "floor_thread", "eta"} <= set(part)
+        assert set(part["methods"]) == set(METHODS)
+    assert summary["augmentation_off"]["augmentation"] == "off"
+
+
+def test_the_network_beats_the_noisy_input_on_the_toy(summary):
+    for part in summary["bins"]:
+        if part["count"] >= 10:
+            errors = {m: v["mean_abs_relative_error"] for m, v in part["methods"].items()}
+            assert errors["dae"] < errors["none"]
+
+
+def test_results_hold_every_measure_of_every_spectrum(run, summary):
+    results = read_results(run)
+    url = runs.read_manifest(run)["dataset"]["url"]
+    assert np.array_equal(results["snr"].values, open_split(url, "validation")["snr"].values)
+    for name in MEASURES:
+        assert results[name].sizes == {"method": len(METHODS), "spectrum": 96}
+        assert np.isfinite(results[name]).all()
+        assert results[name].attrs["units"]
+    noisy = results["mean_abs_relative_error"].sel({"method": "none"})
+    expected = float(noisy[(results["snr"] >= 20) & (results["snr"] < 40)].mean())
+    told = summary["bins"][5]["methods"]["none"]["mean_abs_relative_error"]
+    assert told == pytest.approx(expected)
+
+
+def test_evaluating_twice_gives_the_same_numbers(run, summary):
+    assert evaluate(run) == summary
+
+
+def test_results_before_an_evaluation_say_what_to_do(tmp_path):
+    with pytest.raises(InputError, match="not evaluated"):
+        read_results(tmp_path)
+    with pytest.raises(InputError, match="is no run directory"):
+        evaluate(tmp_path)
+
+
+def test_the_report_tells_everything_and_needs_nothing(run, summary):
+    page = write_report(run)
+    html = page.read_text()
+    assert page == run / "report.html"
+    manifest = runs.read_manifest(run)
+    for told in (
+        manifest["fingerprint"],
+        manifest["dataset"]["fingerprint"],
+        manifest["versions"]["torch"],
+        f"{manifest['samples']:,}",
+        "Where the network does not win",
+        "Error against S/N",
+        "Bias",
+        "Wiener filter",
+        "residual network (1 blocks, width 16, GELU)",
+        "recipe B",
+    ):
+        assert told in html, told
+    assert html.count("data:image/png;base64,") == 4
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", html)
+    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", html)
+    assert not re.search(r"<(script|link|iframe)|@import|url\(", html)
+    error = summary["bins"][5]["methods"]["dae"]["mean_abs_relative_error"]
+    assert f"{100 * error:.2f}" in html
+    assert {p.name for p in (run / "figures").iterdir()} == {
+        "example.png",
+        "loss.png",
+        "error.png",
+        "bias.png",
+    }
+
+
+def test_a_report_on_several_runs_shows_each(run, summary, tmp_path):
+    page = write_report([run, run], tmp_path / "both.html")
+    assert page == tmp_path / "both.html"
+    assert "2 runs" in page.read_text()
+    with pytest.raises(InputError, match="at least one run"):
+        write_report([])
+
+
+def test_the_report_lists_every_bin_that_the_network_loses():
+    def part(dae: float, count: int) -> dict:
+        errors = {"none": 0.5, "pca": 0.1, "dae": dae}
+        methods = {m: {"mean_abs_relative_error": e} for m, e in errors.items()}
+        return {"count": count, "methods": methods}
+
+    found = defeats({"bins": [part(0.05, 10), part(0.2, 10), part(0.9, 3), part(0.9, 0)]})
+    assert [(entry["method"], entry["network"]) for entry in found] == [
+        ("pca", 0.2),
+        ("none", 0.9),
+        ("pca", 0.9),
+    ]
+
+
+def test_figures_are_labelled_with_units(run, summary):
+    results = read_results(run).load()
+    wavelength = np.linspace(710, 885, 300)
+    flux = np.full(300, 0.5)
+    example = figures.example_figure(wavelength, flux + 0.1, flux + 0.01, flux)
+    assert example.axes[1].get_xlabel() == "vacuum wavelength (Å)"
+    assert "%" in example.axes[1].get_ylabel()
+    error = figures.error_figure({"a": results, "b": results}).axes[0]
+    assert "S/N" in error.get_xlabel()
+    assert {text.get_text() for text in error.get_legend().get_texts()} == {
+        *figures.NAMES.values(),
+        "b",
+    }
+    assert "%" in figures.bias_figure(results).axes[0].get_ylabel()
+    assert "RMSE" in figures.loss_figure({"a": runs.read_log(run)}).axes[0].get_ylabel()

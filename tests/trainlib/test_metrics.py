@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from trainlib.evaluation.metrics import (
+    MEASURES,
+    SNR_EDGES,
+    divisor,
+    floored_pixels,
+    measure,
+    summarise,
+    summarise_bins,
+)
+
+
+def test_measures_have_their_closed_forms():
+    target = torch.tensor([[0.5, 0.5, 0.25, 1.0]])
+    denoised = target + torch.tensor([[0.05, -0.05, 0.05, 0.0]])
+    found = measure(denoised, target, floor=0.02)
+    assert found.mean_abs_relative_error == pytest.approx((0.1 + 0.1 + 0.2 + 0.0) / 4, rel=1e-5)
+    assert found.mean_relative_error == pytest.approx((0.1 - 0.1 + 0.2 + 0.0) / 4, rel=1e-5)
+    assert found.max_abs_relative_error == pytest.approx(0.2, rel=1e-5)
+    assert found.mean_abs_error == pytest.approx(0.15 / 4, rel=1e-5)
+    assert found.max_abs_error == pytest.approx(0.05, rel=1e-5)
+
+
+def test_a_dark_pixel_is_divided_by_the_floor_and_counted():
+    target = torch.tensor([[0.5, 0.5, 0.5, 0.001, -0.2]])
+    assert divisor(target, 0.02)[0].tolist() == pytest.approx([0.5, 0.5, 0.5, 0.01, 0.01])
+    assert floored_pixels(target, 0.02) == 2
+    assert measure(target + 0.01, target, 0.02).max_abs_relative_error == pytest.approx(1.0)
+
+
+def test_gaussian_noise_has_the_expected_mean_error():
+    generator = torch.Generator().manual_seed(0)
+    target = torch.full((50, 4096), 0.5)
+    noisy = target + 0.05 * torch.randn(target.shape, generator=generator)
+    expected = np.sqrt(2 / np.pi) * 0.1
+    assert measure(noisy, target, 0.02).mean_abs_relative_error.mean() == pytest.approx(
+        expected, rel=0.005
+    )
+
+
+def results_of(snr: list[float], errors: dict[str, list[float]]) -> xr.Dataset:
+    values = np.array(list(errors.values()))
+    results = xr.Dataset(
+        {name: (("method", "spectrum"), values) for name in MEASURES},
+        coords={"method": list(errors)},
+    )
+    results["snr"] = ("spectrum", np.array(snr))
+    return results
+
+
+def test_bins_hold_their_lower_edge_and_not_their_upper():
+    results = results_of([5.0, 6.9, 7.0, 200.0], {"none": [1, 3, 9, 4], "dae": [0.5, 1.5, 2, 1]})
+    bins = summarise_bins(results)["bins"]
+    assert [part["count"] for part in bins] == [0, 2, 1, 0, 0, 0, 0, 1]
+    assert bins[1]["methods"]["none"]["mean_abs_relative_error"] == 2.0
+    assert bins[1]["methods"]["dae"]["bias"] == 1.0
+    assert bins[0]["methods"]["dae"]["mean_abs_relative_error"] is None
+    assert (bins[0]["snr_low"], bins[0]["snr_high"], bins[-1]["snr_high"]) == (0.0, 5.0, None)
+    assert len(bins) == len(SNR_EDGES) - 1
+
+
+def test_the_worst_pixel_is_a_median_over_spectra():
+    results = results_of([10, 10, 10], {"dae": [0.1, 0.2, 50.0]})
+    part = summarise(results, 9.0, 11.0)
+    assert part["methods"]["dae"]["max_abs_relative_error_median"] == 0.2
+    assert part["floor"] is None
