@@ -69,7 +69,7 @@ class Instrument(Section):
     """The arm that is simulated."""
 
     name: str = "pfs-redmr-2016-02-29"
-    lsf: Literal["etc", "table2"] = "etc"  # the ETC's own, or the paper's table 2
+    lsf: Literal["etc", "profile", "table2"] = "etc"  # fitted Gaussian, whole, or table 2's
 
 
 class Sky(Section):

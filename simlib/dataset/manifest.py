@@ -21,7 +21,7 @@ from simlib.stellar.grid import grid_fingerprint
 # Raised by hand when the simulator's results change; a test with golden values guards it.
 PHYSICS_VERSION = 1
 
-_PACKAGES = ("specdenoise", "numpy", "scipy", "xarray", "zarr", "dask", "torch", "prefect")
+_PACKAGES = ("specdenoise", "numpy", "numba", "scipy", "xarray", "zarr", "dask", "torch", "prefect")
 
 
 def dataset_fingerprint(config: SimulationConfig, grid: xr.Dataset) -> str:

@@ -42,9 +42,7 @@ def interpolate_terms(grid: xr.Dataset, conditions: xr.Dataset) -> xr.Dataset:
     conditions: see `conditions.check_conditions`; inside the grid's ranges, point sources on the
     fibre's centre. A row's values do not depend on the other rows of the call.
     """
-    checked = check_conditions(conditions, float(grid.attrs["exposure_time_s"]))
-    _refuse_outside(grid, checked)
-    numbers = _interpolate_numbers(grid, checked)
+    checked, numbers = interpolate_numbers(grid, conditions)
     shared = PixelFactors(
         **{name: grid[f"factor_{name}"].values for name in PIXEL_FACTORS},
         stray_share=float(grid.attrs["stray_share"]),
@@ -91,12 +89,17 @@ def _refuse_outside(grid: xr.Dataset, checked: Conditions) -> None:
             raise InputError(f"the terms grid has no {name}; compute the terms directly")
 
 
-def _interpolate_numbers(grid: xr.Dataset, checked: Conditions) -> dict[str, np.ndarray]:
-    """Bring every factor's own axes to the conditions' rows.
+def interpolate_numbers(
+    grid: xr.Dataset, conditions: xr.Dataset
+) -> tuple[Conditions, dict[str, np.ndarray]]:
+    """Check the conditions, and bring every factor's own axes to their rows.
 
     The factors over (path, wavelength) come as the weights of their nodes: unit vectors
-    interpolated like any other table.
+    interpolated like any other table. Each array is (row,), `path_weight` (row, path),
+    `aperture_share` (row, wavelength_aperture).
     """
+    checked = check_conditions(conditions, float(grid.attrs["exposure_time_s"]))
+    _refuse_outside(grid, checked)
     places = {
         "path": slant(checked.zenith_angle),
         "seeing": checked.seeing,
@@ -114,7 +117,7 @@ def _interpolate_numbers(grid: xr.Dataset, checked: Conditions) -> dict[str, np.
     got = {str(name): at[name].values for name in at.data_vars}
     is_up = moon.is_up(checked.moon_zenith_angle)
     moonlight = got["ln_moon_share"] + got["ln_moon_path"] + got["ln_moon_phase"]
-    return got | {
+    return checked, got | {
         "airmass": airmass(checked.zenith_angle),
         "exposure_time_s": checked.exposure_time_s,
         "ebv": checked.ebv,

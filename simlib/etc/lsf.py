@@ -24,7 +24,7 @@ FIT_STEPS = 12  # each squares the error; 5 are enough
 FWHM_PER_SIGMA = 2.3548200450309493
 WAVELENGTH_RANGE_NM = (695.0, 900.0)  # of the smooth form over wavelength
 SMOOTH_NODES = 16
-LSF_KINDS = ("etc", "table2")
+LSF_KINDS = ("etc", "table2", "profile")
 
 
 def optical_mtf(
@@ -64,10 +64,10 @@ def _defocus(instrument: Instrument, wavelength: np.ndarray, u: np.ndarray) -> n
 def mtf(instrument: Instrument, wavelength_nm: np.ndarray, lsf: str = "etc") -> np.ndarray:
     """Return the transfer along the dispersion, (wavelength, frequency of `FREQUENCY`).
 
-    lsf: "etc" the optical model; "table2" the Gaussian that the instrument's table 2 prints,
-    taken to include the pixel.
+    lsf: "etc" or "profile" the optical model; "table2" the Gaussian that the instrument's table 2
+    prints, taken to include the pixel.
     """
-    if check_kind(lsf) == "etc":
+    if check_kind(lsf) != "table2":
         return optical_mtf(instrument, wavelength_nm)
     sigma = instrument.table2["resolution_nm"] / FWHM_PER_SIGMA / instrument.pixel_nm
     gauss = np.exp(-2.0 * np.pi**2 * sigma**2 * FREQUENCY**2)

@@ -3,29 +3,50 @@
 A pixel sees the spectrum through Gaussian(sigma_k) convolved with a box of the pixel's width, with
 sigma_k^2 = lsf_sigma^2 - pixel^2 / 12 - sigma_template^2: `lsf_sigma` includes the pixel, and the
 template's own broadening is taken out in quadrature. Sigma is that at the pixel which receives.
+
+Instead of the Gaussian, the calculator's tabulated line profile may be used, wings and all. It
+holds the pixel already; the template's broadening is divided out of its Fourier transform.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import xarray as xr
+from scipy.interpolate import RectBivariateSpline
 from scipy.special import ndtr
 
 from simlib.errors import InputError
+from simlib.etc.lsf import FREQUENCY, profile
 from simlib.units import FWHM_PER_SIGMA
 
 _EDGE_PIXELS = 256  # over which the trend is taken that continues sigma beyond the arm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Lines as tabulated: share (k, n) of a line at wavelength (k,), in a pixel at offset (n,).
+
+    Wavelengths are in nm, offsets even, symmetric, in pixels.
+    """
+
+    wavelength: np.ndarray
+    offset: np.ndarray
+    share: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class LineSpread:
     """Width of the instrument's lines over the arm, and the resolution of the templates.
 
     wavelength: pixel centres (p,), nm. lsf_sigma: (p,), nm, including the pixel box.
+    profile: takes the place of the Gaussian where there is one.
     """
 
     wavelength: np.ndarray
     lsf_sigma: np.ndarray
     template_resolution: float
+    profile: Profile | None = None
 
     @property
     def pixel_nm(self) -> float:
@@ -35,12 +56,18 @@ class LineSpread:
     def sigma(self, wavelength_nm: np.ndarray) -> np.ndarray:
         """Return lsf_sigma at any wavelength: linear between pixels, its trend beyond the arm."""
         inside = np.interp(wavelength_nm, self.wavelength, self.lsf_sigma)
-        for end, edge in ((0, slice(None, _EDGE_PIXELS)), (-1, slice(-_EDGE_PIXELS, None))):
-            slope = np.polyfit(self.wavelength[edge], self.lsf_sigma[edge], 1)[0]
+        for end, slope in zip((0, -1), self._end_slopes, strict=True):
             beyond = wavelength_nm - self.wavelength[end]
             outside = beyond < 0 if end == 0 else beyond > 0
             inside = inside + np.where(outside, slope * beyond, 0.0)
         return np.asarray(inside)
+
+    @cached_property
+    def _end_slopes(self) -> tuple[float, ...]:
+        edges = slice(None, _EDGE_PIXELS), slice(-_EDGE_PIXELS, None)
+        return tuple(
+            float(np.polyfit(self.wavelength[edge], self.lsf_sigma[edge], 1)[0]) for edge in edges
+        )
 
     def second_moment(self, wavelength_nm: np.ndarray) -> np.ndarray:
         """Return the variance of the whole kernel, pixel included, nm^2."""
@@ -60,6 +87,49 @@ class LineSpread:
                 "choose a grid of higher resolution"
             )
         return np.asarray(np.sqrt(variance))
+
+    def reach(self, wavelength_nm: np.ndarray, sigmas: float) -> np.ndarray:
+        """Return how far the kernel is summed, nm: this many sigmas, or the profile's table."""
+        if self.profile is not None:
+            return np.full(np.shape(wavelength_nm), self.profile.offset[-1] * self.pixel_nm)
+        return np.asarray(sigmas * self.kernel_sigma(wavelength_nm) + 0.5 * self.pixel_nm)
+
+    def kernel(self, offset: np.ndarray, wavelength_nm: np.ndarray) -> np.ndarray:
+        """Return the kernel, area 1 per nm, at offsets (nm) from pixels at wavelength_nm."""
+        if self.profile is None:
+            return box_gaussian(offset, self.kernel_sigma(wavelength_nm), self.pixel_nm)
+        pixels, places = np.broadcast_arrays(offset / self.pixel_nm, wavelength_nm)
+        # The profile is known at the arm; a little beyond it, its end is held.
+        places = np.clip(places, *self.profile.wavelength[[0, -1]])
+        return np.asarray(self._sharpened.ev(places, pixels) / self.pixel_nm)
+
+    @cached_property
+    def _sharpened(self) -> RectBivariateSpline:
+        """The profile without the template's broadening, area 1 within its table, per pixel."""
+        if (table := self.profile) is None:
+            raise AssertionError("a Gaussian line spread has no profile")
+        step = table.offset[1] - table.offset[0]
+        waves = np.cos(2.0 * np.pi * np.outer(table.offset, FREQUENCY))
+        transfer = np.einsum("ko,of->kf", table.share, waves) * step
+        sigma = table.wavelength / (FWHM_PER_SIGMA * self.template_resolution) / self.pixel_nm
+        transfer = transfer * np.exp(2.0 * (np.pi * sigma[:, np.newaxis] * FREQUENCY) ** 2)
+        shape = profile(transfer, table.offset)
+        weights = np.full(len(table.offset), step)
+        weights[[0, -1]] *= 0.5
+        return RectBivariateSpline(
+            table.wavelength, table.offset, shape / (shape @ weights)[:, np.newaxis]
+        )
+
+
+def line_spread_of(terms: xr.Dataset, template_resolution: float) -> LineSpread:
+    """Return the line spread of the calculator's terms: the profile where they ask for it."""
+    tabulated = None
+    if terms.attrs.get("lsf") == "profile":
+        names = ("wavelength_lsf", "offset", "lsf_profile")
+        tabulated = Profile(*(terms[name].values for name in names))
+    return LineSpread(
+        terms["wavelength"].values, terms["lsf_sigma"].values, template_resolution, tabulated
+    )
 
 
 def box_gaussian(offset: np.ndarray, sigma: np.ndarray, width: float) -> np.ndarray:

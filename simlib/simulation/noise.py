@@ -12,15 +12,26 @@ PHOTON_TERMS = ("sky_continuum_e", "sky_lines_e", "moon_e", "stray_e", "dark_e")
 SKY_TERMS = ("sky_continuum_e", "sky_lines_e", "moon_e")
 
 
-def stack_variance(flux: np.ndarray, terms: xr.Dataset, noise: Noise, count: int) -> np.ndarray:
-    """Return the variance of the mean flux of `count` exposures.
+def exposure_counts(parameters: xr.Dataset, usual: int) -> np.ndarray:
+    """Return the exposures of each row's stack, (n,): the rows' own number where they have one."""
+    given = parameters["exposure_count"].values if "exposure_count" in parameters else usual
+    counts = np.broadcast_to(given, (parameters.sizes["spectrum"],))
+    return np.array(counts, dtype=float)
+
+
+def stack_variance(
+    flux: np.ndarray, terms: xr.Dataset, noise: Noise, counts: np.ndarray | int
+) -> np.ndarray:
+    """Return the variance of the mean flux of a stack of exposures.
 
     flux: (n, pixels), the source in the unit that `conversion_e` is for. terms: the exposure time
-    calculator's terms of the same rows. Returns (n, pixels), in the square of the flux's unit.
+    calculator's terms of the same rows. counts: exposures, (n,) or one for all. Returns
+    (n, pixels), in the square of the flux's unit.
 
     The sky-subtraction error is a fraction of the brightest sky of the pixel and its neighbours. It
     is the same in every exposure by default, and then does not average out.
     """
+    count = np.reshape(counts, (-1, 1))
     conversion = rows_of(terms["conversion_e"])
     photons = conversion * flux + sum(rows_of(terms[name]) for name in PHOTON_TERMS)
     electrons = count * (photons * rows_of(terms["sample_factor"])

@@ -11,7 +11,7 @@ from scipy.interpolate import CubicSpline
 
 from simlib import dust, photometry
 from simlib.parameters import AXES
-from simlib.simulation.line_spread import LineSpread, box_gaussian
+from simlib.simulation.line_spread import LineSpread
 from simlib.stellar.grid import continuum_on
 
 _REACH = 10.0  # sigmas of the kernel that are summed
@@ -65,14 +65,13 @@ def to_pixels(wavelength: np.ndarray, flux: np.ndarray, line_spread: LineSpread)
 
     wavelength, flux: (n,), observed. Returns (pixels,).
     """
+    centres = line_spread.wavelength
+    half = line_spread.reach(centres, _REACH)
+    first = np.searchsorted(wavelength, centres - half)
+    count = np.searchsorted(wavelength, centres + half) - first
+    begin = np.cumsum(count) - count  # of each pixel's samples among all that are summed
+    pixel = np.repeat(np.arange(len(centres)), count)
+    sample = np.arange(len(pixel)) + np.repeat(first - begin, count)
+    kernel = line_spread.kernel(centres[pixel] - wavelength[sample], centres[pixel])
     weighted = flux * np.gradient(wavelength)
-    sigmas = line_spread.kernel_sigma(line_spread.wavelength)
-    half = _REACH * sigmas + 0.5 * line_spread.pixel_nm
-    first = np.searchsorted(wavelength, line_spread.wavelength - half)
-    last = np.searchsorted(wavelength, line_spread.wavelength + half)
-    out = np.empty(len(sigmas))
-    for pixel, (i, j) in enumerate(zip(first, last, strict=True)):
-        offset = line_spread.wavelength[pixel] - wavelength[i:j]
-        kernel = box_gaussian(offset, sigmas[pixel], line_spread.pixel_nm)
-        out[pixel] = np.sum(kernel * weighted[i:j])
-    return out
+    return np.asarray(np.add.reduceat(kernel * weighted[sample], begin))

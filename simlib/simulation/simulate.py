@@ -14,14 +14,16 @@ from simlib.etc.grid import interpolate_terms
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import Instrument
-from simlib.simulation import noise, reference, vectorised
-from simlib.simulation.line_spread import LineSpread
+from simlib.simulation import compiled, noise, reference
+from simlib.simulation.compiled import Spectra
+from simlib.simulation.line_spread import line_spread_of
 from simlib.simulation.prepare import templates_for
 from simlib.units import FLUX_UNIT_NAME
 
-Path = Literal["vectorised", "reference"]
+Path = Literal["compiled", "reference"]
+PATHS = ("compiled", "reference")
 
-_ROWS_AT_ONCE = 128  # of the terms, which are a dozen arrays of rows x pixels
+_ROWS_AT_ONCE = {"compiled": 4096, "reference": 64}
 
 
 def simulate(
@@ -29,23 +31,88 @@ def simulate(
     grid: xr.Dataset,
     terms: xr.Dataset | Instrument,
     config: SimulationConfig | None = None,
-    path: Path = "vectorised",
+    path: Path = "compiled",
 ) -> xr.Dataset:
     """Return normalised flux, variance, flux scale and S/N of each row of the parameter table.
 
     parameters: dim `spectrum`, as from `draw_parameters`. grid: a stellar grid. terms: the stored
     grid of terms, which is interpolated, or an instrument, for which they are computed directly.
     config: its sections stellar, noise, normalize, conditions count; None: the defaults.
+    path: "compiled", or "reference", the paper's order in float64, thousands of times slower.
 
-    Returns dims `spectrum`, `wavelength` (nm, vacuum) with `flux`, `variance`, `flux_scale`, `snr`
-    in float64 and the parameters beside them. Raises InputError for what cannot be simulated.
+    Returns dims `spectrum`, `wavelength` (nm, vacuum) with `flux`, `variance` (float32 where
+    compiled), `flux_scale`, `snr` and the parameters beside them. Raises InputError for what
+    cannot be simulated.
     """
+    if path not in PATHS:
+        raise InputError(f"unknown path {path!r} of the simulation; known: {', '.join(PATHS)}")
     settings = config if config is not None else SimulationConfig()
-    parts = []
-    for start in range(0, parameters.sizes["spectrum"], _ROWS_AT_ONCE):
-        rows = parameters.isel(spectrum=slice(start, start + _ROWS_AT_ONCE))
-        parts.append(_simulate_rows(rows, grid, terms_at(rows, terms, settings), settings, path))
-    return parts[0] if len(parts) == 1 else xr.concat(parts, dim="spectrum", data_vars="minimal")
+    step, parts = _ROWS_AT_ONCE[path], []
+    for start in range(0, max(parameters.sizes["spectrum"], 1), step):
+        rows = parameters.isel(spectrum=slice(start, start + step))
+        parts.append(_PATHS[path](rows, grid, terms, settings))
+    whole = parts[0]
+    if len(parts) > 1:
+        names = vars(whole)
+        whole = Spectra(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
+    wavelength = terms.wavelength if isinstance(terms, Instrument) else terms["wavelength"].values
+    return label(parameters, wavelength, whole)
+
+
+def _compiled(
+    parameters: xr.Dataset,
+    grid: xr.Dataset,
+    terms: xr.Dataset | Instrument,
+    config: SimulationConfig,
+) -> Spectra:
+    if isinstance(terms, xr.Dataset):
+        spread = line_spread_of(terms, float(grid.attrs["resolution"]))
+    else:
+        at_rows = terms_at(parameters, terms, config)
+        spread = line_spread_of(at_rows, float(grid.attrs["resolution"]))
+    templates = templates_for(grid, spread, config.stellar)
+    flux, scale = compiled.observe(parameters, grid, templates, config.normalize)
+    if isinstance(terms, xr.Dataset):
+        count = config.conditions.exposure_count
+        variance, snr = compiled.add_noise(flux, scale, parameters, terms, config.noise, count)
+        return Spectra(flux, variance, scale, snr)
+    return with_noise(flux, scale, parameters, at_rows, config)
+
+
+def _reference(
+    parameters: xr.Dataset,
+    grid: xr.Dataset,
+    terms: xr.Dataset | Instrument,
+    config: SimulationConfig,
+) -> Spectra:
+    at_rows = terms_at(parameters, terms, config)
+    spread = line_spread_of(at_rows, float(grid.attrs["resolution"]))
+    stars = (parameters.isel(spectrum=i) for i in range(parameters.sizes["spectrum"]))
+    stellar = config.stellar
+    physical = np.stack(
+        [reference.observe(star, grid, spread, stellar.band, stellar.r_v) for star in stars]
+    )
+    first, stop = compiled.window_pixels(spread.wavelength, config.normalize)
+    scale = np.median(physical[:, first:stop], axis=1) / config.normalize.median
+    return with_noise(physical / scale[:, np.newaxis], scale, parameters, at_rows, config)
+
+
+_PATHS = {"compiled": _compiled, "reference": _reference}
+
+
+def with_noise(
+    flux: np.ndarray,
+    scale: np.ndarray,
+    parameters: xr.Dataset,
+    terms: xr.Dataset,
+    config: SimulationConfig,
+) -> Spectra:
+    """Return normalised flux with its variance and S/N, formed in float64 from the rows' terms."""
+    per_row = scale[:, np.newaxis]
+    counts = noise.exposure_counts(parameters, config.conditions.exposure_count)
+    variance = noise.stack_variance(flux * per_row, terms, config.noise, counts) / per_row**2
+    snr = noise.signal_to_noise(flux, variance)
+    return Spectra(flux, variance.astype(flux.dtype), scale, snr)
 
 
 def terms_at(
@@ -65,75 +132,15 @@ def terms_at(
     )
 
 
-def _simulate_rows(
-    parameters: xr.Dataset,
-    grid: xr.Dataset,
-    terms: xr.Dataset,
-    config: SimulationConfig,
-    path: Path,
-) -> xr.Dataset:
-    spread = LineSpread(
-        terms["wavelength"].values, terms["lsf_sigma"].values, float(grid.attrs["resolution"])
-    )
-    flux = _PATHS[path](parameters, grid, spread, config)
-    variance = noise.stack_variance(flux, terms, config.noise, config.conditions.exposure_count)
-    scale = flux_scale(flux, spread.wavelength, config)
-    snr = noise.signal_to_noise(flux, variance)
-    per_row = scale[:, np.newaxis]
-    return label(parameters, spread.wavelength, flux / per_row, variance / per_row**2, scale, snr)
-
-
-def _reference(
-    parameters: xr.Dataset, grid: xr.Dataset, spread: LineSpread, config: SimulationConfig
-) -> np.ndarray:
-    stars = (parameters.isel(spectrum=i) for i in range(parameters.sizes["spectrum"]))
-    stellar = config.stellar
-    return np.stack(
-        [reference.observe(star, grid, spread, stellar.band, stellar.r_v) for star in stars]
-    )
-
-
-def _vectorised(
-    parameters: xr.Dataset, grid: xr.Dataset, spread: LineSpread, config: SimulationConfig
-) -> np.ndarray:
-    templates = templates_for(grid, spread, config.stellar)
-    return vectorised.observe(parameters, grid, templates)
-
-
-_PATHS = {"reference": _reference, "vectorised": _vectorised}
-
-
-def flux_scale(flux: np.ndarray, wavelength: np.ndarray, config: SimulationConfig) -> np.ndarray:
-    """Return what the normalised flux is multiplied by to get the flux, (spectra,).
-
-    It puts the median over the window's pixels at `normalize.median`.
-    """
-    low, high = config.normalize.window_nm
-    window = (wavelength >= low) & (wavelength <= high)
-    if not window.any():
-        raise InputError(
-            f"normalize.window_nm = [{low:g}, {high:g}] holds no pixel of the arm "
-            f"({wavelength[0]:.1f}-{wavelength[-1]:.1f} nm); widen it"
-        )
-    return np.asarray(np.median(flux[:, window], axis=1) / config.normalize.median)
-
-
-def label(
-    parameters: xr.Dataset,
-    wavelength: np.ndarray,
-    flux: np.ndarray,
-    variance: np.ndarray,
-    scale: np.ndarray,
-    snr: np.ndarray,
-) -> xr.Dataset:
+def label(parameters: xr.Dataset, wavelength: np.ndarray, simulated: Spectra) -> xr.Dataset:
     """Return the spectra as a Dataset with units, the parameters beside them."""
     spectra = parameters.assign(
-        flux=(("spectrum", "wavelength"), flux, {
+        flux=(("spectrum", "wavelength"), simulated.flux, {
             "units": "1", "long_name": "noiseless flux, normalised; times flux_scale is physical"}),
-        variance=(("spectrum", "wavelength"), variance, {
+        variance=(("spectrum", "wavelength"), simulated.variance, {
             "units": "1", "long_name": "variance of one pixel of flux, all exposures stacked"}),
-        flux_scale=("spectrum", scale, {"units": FLUX_UNIT_NAME}),
-        snr=("spectrum", snr, {
+        flux_scale=("spectrum", simulated.flux_scale, {"units": FLUX_UNIT_NAME}),
+        snr=("spectrum", simulated.snr, {
             "units": "1", "long_name": "median over pixels of flux / sqrt(variance)"}),
     )  # fmt: skip
     attrs = {"units": "nm", "medium": "vacuum", "long_name": "pixel centre"}

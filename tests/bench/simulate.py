@@ -29,8 +29,8 @@ def run() -> list[dict[str, object]]:
         parameters = draw_parameters(config, grid, "train", 0, count)
         return simulate(parameters, grid, terms, config, path)  # type: ignore[arg-type]
 
-    fast, plain = rows(PLAIN_ROWS, "vectorised"), rows(PLAIN_ROWS, "reference")
-    quick = best_seconds(lambda: rows(ROWS, "vectorised")) / ROWS
+    fast, plain = rows(PLAIN_ROWS, "compiled"), rows(PLAIN_ROWS, "reference")
+    quick = best_seconds(lambda: rows(ROWS, "compiled")) / ROWS
     slow = best_seconds(lambda: rows(PLAIN_ROWS, "reference")) / PLAIN_ROWS
     error = float(np.abs(fast["flux"].values / plain["flux"].values - 1.0).max())
     return [

@@ -1,0 +1,235 @@
+"""Many observations at once, in an order that costs far less: the numbers of each row.
+
+What a spectrum contributes beyond pixels is a handful of numbers, made here for a whole block with
+NumPy and xarray; the loops over pixels are in `kernel.py`, and `reordering.md` says why the order
+changes nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from simlib.config import Noise, Normalize
+from simlib.errors import InputError
+from simlib.etc.grid_interpolate import CONVERSION, interpolate_numbers
+from simlib.simulation import kernel
+from simlib.simulation.nodes import KINDS, table_rows
+from simlib.simulation.noise import exposure_counts
+from simlib.simulation.templates import Templates, band_basis, shift_weights
+
+_LN_PER_MAGNITUDE = -0.4 * np.log(10.0)
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Rows as simulated: normalised flux and variance (n, pixels), flux scale and S/N (n,)."""
+
+    flux: np.ndarray
+    variance: np.ndarray
+    flux_scale: np.ndarray
+    snr: np.ndarray
+
+
+def observe(
+    parameters: xr.Dataset, grid: xr.Dataset, templates: Templates, normalize: Normalize
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return normalised flux (spectra, pixels), float32, and what it was divided by (spectra,).
+
+    Raises InputError for a redshift or reddening outside the range that was prepared.
+    """
+    redshift, ebv = parameters["redshift"].values, parameters["ebv"].values
+    _require_prepared("redshift", redshift, templates.redshift)
+    _require_prepared("ebv", ebv, templates.ebv)
+    numbers, weights = table_rows(grid, parameters)
+    scale = _magnitude_scale(parameters, templates, numbers, weights)
+    nodes = len(templates.coefficients) // (KINDS * len(templates.shifts))
+    numbers, weights = _with_shifts(templates, redshift, numbers, weights, KINDS * nodes)
+    stretch = 1.0 + redshift
+    start, pitch = templates.rest
+    first = (templates.wavelength[0] / stretch - start) / pitch
+    _require_margin(first, stretch, templates)
+    curve, middle, largest = _centred(templates.curve)
+    flux = np.empty((len(redshift), len(templates.wavelength)), dtype=np.float32)
+    flux_scale = np.empty(len(redshift))
+    kernel.observe_rows(
+        templates.coefficients,
+        numbers,
+        weights.astype(np.float32),
+        np.argsort(numbers[:, 0], kind="stable"),  # neighbours share rows of the tables
+        first,
+        redshift.astype(float),
+        _LN_PER_MAGNITUDE * ebv,
+        scale * np.exp(_LN_PER_MAGNITUDE * ebv * middle),
+        ebv / stretch,
+        np.arange(flux.shape[1], dtype=np.float32),
+        templates.widening,
+        templates.displacement,
+        curve,
+        largest,
+        np.array(window_pixels(templates.wavelength, normalize)),
+        normalize.median,
+        flux,
+        flux_scale,
+    )
+    return flux, flux_scale
+
+
+def _centred(curve: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Return a curve less the middle of its range (float32), the middle, and half the range."""
+    middle = float(np.float32(0.5 * (float(curve.min()) + float(curve.max()))))
+    centred = (curve - middle).astype(np.float32)
+    return centred, middle, float(np.abs(centred).max())
+
+
+def _require_prepared(name: str, values: np.ndarray, limits: np.ndarray) -> None:
+    outside = ~((values >= limits[0]) & (values <= limits[1]))
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise InputError(
+            f"row {row}: {name} = {values[row]:g} is outside stellar.{name} = "
+            f"[{limits[0]:g}, {limits[1]:g}]; widen that range in the config"
+        )
+
+
+def _magnitude_scale(
+    parameters: xr.Dataset, templates: Templates, numbers: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return the factor that gives each spectrum its magnitude, (spectra,)."""
+    redshift, ebv = parameters["redshift"].values, parameters["ebv"].values
+    counts = np.empty(len(redshift))
+    basis = band_basis(templates, redshift, ebv)
+    kernel.band_counts(templates.band, numbers, weights, basis, counts)
+    brightness = 10.0 ** (-0.4 * parameters["magnitude"].values)
+    return np.asarray(float(templates.zero_counts) * brightness / counts)
+
+
+def _with_shifts(
+    templates: Templates,
+    redshift: np.ndarray,
+    numbers: np.ndarray,
+    weights: np.ndarray,
+    rows: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the rows of every prepared shift, each as much as the redshift asks for."""
+    if len(templates.shifts) == 1:
+        return numbers, weights
+    shares = shift_weights(templates, redshift)
+    places = [numbers + shift * rows for shift in range(len(templates.shifts))]
+    return np.concatenate(places, axis=1), np.concatenate(
+        [weights * shares[:, [shift]] for shift in range(len(templates.shifts))], axis=1
+    )
+
+
+def _require_margin(first: np.ndarray, stretch: np.ndarray, templates: Templates) -> None:
+    """Stop before the loops would read beyond a table: they do not look."""
+    last = first + 2.0 / stretch * (len(templates.wavelength) - 1)
+    if len(first) and not (
+        first.min() >= kernel.TAPS and last.max() < templates.coefficients.shape[1] - kernel.TAPS
+    ):
+        raise AssertionError("a pixel lies outside the prepared templates")
+
+
+def window_pixels(wavelength: np.ndarray, normalize: Normalize) -> tuple[int, int]:
+    """Return the first and the last + 1 of the arm's pixels in the window of the median."""
+    low, high = normalize.window_nm
+    first = int(np.searchsorted(wavelength, low))
+    stop = int(np.searchsorted(wavelength, high, side="right"))
+    if first >= stop:
+        raise InputError(
+            f"normalize.window_nm = [{low:g}, {high:g}] holds no pixel of the arm "
+            f"({wavelength[0]:.1f}-{wavelength[-1]:.1f} nm); widen it"
+        )
+    return first, stop
+
+
+def add_noise(
+    flux: np.ndarray,
+    flux_scale: np.ndarray,
+    parameters: xr.Dataset,
+    terms: xr.Dataset,
+    noise: Noise,
+    count: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variance (spectra, pixels), float32, and S/N (spectra,) of normalised flux.
+
+    terms: the stored grid of terms, whose factors are interpolated to the rows; the variance is
+    that of `noise.stack_variance`.
+    """
+    _, got = interpolate_numbers(terms, parameters)
+    path = got["path_weight"]
+    node = np.minimum(np.argmax(path > 0.0, axis=1), path.shape[1] - 2)
+    along = np.stack([path[np.arange(len(node)), node + i] for i in (0, 1)], axis=1)
+    seconds_area = got["exposure_time_s"] * got["area_m2"]
+    solid = seconds_area * np.pi * got["fiber_radius_arcsec"] ** 2
+    brightness = np.stack(
+        [got["airmass"], np.ones_like(solid), got["moon_rayleigh"], got["moon_mie"]], axis=1
+    )
+    sky_weights = along[:, :, np.newaxis] * (solid[:, np.newaxis] * brightness)[:, np.newaxis]
+    sky, conversion = _sky_vectors(terms), _conversion_vectors(terms)
+    means = np.stack([vector.mean(axis=1) for vector in sky], axis=1)  # (path, 4)
+    at_nodes = np.stack([means[node], means[node + 1]], axis=1)
+    stray = float(terms.attrs["stray_share"]) * (sky_weights * at_nodes).sum(axis=(1, 2))
+    dark = float(terms.attrs["dark_e_per_s"]) * got["exposure_time_s"]
+    counts = exposure_counts(parameters, count)
+    foreground, middle, largest = _centred(terms["factor_galactic"].values)
+    behind = np.exp(_LN_PER_MAGNITUDE * got["ebv"] * middle)
+    variance, snr = np.empty_like(flux), np.empty(len(flux))
+    kernel.noise_rows(
+        flux,
+        flux_scale,
+        node,
+        sky_weights.astype(np.float32),
+        *(vector.astype(np.float32) for vector in sky),
+        (along * (seconds_area * behind)[:, np.newaxis]).astype(np.float32),
+        conversion.astype(np.float32),
+        got["aperture_share"].astype(np.float32),
+        terms["aperture_weight"].values.astype(np.float32),
+        foreground,
+        largest,
+        _LN_PER_MAGNITUDE * got["ebv"],
+        noise_numbers(terms, noise, counts, stray + dark).astype(np.float32),
+        variance,
+        snr,
+    )
+    return variance, snr
+
+
+def noise_numbers(
+    terms: xr.Dataset, noise: Noise, counts: np.ndarray, background: np.ndarray
+) -> np.ndarray:
+    """Return what the variance needs of each row beside its pixels, (spectra, 6).
+
+    Stray and dark electrons of an exposure; variance per electron of the stack; variance of its
+    read-outs; its share of the squared sky; exposures; the margin on everything.
+    """
+    repeats = counts**2 if noise.sky_subtraction_coherent else counts
+    ones = np.ones_like(counts)
+    return np.stack(
+        [
+            background,
+            counts * float(terms["sample_factor"]),
+            counts * float(terms["read_variance_e2"]),
+            repeats * noise.sky_subtraction**2,
+            counts,
+            float(terms["variance_margin"]) * ones,
+        ],
+        axis=1,
+    )
+
+
+def _sky_vectors(terms: xr.Dataset) -> list[np.ndarray]:
+    """Return continuum, lines and the two parts of moonlight per unit, each (path, pixels)."""
+    moon_air = terms["factor_moon_transmission"].values
+    return [
+        terms["factor_transmission"].values * terms["factor_continuum"].values,
+        terms["factor_lines"].values,
+        moon_air * terms["factor_moon_rayleigh"].values,
+        moon_air * terms["factor_moon_mie"].values,
+    ]
+
+
+def _conversion_vectors(terms: xr.Dataset) -> np.ndarray:
+    """Return electrons per flux unit, second and m2, before the fibre, (path, pixels)."""
+    air = terms[CONVERSION if CONVERSION in terms else "factor_transmission"].values
+    return np.asarray(air * terms["factor_conversion"].values)

@@ -1,0 +1,265 @@
+"""What the compiled path needs of a grid, an instrument and a band: tables made once.
+
+Every node of the stellar grid is convolved with the instrument's lines at rest, on an even
+wavelength axis of half a pixel, and kept as coefficients of a B-spline of degree 7, beside its
+second derivatives along the grid's axes. `reordering.md` explains why that is enough for any
+Doppler shift and any star. Band counts of every node are a small polynomial in redshift and
+reddening.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.polynomial import chebyshev
+from scipy.interpolate import BSpline
+from scipy.linalg import solveh_banded
+from scipy.sparse import csr_array
+
+from simlib import dust, photometry
+from simlib.config import Stellar
+from simlib.errors import InputError
+from simlib.parameters import AXES
+from simlib.simulation.line_spread import LineSpread
+from simlib.simulation.nodes import KINDS, second_derivatives
+from simlib.stellar.grid import continuum_on
+
+SPLINE_DEGREE = 7
+_MARGIN = 48  # points beyond the shifted arm: a spline rings at its ends
+_REACH = 8.0  # sigmas of the kernel that are summed
+_BAND_ORDERS = (21, 4)  # Chebyshev terms in redshift and in reddening
+_PROFILE_SHIFTS = 3  # Doppler shifts at which nodes are convolved with a tabulated profile
+_WIDENING_ORDERS = 3  # powers of redshift in the width that a shifted kernel lacks
+_LEAST_SHIFT = 1e-4  # redshifts are never prepared for less than this range
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """Pre-convolved nodes, band counts, and vectors over pixels. All arrays are read-only.
+
+    coefficients: (shifts x kinds x nodes, m) float32, see `nodes.table_rows`; B-spline coefficients
+    at rest_start + i x rest_pitch nm, first those of even i, then those of odd i.
+    band: (kinds x nodes, orders) Chebyshev coefficients of the counts in the band, for
+    redshift and ebv in `redshift`, `ebv` (2,). shifts: (shifts,) the Doppler shifts at which nodes
+    were convolved. widening: (powers, pixels) float32, see `_widening`. curve, displacement:
+    (pixels,) float32, dust in magnitudes per E(B-V), and points that it moves a pixel by.
+    """
+
+    coefficients: np.ndarray
+    band: np.ndarray
+    shifts: np.ndarray
+    widening: np.ndarray
+    curve: np.ndarray
+    displacement: np.ndarray
+    wavelength: np.ndarray
+    redshift: np.ndarray
+    ebv: np.ndarray
+    rest: np.ndarray  # start and pitch, nm
+    zero_counts: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Lock the arrays: they are shared by all that simulate."""
+        for array in vars(self).values():
+            array.setflags(write=False)
+
+
+def make_templates(grid: xr.Dataset, line_spread: LineSpread, stellar: Stellar) -> Templates:
+    """Convolve every node with the lines of the instrument and integrate it over the band.
+
+    Raises InputError when the grid does not reach far enough, or is not sharp enough.
+    """
+    wavelength = np.asarray(grid["wavelength_model"].values, dtype=float)
+    pitch = 0.5 * line_spread.pixel_nm
+    rest = _rest_axis(line_spread, stellar, pitch)
+    shifts = _shifts(line_spread, stellar)
+    convolutions = [_convolution(wavelength, rest, line_spread, shift) for shift in shifts]
+    band = photometry.load_band(stellar.band)
+    weights, ends = _band_weights(wavelength, band, stellar)
+    shape = tuple(grid.sizes[name] for name in AXES)
+    smooth = np.empty((len(shifts), *shape, len(rest)), dtype=np.float32)
+    counts = np.empty((*shape, weights.shape[1]))
+    for number in range(shape[0]):  # one Teff at a time bounds the memory
+        part = grid.isel(teff=number)
+        flux, continuum = _spectra(part, wavelength)
+        for shift, convolve in enumerate(convolutions):
+            pixels = _spline_coefficients(convolve @ flux.T)
+            smooth[shift, number] = pixels.T.reshape(*shape[1:], -1)
+        # einsum, not a matrix product: its bits do not depend on the number of threads.
+        in_band = np.einsum("nw,wk->nk", flux, weights)
+        in_band += continuum[:, [0]] * ends[0] + continuum[:, [-1]] * ends[1]
+        counts[number] = in_band.reshape(*shape[1:], -1)
+    axes = [grid[name].values for name in AXES]
+    tables = np.stack([with_derivatives(table, axes) for table in smooth])
+    moment = line_spread.second_moment(line_spread.wavelength)
+    curve = dust.extinction_curve(line_spread.wavelength, stellar.r_v)
+    slope = np.gradient(curve, line_spread.wavelength)
+    return Templates(
+        coefficients=tables.reshape(-1, len(rest)),
+        band=with_derivatives(counts @ _fit_matrix(), axes).reshape(-1, weights.shape[1]),
+        shifts=shifts,
+        widening=_widening(line_spread, stellar, pitch),
+        curve=curve.astype(np.float32),
+        displacement=(-0.4 * np.log(10.0) * moment * slope / pitch).astype(np.float32),
+        wavelength=np.array(line_spread.wavelength),
+        redshift=np.array(stellar.redshift),
+        ebv=np.array(stellar.ebv),
+        rest=np.array([rest[0], pitch]),
+        zero_counts=np.array(photometry.zero_counts(band)),
+    )
+
+
+def _spectra(part: xr.Dataset, wavelength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return flux and continuum of the nodes of one temperature, (nodes, n); 0 where missing."""
+    continuum = continuum_on(part, wavelength).reshape(-1, len(wavelength))
+    flux = part["flux_normalized"].values.reshape(continuum.shape) * continuum
+    present = np.asarray(part["present"].values).reshape(-1, 1)
+    return np.where(present, flux, 0.0), np.where(present, continuum, 0.0)
+
+
+def with_derivatives(values: np.ndarray, axes: list[np.ndarray]) -> np.ndarray:
+    """Return (kinds, axes …, n): node values, and the spline's second derivatives along each axis.
+
+    values: (axes …, n). Sums run over nodes in a fixed order: no product of matrices.
+    """
+    tables = np.zeros((KINDS, *values.shape), dtype=values.dtype)
+    tables[0] = values
+    for axis, nodes in enumerate(axes):
+        along = np.moveaxis(values, axis, 0)
+        out = np.moveaxis(tables[1 + axis], axis, 0)
+        for i, row in enumerate(second_derivatives(nodes)):
+            total = np.zeros(along.shape[1:])
+            for weight, node in zip(row, along, strict=True):
+                total += weight * node
+            out[i] = total
+    return tables
+
+
+def _rest_axis(line_spread: LineSpread, stellar: Stellar, pitch: float) -> np.ndarray:
+    """Return the even rest wavelengths that the shifted arm needs, with a margin."""
+    low = line_spread.wavelength[0] / (1.0 + stellar.redshift[1]) - _MARGIN * pitch
+    high = line_spread.wavelength[-1] / (1.0 + stellar.redshift[0]) + _MARGIN * pitch
+    half = int(np.ceil((high - low) / (2.0 * pitch))) + 1
+    return np.asarray(low + pitch * np.arange(2 * half))
+
+
+def _shifts(line_spread: LineSpread, stellar: Stellar) -> np.ndarray:
+    """Return the shifts to convolve at: none for the Gaussian, whose widening is known."""
+    if line_spread.profile is None:
+        return np.zeros(1)
+    low, high = stellar.redshift
+    middle, half = 0.5 * (low + high), max(0.5 * (high - low), _LEAST_SHIFT)
+    return np.asarray(middle + half * chebyshev.chebpts1(_PROFILE_SHIFTS))
+
+
+def _convolution(
+    wavelength: np.ndarray, rest: np.ndarray, line_spread: LineSpread, shift: float
+) -> csr_array:
+    """Return the sparse matrix (rest points, template points) of the kernel at each rest point.
+
+    The kernel is that of observed wavelength rest x (1 + shift), seen in the rest frame.
+    """
+    stretch = 1.0 + shift
+    half = line_spread.reach(rest * stretch, _REACH) / stretch
+    low, high = rest[0] - half[0], rest[-1] + half[-1]
+    if low < wavelength[0] or high > wavelength[-1]:
+        raise InputError(
+            f"the stellar grid covers {wavelength[0]:.2f}-{wavelength[-1]:.2f} nm, but the arm, "
+            f"stellar.redshift and the line wings need {low:.2f}-{high:.2f} nm; "
+            "narrow stellar.redshift or choose a wider grid"
+        )
+    first = np.searchsorted(wavelength, rest - half)
+    count = np.searchsorted(wavelength, rest + half) - first
+    row = np.repeat(np.arange(len(rest)), count)
+    start = np.concatenate([[0], np.cumsum(count)])
+    column = np.arange(start[-1]) - np.repeat(start[:-1] - first, count)
+    offset = stretch * (rest[row] - wavelength[column])
+    kernel = line_spread.kernel(offset, stretch * rest[row]) * stretch
+    widths = np.gradient(wavelength)
+    return csr_array((kernel * widths[column], column, start), shape=(len(rest), len(wavelength)))
+
+
+def _spline_coefficients(values: np.ndarray) -> np.ndarray:
+    """Return B-spline coefficients of columns of values (m, n), those of even points first."""
+    size = SPLINE_DEGREE // 2
+    basis = BSpline.basis_element(np.arange(SPLINE_DEGREE + 2) - (SPLINE_DEGREE + 1) / 2)
+    bands = np.repeat(basis(np.arange(size + 1.0))[:, np.newaxis], len(values), axis=1)
+    coefficients = solveh_banded(bands, values, lower=True)
+    return np.concatenate([coefficients[0::2], coefficients[1::2]])
+
+
+def _widening(line_spread: LineSpread, stellar: Stellar, pitch: float) -> np.ndarray:
+    """Return the second moment that the kernel at rest lacks, as powers of redshift, per pixel.
+
+    Half of (v(y) / (1 + z)^2 - v(y / (1 + z))), in points squared, is z (w0 + w1 z + w2 z^2) to
+    better than a part in 10^4 of the whole. A tabulated profile needs none.
+    """
+    pixels = line_spread.wavelength
+    if line_spread.profile is not None:
+        return np.zeros((_WIDENING_ORDERS, len(pixels)), dtype=np.float32)
+    reach = max(*np.abs(stellar.redshift), _LEAST_SHIFT)
+    shifts = reach * chebyshev.chebpts1(2 * _WIDENING_ORDERS)
+    stretch = 1.0 + shifts[:, np.newaxis]
+    lacking = line_spread.second_moment(pixels) / stretch**2
+    lacking = 0.5 * (lacking - line_spread.second_moment(pixels / stretch)) / pitch**2
+    powers = (shifts / reach)[:, np.newaxis] ** np.arange(_WIDENING_ORDERS)
+    fitted = np.linalg.lstsq(powers, lacking / shifts[:, np.newaxis], rcond=None)[0]
+    return np.asarray(fitted / reach ** np.arange(_WIDENING_ORDERS)[:, np.newaxis]).astype(
+        np.float32
+    )
+
+
+def _band_nodes(limits: tuple[float, float], order: int) -> np.ndarray:
+    """Return where a Chebyshev series over the limits is sampled."""
+    return limits[0] + 0.5 * (limits[1] - limits[0]) * (1.0 + chebyshev.chebpts1(order))
+
+
+def _band_weights(
+    wavelength: np.ndarray, band: photometry.Band, stellar: Stellar
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sample weights (w, k) and end paddings (2, k) at the k nodes of redshift and dust."""
+    photometry.require_coverage(
+        band,
+        wavelength[0] * (1.0 + stellar.redshift[1]),
+        wavelength[-1] * (1.0 + stellar.redshift[0]),
+    )
+    columns, ends = [], []
+    for redshift in _band_nodes(stellar.redshift, _BAND_ORDERS[0]):
+        observed = wavelength * (1.0 + redshift)
+        weights, below, above = photometry.sample_weights(band, observed)
+        for ebv in _band_nodes(stellar.ebv, _BAND_ORDERS[1]):
+            dimming = dust.transmission(observed, ebv, stellar.r_v)
+            columns.append(weights * dimming)
+            ends.append((below * dimming[0], above * dimming[-1]))
+    return np.stack(columns, axis=1), np.asarray(ends).T
+
+
+def _fit_matrix() -> np.ndarray:
+    """Return the matrix that turns values at the nodes into Chebyshev coefficients."""
+    one, other = (
+        np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts1(order), order - 1)).T
+        for order in _BAND_ORDERS
+    )
+    return np.kron(one, other)
+
+
+def band_basis(templates: Templates, redshift: np.ndarray, ebv: np.ndarray) -> np.ndarray:
+    """Return the values (n, orders) of the polynomials that `templates.band` multiplies."""
+    parts = []
+    for values, limits, order in (
+        (redshift, templates.redshift, _BAND_ORDERS[0]),
+        (ebv, templates.ebv, _BAND_ORDERS[1]),
+    ):
+        half = 0.5 * (limits[1] - limits[0])
+        scaled = np.zeros_like(values) if half == 0.0 else (values - limits[0]) / half - 1.0
+        parts.append(chebyshev.chebvander(scaled, order - 1))
+    return np.asarray(np.einsum("ni,nj->nij", *parts).reshape(len(redshift), -1))
+
+
+def shift_weights(templates: Templates, redshift: np.ndarray) -> np.ndarray:
+    """Return (n, shifts): how the tables of the prepared shifts make one of each redshift."""
+    shifts = templates.shifts
+    weights = np.ones((len(redshift), len(shifts)))
+    for k, here in enumerate(shifts):
+        for other in np.delete(shifts, k):
+            weights[:, k] *= (redshift - other) / (here - other)
+    return weights

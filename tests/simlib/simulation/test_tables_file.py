@@ -1,0 +1,85 @@
+"""Prepared tables on disk: one file, mapped, whole or absent, made once by many."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simlib.config import load_config
+from simlib.simulation import prepare
+from simlib.simulation.line_spread import LineSpread
+from simlib.simulation.templates import Templates, make_templates
+from tests.simlib.simulation.grids import RESOLUTION, same_everywhere
+
+PIXELS = 710.0 + 175.0 / 4096 * (np.arange(4096) + 0.5)
+SPREAD = LineSpread(PIXELS, np.full(4096, 0.0565), RESOLUTION)
+STELLAR = load_config("demo").stellar
+
+MAKE = """
+import sys
+from tests.simlib.simulation.test_tables_file import *
+templates = prepare.templates_for(same_everywhere(np.ones_like), SPREAD, STELLAR)
+print(templates.coefficients.sum(dtype=float))
+"""
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SPECDENOISE_CACHE", str(tmp_path))
+    prepare.read_tables.cache_clear()
+    return tmp_path / "templates"
+
+
+def made() -> Templates:
+    return prepare.templates_for(same_everywhere(np.ones_like), SPREAD, STELLAR)
+
+
+def test_what_is_read_back_is_what_was_made_and_it_is_mapped(cache: Path) -> None:
+    kept = made()
+    fresh = make_templates(same_everywhere(np.ones_like), SPREAD, STELLAR)
+    for name, array in vars(fresh).items():
+        again = getattr(kept, name)
+        assert again.dtype == array.dtype and np.array_equal(again, array)
+        assert not again.flags.writeable and not again.flags.owndata
+    assert [path.suffix for path in sorted(cache.iterdir())] == [".lock", ".tables"]
+
+
+def test_another_set_up_gets_another_file(cache: Path) -> None:
+    made()
+    wider = LineSpread(PIXELS, SPREAD.lsf_sigma * 1.01, RESOLUTION)
+    prepare.templates_for(same_everywhere(np.ones_like), wider, STELLAR)
+    assert len(list(cache.glob("*.tables"))) == 2
+
+
+def test_a_set_up_that_fails_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(prepare.Path, "chmod", stop)
+    with pytest.raises(OSError, match="disk full"):
+        made()
+    monkeypatch.undo()
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def test_processes_that_need_it_at_once_share_one_file(cache: Path) -> None:
+    running = [
+        subprocess.Popen([sys.executable, "-c", MAKE], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    sums = {process.communicate(timeout=200)[0] for process in running}
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert len(sums) == 1
+    assert len(list(cache.glob("*.tables"))) == 1
+    assert not list(cache.glob(".making-*"))
+
+
+def test_a_warm_set_up_takes_no_time(cache: Path) -> None:
+    made()
+    prepare.read_tables.cache_clear()
+    start = time.process_time()
+    made()
+    assert time.process_time() - start < 0.3
