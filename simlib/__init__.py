@@ -13,6 +13,7 @@ _HOME = {
     "draw_parameters": "simlib.parameters",
     "simulate": "simlib.simulation.simulate",
     "open_dataset": "simlib.dataset.store",
+    "replay": "simlib.dataset.replay",
     "InputError": "simlib.errors",
 }
 

@@ -150,7 +150,7 @@ class Dataset(Section):
     n_test: NonNegativeInt = 0
     block: PositiveInt = 1024  # rows simulated and written together
     chunk: PositiveInt = 128  # rows read together, divides block
-    mode: Literal["stored"] = "stored"
+    mode: Literal["stored", "virtual"] = "stored"  # virtual: spectra are computed when read
 
 
 class SimulationConfig(Section):

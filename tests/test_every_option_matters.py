@@ -73,7 +73,7 @@ ELSEWHERE = {
     "dataset.n_test": "rows of the store, below",
     "dataset.block": "cut of the store, below",
     "dataset.chunk": "cut of the store, below",
-    "dataset.mode": "has one value so far",
+    "dataset.mode": "tests/simlib/dataset/test_virtual.py: whether spectra are stored",
 }
 
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from flows.cli import etc, grid, run, workflow
+from flows.cli import etc, grid, run, simulate, workflow
 from simlib.errors import InputError
 from simlib.simulation.prepare import cache_folder
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (workflow, run, etc, grid):
+for group in (workflow, run, etc, grid, simulate):
     group.register(app)
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}

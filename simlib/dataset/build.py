@@ -4,12 +4,10 @@ A task carries a config, locations and a block, never arrays; workers open the s
 terms themselves. A block's record is written after the block, so what a kill leaves is done again.
 """
 
-import json
 import logging
 import socket
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,12 +22,10 @@ from simlib.dataset.manifest import (
     public_config,
 )
 from simlib.dataset.plan import FORMAT_VERSION, Block, Plan, dataset_folder, make_plan
+from simlib.dataset.rows import grid_named, simulate_rows
 from simlib.dataset.store import create_store, records_of, write_block
-from simlib.etc.grid import open_terms_grid
 from simlib.fingerprint import fingerprint
-from simlib.instrument import Instrument, load_instrument
-from simlib.parameters import draw_parameters, impossible_geometry
-from simlib.simulation.simulate import simulate
+from simlib.parameters import impossible_geometry
 from simlib.stellar.grid import open_grid
 from simlib.storage import join, read_json, write_json
 
@@ -50,10 +46,11 @@ def build_dataset(
     identity = dataset_fingerprint(config, grid)
     folder = dataset_folder(config.storage.root, config.dataset.name, identity)
     options = config.storage.options
-    if read_json(join(folder, "manifest.json"), options) is None:
+    if not is_made(folder, config):
         plan = begin(config, grid, terms, folder)
         started = time.monotonic()
-        _simulate_blocks(config, terms, folder, plan, client, progress)
+        if config.dataset.mode == "stored":
+            _simulate_blocks(config, terms, folder, plan, client, progress)
         _finish(config, terms, folder, plan, time.monotonic() - started)
     latest = join(dataset_folder(config.storage.root, config.dataset.name), "latest.json")
     if read_json(latest, options) != {"fingerprint": identity}:
@@ -71,7 +68,8 @@ def begin(config: SimulationConfig, grid: xr.Dataset, terms: str, folder: str) -
     options, place = config.storage.options, join(folder, "parts", "plan.json")
     kept = read_json(place, options)
     plan = Plan.from_dict(kept) if kept else make_plan(config.dataset, config.storage.codec)
-    create_store(folder, example, plan, config.storage)
+    if config.dataset.mode == "stored":
+        create_store(folder, example, plan, config.storage)
     if not kept:
         write_json(place, plan.as_dict(), options)
     return plan
@@ -113,7 +111,7 @@ def simulate_block(
 ) -> dict[str, Any]:
     """Simulate one block, write it, and return its record (this is what a worker runs)."""
     started = time.monotonic()
-    spectra = simulate_rows(config, _grid(config.stellar.grid), terms, block)
+    spectra = simulate_rows(config, grid_named(config.stellar.grid), terms, block)
     computed = time.monotonic()
     record = {
         "split": block.split,
@@ -130,56 +128,47 @@ def simulate_block(
     return record
 
 
-def simulate_rows(
-    config: SimulationConfig, grid: xr.Dataset, terms: str, block: Block
-) -> xr.Dataset:
-    """Return the spectra of a block's rows, float64."""
-    parameters = draw_parameters(config, grid, block.split, block.start, block.stop)
-    return simulate(parameters, grid, _terms(config, terms), config)
-
-
-@lru_cache(maxsize=2)
-def _grid(name: str) -> xr.Dataset:
-    return open_grid(name)
-
-
-def _terms(config: SimulationConfig, location: str) -> xr.Dataset | Instrument:
-    if config.terms.source == "direct":
-        return load_instrument(config.instrument.name)
-    return _stored_terms(location, json.dumps(config.storage.options, sort_keys=True))
-
-
-@lru_cache(maxsize=2)
-def _stored_terms(location: str, options: str) -> xr.Dataset:
-    """Keep what a worker opened; options as text, since a cache needs plain values."""
-    return open_terms_grid(location, json.loads(options))
-
-
 def _finish(config: SimulationConfig, terms: str, folder: str, plan: Plan, seconds: float) -> None:
     """Write the manifest, which publishes the dataset, once every block has its record."""
-    blocks, options = list(plan.blocks()), config.storage.options
-    records = records_of(folder, blocks, options)
-    absent = [block.name for block in blocks if block.name not in records]
-    if absent:
-        raise RuntimeError(f"{folder}: no record of {', '.join(absent[:5])} after the last block")
-    rows = sum(plan.rows.values())
-    impossible = sum(record["impossible_geometries"] for record in records.values())
     manifest = {
         "format_version": FORMAT_VERSION,
+        "mode": config.dataset.mode,
         "physics_version": PHYSICS_VERSION,
         "fingerprint": folder.rsplit("/", 1)[-1],
-        "checksum": fingerprint([records[block.name]["checksum"] for block in blocks]),
         "config": public_config(config),
         "stellar_grid": grid_provenance(config),
         "terms": terms,
         "plan": plan.as_dict(),
-        "rows": rows,
-        "fraction_impossible_geometries": impossible / rows,
-        "pixels_above_one": sum(record["pixels_above_one"] for record in records.values()),
+        "rows": sum(plan.rows.values()),
         "seconds": round(seconds, 3),
         **provenance(),
     }
-    write_json(join(folder, "manifest.json"), manifest, options)
+    if config.dataset.mode == "stored":
+        manifest |= _summary(folder, plan, config)
+    write_json(join(folder, "manifest.json"), manifest, config.storage.options)
+
+
+def _summary(folder: str, plan: Plan, config: SimulationConfig) -> dict[str, Any]:
+    """Return what the records of all blocks say together."""
+    blocks = list(plan.blocks())
+    records = records_of(folder, blocks, config.storage.options)
+    absent = [block.name for block in blocks if block.name not in records]
+    if absent:
+        raise RuntimeError(f"{folder}: no record of {', '.join(absent[:5])} after the last block")
+    impossible = sum(record["impossible_geometries"] for record in records.values())
+    return {
+        "checksum": fingerprint([records[block.name]["checksum"] for block in blocks]),
+        "fraction_impossible_geometries": impossible / sum(plan.rows.values()),
+        "pixels_above_one": sum(record["pixels_above_one"] for record in records.values()),
+    }
+
+
+def is_made(folder: str, config: SimulationConfig) -> bool:
+    """Return whether the dataset is complete: a virtual one does where none need be stored."""
+    manifest = read_json(join(folder, "manifest.json"), config.storage.options)
+    if manifest is None:
+        return False
+    return config.dataset.mode == "virtual" or manifest.get("mode", "stored") == "stored"
 
 
 def grid_provenance(config: SimulationConfig) -> dict[str, Any]:
@@ -190,10 +179,10 @@ def grid_provenance(config: SimulationConfig) -> dict[str, Any]:
 
 def published(config: SimulationConfig) -> str | None:
     """Return the folder of the config's dataset when it is complete and the latest, else None."""
-    identity = dataset_fingerprint(config, _grid(config.stellar.grid))
+    identity = dataset_fingerprint(config, grid_named(config.stellar.grid))
     folder = dataset_folder(config.storage.root, config.dataset.name, identity)
     options = config.storage.options
     latest = join(dataset_folder(config.storage.root, config.dataset.name), "latest.json")
-    complete = read_json(join(folder, "manifest.json"), options) is not None
+    complete = is_made(folder, config)
     is_latest = read_json(latest, options) == {"fingerprint": identity}
     return folder if complete and is_latest else None

@@ -28,6 +28,11 @@ _CODECS: dict[str, Any] = {
 }
 
 
+def dtype_of(name: str) -> np.dtype[Any]:
+    """Return the type in which a variable is kept."""
+    return np.dtype("int8" if name == "interpolated_axis" else "float32")
+
+
 def zarr_location(folder: str) -> str:
     """Return where the arrays of a dataset are."""
     return join(folder, "spectra.zarr")
@@ -68,7 +73,7 @@ def _create_array(
     group.create_array(
         name,
         shape=(rows, wide) if wide else (rows,),
-        dtype="int8" if name == "interpolated_axis" else "float32",
+        dtype=dtype_of(name),
         shards=(plan.block, wide) if wide else None,
         chunks=(plan.chunk, wide) if wide else (plan.block,),
         compressors=None if codec is None else [codec],
@@ -132,16 +137,23 @@ def _arrays(
     return dict(group.arrays())
 
 
-def open_dataset(folder: str, split: str = "train", options: Options | None = None) -> xr.Dataset:
+def open_dataset(
+    folder: str, split: str = "train", options: Options | None = None, virtual: bool = False
+) -> xr.Dataset:
     """Return one split of a published dataset, read lazily; dims `spectrum`, `wavelength`.
 
     folder: a dataset's own folder, or the folder of its name, whose latest version is taken.
+    virtual: compute the spectra on access instead of reading them; the bits are the same.
     Raises InputError when there is none, it is not complete, or it has no such split.
     """
     place = published_folder(folder, options)
     splits = list(read_json(join(place, "parts", "plan.json"), options)["rows"])
     if split not in splits:
         raise InputError(f"{place} has no split {split!r}; it has {', '.join(splits)}")
+    if virtual or read_json(join(place, "manifest.json"), options).get("mode") == "virtual":
+        from simlib.dataset.virtual import open_virtual  # noqa: PLC0415  (a reader needs no kernel)
+
+        return open_virtual(place, split, options)
     location = zarr_location(place)
     storage_options = (options or {}) if "://" in location else None
     data: xr.Dataset = xr.open_zarr(

@@ -10,6 +10,7 @@ import xarray as xr
 from scipy.interpolate import CubicSpline
 
 from simlib import dust, photometry
+from simlib.errors import InputError
 from simlib.parameters import AXES
 from simlib.simulation.line_spread import LineSpread
 from simlib.stellar.grid import continuum_on
@@ -36,7 +37,9 @@ def observe(
 def template(
     grid: xr.Dataset, values: dict[str, float], interpolated_axis: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return flux and continuum (n,) at the star's surface, splined along one axis."""
+    """Return flux and continuum (n,) at the star's surface, splined along one axis or all (-1)."""
+    if interpolated_axis < 0:
+        return _template_between_nodes(grid, values)
     along = AXES[interpolated_axis]
     others = {name: values[name] for name in AXES if name != along}
     line = grid.sel(others, method="nearest", tolerance=1e-3)
@@ -44,6 +47,23 @@ def template(
     flux = line["flux_normalized"].values.astype(float) * continuum
     at = values[along]
     return tuple(CubicSpline(line[along].values, rows)(at) for rows in (flux, continuum))
+
+
+def _template_between_nodes(
+    grid: xr.Dataset, values: dict[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return flux and continuum, splined along one axis after the other."""
+    if not grid["present"].values.all():
+        raise InputError(
+            "this stellar grid misses nodes: the reference path takes stars on nodes but for one "
+            "parameter, `interpolated_axis`; use the compiled path for others"
+        )
+    continuum = continuum_on(grid, grid["wavelength_model"].values)
+    flux = grid["flux_normalized"].values.astype(float) * continuum
+    for name in AXES:
+        nodes, at = grid[name].values, values[name]
+        flux, continuum = (CubicSpline(nodes, rows)(at) for rows in (flux, continuum))
+    return flux, continuum
 
 
 def magnitude_scale(
@@ -60,12 +80,18 @@ def magnitude_scale(
     return float(photometry.zero_counts(band) * 10.0 ** (-0.4 * magnitude) / counts)
 
 
-def to_pixels(wavelength: np.ndarray, flux: np.ndarray, line_spread: LineSpread) -> np.ndarray:
+def to_pixels(
+    wavelength: np.ndarray,
+    flux: np.ndarray,
+    line_spread: LineSpread,
+    centres: np.ndarray | None = None,
+) -> np.ndarray:
     """Convolve with the line spread function and integrate over pixels, exactly at their centres.
 
-    wavelength, flux: (n,), observed. Returns (pixels,).
+    wavelength, flux: (n,), observed. centres: other places (m,) that a pixel may have.
+    Returns (pixels,).
     """
-    centres = line_spread.wavelength
+    centres = line_spread.wavelength if centres is None else centres
     half = line_spread.reach(centres, _REACH)
     first = np.searchsorted(wavelength, centres - half)
     count = np.searchsorted(wavelength, centres + half) - first

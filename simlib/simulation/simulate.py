@@ -23,7 +23,8 @@ from simlib.units import FLUX_UNIT_NAME
 Path = Literal["compiled", "reference"]
 PATHS = ("compiled", "reference")
 
-_ROWS_AT_ONCE = {"compiled": 4096, "reference": 64}
+_ROWS_AT_ONCE = 4096
+_ROWS_WITH_TERMS = 128  # where every row's terms are held, a dozen arrays of rows x pixels
 
 
 def simulate(
@@ -47,7 +48,8 @@ def simulate(
     if path not in PATHS:
         raise InputError(f"unknown path {path!r} of the simulation; known: {', '.join(PATHS)}")
     settings = config if config is not None else SimulationConfig()
-    step, parts = _ROWS_AT_ONCE[path], []
+    is_lean = path == "compiled" and isinstance(terms, xr.Dataset)
+    step, parts = _ROWS_AT_ONCE if is_lean else _ROWS_WITH_TERMS, []
     for start in range(0, max(parameters.sizes["spectrum"], 1), step):
         rows = parameters.isel(spectrum=slice(start, start + step))
         parts.append(_PATHS[path](rows, grid, terms, settings))

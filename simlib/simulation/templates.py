@@ -27,7 +27,8 @@ from simlib.stellar.grid import continuum_on
 SPLINE_DEGREE = 7
 _MARGIN = 48  # points beyond the shifted arm: a spline rings at its ends
 _REACH = 8.0  # sigmas of the kernel that are summed
-_BAND_ORDERS = (21, 4)  # Chebyshev terms in redshift and in reddening
+_BAND_ORDERS = (21, 4)  # Chebyshev terms in redshift and in reddening, over the paper's ranges
+_BAND_RANGES = (0.006, 0.1)  # the paper's; a wider range takes more terms
 _PROFILE_SHIFTS = 3  # Doppler shifts at which nodes are convolved with a tabulated profile
 _WIDENING_ORDERS = 3  # powers of redshift in the width that a shifted kernel lacks
 _LEAST_SHIFT = 1e-4  # redshifts are never prepared for less than this range
@@ -90,12 +91,15 @@ def make_templates(grid: xr.Dataset, line_spread: LineSpread, stellar: Stellar) 
         counts[number] = in_band.reshape(*shape[1:], -1)
     axes = [grid[name].values for name in AXES]
     tables = np.stack([with_derivatives(table, axes) for table in smooth])
+    fit = _fit_matrix(band_orders(stellar.redshift, stellar.ebv))
     moment = line_spread.second_moment(line_spread.wavelength)
     curve = dust.extinction_curve(line_spread.wavelength, stellar.r_v)
     slope = np.gradient(curve, line_spread.wavelength)
     return Templates(
         coefficients=tables.reshape(-1, len(rest)),
-        band=with_derivatives(counts @ _fit_matrix(), axes).reshape(-1, weights.shape[1]),
+        band=with_derivatives(
+            counts @ _fit_matrix(band_orders(stellar.redshift, stellar.ebv)), axes
+        ).reshape(-1, weights.shape[1]),
         shifts=shifts,
         widening=_widening(line_spread, stellar, pitch),
         curve=curve.astype(np.float32),
@@ -208,6 +212,19 @@ def _widening(line_spread: LineSpread, stellar: Stellar, pitch: float) -> np.nda
     )
 
 
+def band_orders(
+    redshift: tuple[float, float] | np.ndarray, ebv: tuple[float, float] | np.ndarray
+) -> tuple[int, int]:
+    """Return the Chebyshev terms that ranges of redshift and reddening take."""
+    widths = (redshift[1] - redshift[0], ebv[1] - ebv[0])
+    wider = (
+        max(1.0, float(width) / usual) for width, usual in zip(widths, _BAND_RANGES, strict=True)
+    )
+    by_redshift, by_ebv = wider
+    # The band's response has kinks, so terms in redshift grow with it; dust is smooth.
+    return round(_BAND_ORDERS[0] * by_redshift), _BAND_ORDERS[1] + round(2.0 * np.log2(by_ebv))
+
+
 def _band_nodes(limits: tuple[float, float], order: int) -> np.ndarray:
     """Return where a Chebyshev series over the limits is sampled."""
     return limits[0] + 0.5 * (limits[1] - limits[0]) * (1.0 + chebyshev.chebpts1(order))
@@ -222,32 +239,33 @@ def _band_weights(
         wavelength[0] * (1.0 + stellar.redshift[1]),
         wavelength[-1] * (1.0 + stellar.redshift[0]),
     )
+    orders = band_orders(stellar.redshift, stellar.ebv)
     columns, ends = [], []
-    for redshift in _band_nodes(stellar.redshift, _BAND_ORDERS[0]):
+    for redshift in _band_nodes(stellar.redshift, orders[0]):
         observed = wavelength * (1.0 + redshift)
         weights, below, above = photometry.sample_weights(band, observed)
-        for ebv in _band_nodes(stellar.ebv, _BAND_ORDERS[1]):
+        for ebv in _band_nodes(stellar.ebv, orders[1]):
             dimming = dust.transmission(observed, ebv, stellar.r_v)
             columns.append(weights * dimming)
             ends.append((below * dimming[0], above * dimming[-1]))
     return np.stack(columns, axis=1), np.asarray(ends).T
 
 
-def _fit_matrix() -> np.ndarray:
+def _fit_matrix(orders: tuple[int, int]) -> np.ndarray:
     """Return the matrix that turns values at the nodes into Chebyshev coefficients."""
     one, other = (
         np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts1(order), order - 1)).T
-        for order in _BAND_ORDERS
+        for order in orders
     )
     return np.kron(one, other)
 
 
 def band_basis(templates: Templates, redshift: np.ndarray, ebv: np.ndarray) -> np.ndarray:
     """Return the values (n, orders) of the polynomials that `templates.band` multiplies."""
-    parts = []
+    parts, orders = [], band_orders(templates.redshift, templates.ebv)
     for values, limits, order in (
-        (redshift, templates.redshift, _BAND_ORDERS[0]),
-        (ebv, templates.ebv, _BAND_ORDERS[1]),
+        (redshift, templates.redshift, orders[0]),
+        (ebv, templates.ebv, orders[1]),
     ):
         half = 0.5 * (limits[1] - limits[0])
         scaled = np.zeros_like(values) if half == 0.0 else (values - limits[0]) / half - 1.0

@@ -74,10 +74,7 @@ def test_several_processes_at_once_give_the_same_bits(whole: xr.Dataset) -> None
         for a, b in pairwise(edges)
     ]
     found = [process.communicate(timeout=200)[0].strip() for process in running]
-    assert found == [
-        checksum_of([whole.isel(spectrum=slice(a, b))])
-        for a, b in pairwise(edges)
-    ]
+    assert found == [checksum_of([whole.isel(spectrum=slice(a, b))]) for a, b in pairwise(edges)]
 
 
 def test_compiled_variance_and_signal_to_noise_equal_the_reference() -> None:

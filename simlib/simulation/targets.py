@@ -1,0 +1,74 @@
+"""A person's own stars: a table of targets and conditions in, their spectra out."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from simlib.config import SimulationConfig
+from simlib.errors import InputError
+from simlib.etc.conditions import Bound
+from simlib.etc.conditions_file import COLUMNS, Columns, read_columns, read_conditions
+from simlib.instrument import load_instrument
+from simlib.parameters import AXES, as_table
+from simlib.simulation.simulate import Path as SimulationPath
+from simlib.simulation.simulate import simulate
+from simlib.stellar.grid import open_grid
+
+# What a number may be; whether the grid has the star is checked where it is looked up.
+STAR = {
+    "teff": Bound(0.0, 1e6, "K"),
+    "logg": Bound(-10.0, 20.0, ""),
+    "feh": Bound(-20.0, 10.0, ""),
+    "alpha": Bound(-10.0, 10.0, ""),
+    "redshift": Bound(-0.01, 0.01, ""),
+    "ebv": Bound(0.0, 5.0, "mag"),
+    "magnitude": Bound(0.0, 40.0, "mag"),
+}
+ANY_AXIS = "all"  # of the stellar parameters: none needs to be on a node
+
+
+def read_targets(path: str | Path) -> xr.Dataset:
+    """Return the targets of a CSV file along `spectrum`, every value checked.
+
+    Columns: those of a list of conditions, and those of `STAR`; optionally `interpolated_axis`:
+    teff, logg, feh, alpha (the other three are on nodes of the grid) or all, which is the default.
+    Raises InputError naming the line of what cannot be used.
+    """
+    table = read_columns(path, "targets", (*STAR, *COLUMNS))
+    stars = {name: table.numbers(name, bound) for name, bound in STAR.items()}
+    stars["interpolated_axis"] = _axes(table)
+    conditions = read_conditions(path).rename(condition="spectrum").drop_vars("ebv")
+    return as_table(stars, np.arange(len(table.rows))).merge(conditions)
+
+
+def _axes(table: Columns) -> np.ndarray:
+    if "interpolated_axis" not in table.names:
+        return np.full(len(table.rows), -1, dtype=np.int8)
+    known = {ANY_AXIS: -1, "": -1} | {name: number for number, name in enumerate(AXES)}
+    texts = table.texts("interpolated_axis")
+    for row, text in enumerate(texts):
+        if text not in known:
+            raise InputError(
+                f"{table.place(row)}: interpolated_axis is {text!r}; "
+                f"known: {', '.join(AXES)}, {ANY_AXIS}"
+            )
+    return np.array([known[text] for text in texts], dtype=np.int8)
+
+
+def simulate_targets(
+    targets: xr.Dataset, config: SimulationConfig, path: SimulationPath = "compiled"
+) -> xr.Dataset:
+    """Return the spectra of a table of targets, as `simulate` does.
+
+    The calculator's terms are computed for each row's own conditions; the config's ranges of
+    redshift and reddening are widened to hold the targets.
+    """
+    widened = {}
+    for name in ("redshift", "ebv"):
+        low, high = getattr(config.stellar, name)
+        values = targets[name].values
+        widened[name] = (min(low, float(values.min())), max(high, float(values.max())))
+    settings = config.model_copy(update={"stellar": config.stellar.model_copy(update=widened)})
+    grid, instrument = open_grid(config.stellar.grid), load_instrument(config.instrument.name)
+    return simulate(targets, grid, instrument, settings, path)

@@ -1,0 +1,124 @@
+"""`simulate` and `replay`: a person's own stars, and one row with all its steps."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from flows.cli import run_program
+from simlib.config import load_config
+from simlib.dataset.build import build_dataset
+from simlib.dataset.store import open_dataset
+from simlib.etc.grid import ensure_terms_grid
+
+TOY = ["stellar.grid=toy", "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]",
+       "stellar.feh=[-1, 0]", "stellar.alpha=[0, 0.25]"]  # fmt: skip
+SETS = [part for override in TOY for part in ("--set", override)]
+HEADER = (
+    "seeing_arcsec,zenith_angle_deg,field_angle_deg,moon_zenith_angle_deg,moon_target_angle_deg,"
+    "moon_phase,exposure_time_s,exposure_count,teff,logg,feh,alpha,redshift,ebv,magnitude"
+)
+ROWS = (
+    "0.8,30,0.3,60,90,0.1,900,12,4200,2.2,-0.4,0.1,0.001,0.05,20.5",
+    "1.2,10,0.5,95,100,0.2,450,4,4100,1.5,-0.8,0.2,-0.004,0.2,19.0",
+)
+
+
+def table(folder: Path, rows: tuple[str, ...] = ROWS, header: str = HEADER) -> Path:
+    path = folder / "targets.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_own_stars_are_simulated_alike_by_both_paths(tmp_path: Path) -> None:
+    stores = {}
+    for path in ("compiled", "reference"):
+        out = tmp_path / f"{path}.zarr"
+        assert run_program(
+            ["simulate", str(table(tmp_path)), "--out", str(out), "--path", path, *SETS]
+        ) == 0  # fmt: skip
+        stores[path] = xr.open_zarr(out, consolidated=False)
+    fast, slow = stores["compiled"], stores["reference"]
+    assert fast["flux"].dims == ("spectrum", "wavelength")
+    for name, bound in {"flux": 1e-5, "variance": 2e-5, "snr": 5e-6}.items():
+        assert np.abs(fast[name].values / slow[name].values - 1.0).max() < bound
+    assert list(fast["exposure_count"].values) == [12.0, 4.0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "compiled.zarr", "reference.zarr", "targets.csv",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "options", "message"),
+    [
+        ((ROWS[0].replace("4200", "hot"),), HEADER, [], "row 1 (line 2): teff is 'hot'"),
+        ((ROWS[0].replace("4200", "9000"),), HEADER, [], "teff = 9000 is outside"),
+        ((ROWS[0] + ",colour",), HEADER + ",interpolated_axis", [], "interpolated_axis is 'col"),
+        ((ROWS[0] + ",teff",), HEADER + ",interpolated_axis", [], "logg = 2.2 is no node"),
+        (ROWS, HEADER.replace("magnitude", "mag"), [], "missing column magnitude"),
+        (ROWS, HEADER, ["--path", "fast"], "unknown path 'fast'"),
+        (ROWS, HEADER, ["--format", "fits"], "unknown format 'fits'"),
+    ],
+)
+def test_a_mistake_in_the_targets_is_one_message(
+    rows: tuple[str, ...], header: str, options: list[str], message: str, tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    out = tmp_path / "out.zarr"
+    code = run_program(
+        ["simulate", str(table(tmp_path, rows, header)), "--out", str(out), *SETS, *options]
+    )
+    error = capfd.readouterr().err
+    assert code == 2
+    assert message in error and error.count("error:") == 1
+    assert not out.exists()
+
+
+def test_what_is_there_is_not_overwritten(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out.zarr").mkdir()
+    arguments = ["simulate", str(table(tmp_path)), "--out", str(tmp_path / "out.zarr")]
+    assert run_program(arguments) == 2
+    assert "exists; name another place" in capfd.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of a dataset that needs no cluster: its rows are computed when read."""
+    root = tmp_path_factory.mktemp("data")
+    overrides = [f"storage.root='{root}'", "dataset.mode=virtual", *TOY]
+    config = load_config("tiny", overrides)
+    return build_dataset(config, ensure_terms_grid(config), client=None)  # type: ignore[arg-type]
+
+
+def test_a_replayed_row_shows_every_step_and_is_the_row(
+    dataset: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["replay", dataset, "validation", "3", "--out", str(tmp_path), "--json"]
+    assert run_program(arguments) == 0
+    shown = json.loads(capfd.readouterr().out)
+    row = open_dataset(dataset, "validation").isel(spectrum=3)
+    assert shown["row"]["teff"] == pytest.approx(float(row["teff"]), rel=1e-6)
+    assert shown["row"]["snr"] == pytest.approx(float(row["snr"]), rel=5e-6)
+    assert shown["row"]["flux_off_again"] == 0.0 and shown["row"]["variance_off_again"] == 0.0
+    assert shown["row"]["flux_off_plain"] < 1e-5 and shown["row"]["variance_off_plain"] < 2e-5
+    steps = xr.open_dataset(tmp_path / "validation-00000003.nc", engine="scipy")
+    for name in ("template", "shifted", "reddened", "convolved", "sampled", "source_e",
+                 "sky_lines_e", "moon_e", "stray_e", "dark_e", "variance"):  # fmt: skip
+        assert np.isfinite(steps[name].values).any()
+    stretch = steps["wavelength_observed"].values / steps["wavelength_rest"].values
+    assert np.allclose(stretch, 1.0 + float(row["redshift"]), rtol=1e-9)
+    assert (steps["reddened"] <= steps["shifted"]).all()
+    scale = float(steps["flux_scale"])
+    assert np.allclose(steps["sampled"], scale * steps["flux_stored"], rtol=1e-5)
+    assert (tmp_path / "validation-00000003.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_row_that_is_not_there_is_refused(
+    dataset: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_program(["replay", dataset, "validation", "48"]) == 2
+    assert "has no row 48 in 'validation': it has rows 0 to 47" in capfd.readouterr().err
