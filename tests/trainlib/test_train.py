@@ -48,7 +48,7 @@ def test_two_ranks_train_as_one(toy, tmp_path):
 
 
 def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(toy, tmp_path):
-    config = toy_config(tmp_path, epochs=60, batch_size=10, ranks=1)
+    config = toy_config(tmp_path, epochs=40, batch_size=12, ranks=1)
     directory = tmp_path / "killed"
 
     def kill(interval: dict) -> None:
@@ -57,7 +57,7 @@ def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(toy, tmp
 
     with pytest.raises(RuntimeError, match="train again to go on from the last checkpoint"):
         launch.train(config, toy, str(directory), progress=kill)
-    assert 0 < len(losses(directory)) < 60
+    assert 0 < len(losses(directory)) < 40
     assert not runs.read_manifest(directory)["is_finished"]
     launch.train(config, toy, str(directory))
     assert "going on from epoch" in (directory / launch.LOG).read_text()

@@ -6,6 +6,7 @@ one. Exit code 2 is the person's mistake, told in one message.
 """
 
 import argparse
+import errno
 import json
 import logging
 import math
@@ -287,7 +288,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Exception as error:
-        report_failure(directory, type(error).__name__, str(error))
+        is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        report_failure(directory, "InputError" if is_full else type(error).__name__, str(error))
         raise
     return 0
 
