@@ -44,7 +44,8 @@ def continuum_on(
     """Return the continuum of nodes at any wavelengths, cubic in wavelength, float64.
 
     wavelength_nm: (n,), vacuum, within `wavelength_continuum`. nodes: (k, 4) integer positions on
-    the axes in the order of AXES, giving (k, n); None gives all nodes, axes × n. A missing node
+    the axes in the order of AXES, giving (k, n); None gives all nodes, the axes that a selection of
+    the grid still has × n. A missing node
     gives NaN.
     """
     known = grid["wavelength_continuum"].values
@@ -54,7 +55,7 @@ def continuum_on(
             f"continuum asked for {low:.2f}-{high:.2f} nm, the grid has it for "
             f"{known[0]:.2f}-{known[-1]:.2f} nm"
         )
-    continuum = grid["continuum"].transpose(*AXES, "wavelength_continuum")
+    continuum = grid["continuum"].transpose(*AXES, "wavelength_continuum", missing_dims="ignore")
     values = (
         continuum.values
         if nodes is None
