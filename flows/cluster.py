@@ -55,4 +55,5 @@ def _local(cluster: Cluster) -> LocalCluster:
             processes=as_processes,
             host="127.0.0.1" if as_processes else None,  # threads need no address
             dashboard_address=cluster.dashboard,
+            worker_dashboard_address="127.0.0.1:0",
         )
