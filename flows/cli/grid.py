@@ -136,7 +136,10 @@ def _client(workers: int | None, address: str | None) -> "Iterator[Client]":
     threads = workers or len(os.sched_getaffinity(0))
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=None
+            n_workers=1,
+            threads_per_worker=threads,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         Client(cluster) as client,
     ):
