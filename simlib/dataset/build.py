@@ -20,7 +20,6 @@ from simlib.config import SimulationConfig
 from simlib.dataset.manifest import (
     PHYSICS_VERSION,
     dataset_fingerprint,
-    provenance,
     public_config,
 )
 from simlib.dataset.plan import FORMAT_VERSION, Block, Plan, dataset_folder, make_plan
@@ -29,6 +28,7 @@ from simlib.etc.grid import open_terms_grid
 from simlib.fingerprint import fingerprint
 from simlib.instrument import Instrument, load_instrument
 from simlib.parameters import draw_parameters, impossible_geometry
+from simlib.provenance import provenance
 from simlib.simulation.simulate import simulate
 from simlib.stellar.grid import open_grid
 from simlib.storage import join, read_json, write_json

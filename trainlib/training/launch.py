@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from simlib.errors import InputError
+from simlib.provenance import provenance
 from trainlib import runs
 from trainlib.config import TrainingConfig
 from trainlib.training.data import dataset_identity
@@ -123,7 +124,7 @@ def prepare_run(
         recipe=config.train.recipe,
         is_finished=False,
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **runs.provenance(),
+        **provenance(),
     )
 
 
