@@ -1,9 +1,6 @@
 """Verbs of the stellar grids: grid list, info, download, import, verify, diff."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +15,7 @@ from flows.cli.grid_text import MOST_LISTED, and_more, print_description, text_o
 from flows.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from flows.config import Cluster
 
 HELP = "Stellar grids: the embedded one, and published ones to download and import."
 GridArgument = Annotated[str, typer.Argument(metavar="GRID", help="default, or a store's path.")]
@@ -96,6 +93,7 @@ def import_folder(
     as_json: JsonOption = False,
 ) -> None:
     """Turn a folder of BOSZ files into a store; run again, it does what is left."""
+    from flows.cluster import dask_client
     from simlib.stellar.import_plan import plan_import
     from simlib.stellar.importing import import_grid
 
@@ -106,7 +104,10 @@ def import_folder(
         microturbulence=microturbulence,
         window=window,
     )
-    with _client(workers, address) as client, item_progress("importing", "files") as show:
+    with (
+        dask_client(_cluster(workers, address)) as client,
+        item_progress("importing", "files") as show,
+    ):
         report = import_grid(plan, to, client, on_progress=show)
     if as_json:
         print(json.dumps(asdict(report), indent=1))
@@ -118,32 +119,16 @@ def import_folder(
     print(report.store)
 
 
-@contextmanager
-def _client(workers: int | None, address: str | None) -> "Iterator[Client]":
-    """Yield a client of the scheduler at the address, or of threads in this process.
+def _cluster(workers: int | None, address: str | None) -> "Cluster":
+    """Return the cluster at the address, or threads of this process.
 
     Threads: unpacking and parsing leave the interpreter's lock, and no process has to start.
     """
-    from distributed import Client, LocalCluster
+    from flows.config import Cluster
 
     if address is not None:
-        from flows.cluster import dask_client
-        from flows.config import Cluster
-
-        with dask_client(Cluster(address=address)) as client:
-            yield client
-        return
-    threads = workers or len(os.sched_getaffinity(0))
-    with (
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=threads,
-            processes=False,
-            dashboard_address="127.0.0.1:0",
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+        return Cluster(address=address)
+    return Cluster(kind="threads", workers=workers)
 
 
 def verify(name: GridArgument, as_json: JsonOption = False) -> None:
