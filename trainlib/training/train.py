@@ -9,7 +9,6 @@ import argparse
 import errno
 import json
 import logging
-import math
 import sys
 import time
 from pathlib import Path
@@ -103,7 +102,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
 
     steps = section.epochs * -(-rows // batch_size)
     before, before_cpu = state.seconds, state.cpu_seconds  # of earlier starts
-    interval_begin, interval_samples, loss_sum = time.monotonic(), 0, 0.0
+    interval_begin, interval_samples = time.monotonic(), 0
+    loss_sum = torch.zeros((), dtype=torch.float64, device=ranks.device)
     reserve = 0.0  # seconds that the last validation and checkpoint will take
     while not state.is_finished:
         order = torch.from_numpy(epoch_order(section.seed, state.epoch, rows)).to(ranks.device)
@@ -128,7 +128,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
             loss.backward()
             optimizer.step()
 
-            loss_sum += float(errors.detach().sum())
+            loss_sum += errors.detach().double().sum()  # on the device: no step waits for it
             state.step += 1
             state.samples += batch_rows
             interval_samples += batch_rows
@@ -141,7 +141,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
             continue
 
         interval_seconds = time.monotonic() - interval_begin
-        loss_total, bad = ranks.sum(loss_sum, float(not math.isfinite(loss_sum)))
+        loss_total, bad = ranks.sum(float(loss_sum), float(not loss_sum.isfinite()))
         if bad:
             raise InputError(
                 f"the loss is not finite at epoch {state.epoch}, learning rate {rate:g}; "
@@ -159,7 +159,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                    interval_samples / interval_seconds)  # fmt: skip
             save_state(directory, state, model, optimizer, fingerprint)
         reserve = 1.2 * (time.monotonic() - validation_begin)
-        interval_begin, interval_samples, loss_sum = time.monotonic(), 0, 0.0
+        interval_begin, interval_samples = time.monotonic(), 0
+        loss_sum.zero_()
     if ranks.is_first:
         runs.write_manifest(
             directory,
