@@ -146,6 +146,21 @@ def test_a_missing_rank_ends_with_one_message_and_code_2(toy, tmp_path):
         assert output == ""
 
 
+def test_fewer_ranks_than_the_config_asks_for_are_refused(toy, tmp_path):
+    directory = train_here(toy_config(tmp_path, ranks=2), toy, tmp_path / "run")
+    ended = subprocess.run(
+        [sys.executable, "-m", "trainlib.training.train", str(directory)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.strip() == (
+        "error: 1 of 2 ranks were started: start 2 with torchrun or set train.ranks=1"
+    )
+
+
 def start_worker(directory, rank: int) -> subprocess.Popen[str]:
     rendezvous = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     return subprocess.Popen(

@@ -2,7 +2,8 @@
 
 torchrun starts it, once per rank (`launch.train` does); without torchrun it is the only rank. The
 run directory holds config.toml and manifest.json; the run goes on from its checkpoint if there is
-one. Exit code 2 is the person's mistake, told in one message.
+one. Exit code 2 is the person's mistake, told in one message. Over several hosts torchrun itself
+waits for those missing, as long as its own `--rdzv-conf join_timeout=SECONDS` says.
 """
 
 import argparse
@@ -278,7 +279,8 @@ def main(arguments: list[str] | None = None) -> int:
         if given.storage_options:
             options = json.loads(given.storage_options.read_text(encoding="utf-8"))
         follow_parent(given.watch)
-        with joined_ranks(config.train.device, config.train.join_timeout_s) as ranks:
+        section = config.train
+        with joined_ranks(section.device, section.join_timeout_s, section.ranks) as ranks:
             logging.basicConfig(
                 level=logging.INFO if ranks.is_first else logging.WARNING, format="%(message)s"
             )
