@@ -46,12 +46,14 @@ def _running(address: str) -> Client:
 def _local(cluster: Cluster) -> LocalCluster:
     cores = len(os.sched_getaffinity(0))
     workers = cluster.workers or cores
+    as_processes = cluster.kind == "local"
     with warnings.catch_warnings():  # a dashboard port in use is not worth a word
         warnings.filterwarnings("ignore", message="Port .* is already in use")
         return LocalCluster(
-            n_workers=1 if cluster.kind == "threads" else workers,
-            threads_per_worker=workers if cluster.kind == "threads" else 1,
-            processes=cluster.kind == "local",
-            host="127.0.0.1",
+            n_workers=workers if as_processes else 1,
+            threads_per_worker=1 if as_processes else workers,
+            processes=as_processes,
+            host="127.0.0.1" if as_processes else None,  # threads need no address
             dashboard_address=cluster.dashboard,
+            worker_dashboard_address="127.0.0.1:0",
         )

@@ -55,7 +55,7 @@ def train(config: Config, dataset: str) -> str:
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate(config: Config, run: str) -> dict[str, Any]:
     """Return the errors of the network and of the baselines by S/N, kept in the run."""
-    return evaluate_run(run, options=config.storage.options)
+    return evaluate_run(run, section=config.evaluate, options=config.storage.options)
 
 
 @task(name="report", cache_policy=NO_CACHE)

@@ -230,7 +230,7 @@ def validate(model: type[ConfigModel], tables: Mapping[str, Any]) -> ConfigModel
 
 
 def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
-    *parents, key = [str(part) for part in problem["loc"]]
+    *parents, key = [str(part) for part in problem["loc"]] or ["config"]
     name = ".".join([*parents, key])
     if problem["type"] != "extra_forbidden":
         text = problem["msg"].removeprefix("Value error, ")

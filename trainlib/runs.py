@@ -3,9 +3,7 @@
 import contextlib
 import json
 import os
-import platform
 import tomllib
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ FORMAT_VERSION = 1
 CHECKPOINT = "checkpoints/last.pt"
 # Where and how fast a run is computed, not what it computes.
 _CIRCUMSTANCES = {"ranks", "threads", "device", "join_timeout_s", "runs", "recipe"}
-_PACKAGES = ("specdenoise", "numpy", "scipy", "torch", "xarray", "zarr")
 
 
 def run_fingerprint(config: TrainingConfig, dataset_fingerprint: str) -> str:
@@ -83,19 +80,6 @@ def read_log(directory: Path) -> list[dict[str, Any]]:
         with contextlib.suppress(json.JSONDecodeError):
             intervals.append(json.loads(line))
     return intervals
-
-
-def provenance() -> dict[str, Any]:
-    """Return the versions and the machine that a manifest records."""
-    versions = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return {
-        "versions": versions | {"python": platform.python_version()},
-        "host": platform.node(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-    }
 
 
 def write_text(path: Path, text: str) -> None:

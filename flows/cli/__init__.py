@@ -1,6 +1,7 @@
 """The program `specdenoise`: verbs only; what they do is a function elsewhere.
 
 Exit code 0: done. 2: a person's mistake, told in one message. 1: our failure, with the log's place.
+130: interrupted.
 """
 
 import errno
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from flows.cli import etc, grid, run, simulate, workflow
+from flows.cli.interrupt import INTERRUPTED, end_soon_when_interrupted
 from simlib.errors import InputError
 from simlib.simulation.prepare import cache_folder
 
@@ -33,6 +35,7 @@ _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 def main() -> None:
     """Run the program and exit with its code."""
     _log_to_terminal()
+    end_soon_when_interrupted()
     sys.exit(run_program(sys.argv[1:]))
 
 
@@ -42,6 +45,8 @@ def run_program(arguments: list[str]) -> int:
         app(arguments)
     except SystemExit as done:  # how typer ends, a wrong option included
         return done.code if isinstance(done.code, int) else int(bool(done.code))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except Exception as error:
         return _explain(error)
     return 0

@@ -5,12 +5,9 @@ the `manifest.json` beside it, which is written last: without it the store does 
 whatever lies there.
 """
 
-import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-import fsspec
 import xarray as xr
 
 from simlib.config import SimulationConfig
@@ -18,13 +15,15 @@ from simlib.errors import InputError
 from simlib.etc.grid_build import build_terms_grid, terms_fingerprint
 from simlib.etc.grid_check import GridCheck, check_terms_grid, refuse_a_bad_grid
 from simlib.fingerprint import checksum
+from simlib.provenance import provenance
+from simlib.storage import Options, exists, join, read_json, write_json
 
 ROWS_BEFORE_PUBLISHING = 256
 
 
 def terms_path(root: str, fingerprint: str) -> str:
     """Return the URL of the store of a fingerprint."""
-    return f"{root.rstrip('/')}/terms/{fingerprint}/terms.zarr"
+    return join(root, "terms", fingerprint, "terms.zarr")
 
 
 def ensure_terms_grid(config: SimulationConfig) -> str:
@@ -41,10 +40,9 @@ def ensure_terms_grid(config: SimulationConfig) -> str:
     return url
 
 
-def is_published(url: str, storage_options: Mapping[str, Any] | None = None) -> bool:
+def is_published(url: str, storage_options: Options | None = None) -> bool:
     """Return whether a grid stands complete at this URL."""
-    system, path = fsspec.core.url_to_fs(_manifest_of(url), **(storage_options or {}))
-    return bool(system.exists(path))
+    return exists(_manifest_of(url), storage_options)
 
 
 def publish_terms_grid(
@@ -61,12 +59,11 @@ def publish_terms_grid(
     manifest = {
         "fingerprint": fingerprint,
         "checksum": grid_checksum(grid),
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        **provenance(),
         "attributes": grid.attrs,
         "config": config.model_dump(include={"instrument", "sky", "conditions", "terms"}),
     } | dict(record or {})
-    with fsspec.open(_manifest_of(url), "w", **options) as file:
-        json.dump(manifest, file, indent=1)
+    write_json(_manifest_of(url), manifest, options)
     return url
 
 
@@ -81,25 +78,22 @@ def check_and_record(config: SimulationConfig, rows: int, seed: int) -> tuple[Gr
     grid = open_terms_grid(url, options) if there else build_terms_grid(config)
     check = check_terms_grid(grid, config, rows, seed)
     record = _beside(url, "check.json")
-    system, path = fsspec.core.url_to_fs(record, **options)
-    system.makedirs(system._parent(path), exist_ok=True)
-    with system.open(path, "w") as file:
-        json.dump(check.record(), file, indent=1)
+    write_json(record, check.record(), options)
     return check, record, int(grid.nbytes)
 
 
-def open_terms_grid(url: str, storage_options: Mapping[str, Any] | None = None) -> xr.Dataset:
+def open_terms_grid(url: str, storage_options: Options | None = None) -> xr.Dataset:
     """Return a published grid, whole in memory.
 
     Raises InputError where there is none or where its bytes are not those that were published.
     """
-    if not is_published(url, storage_options):
+    manifest = read_json(_manifest_of(url), storage_options)
+    if manifest is None:
         raise InputError(f"no terms grid is published at {url}; build it with `etc-grid build`")
-    with fsspec.open(_manifest_of(url), "r", **(storage_options or {})) as file:
-        expected = json.load(file)["checksum"]
-    options = dict(storage_options) if storage_options else None
-    grid: xr.Dataset = xr.open_zarr(url, consolidated=False, storage_options=options).load()
-    if grid_checksum(grid) != expected:
+    grid: xr.Dataset = xr.open_zarr(
+        url, consolidated=False, storage_options=storage_options or None
+    ).load()
+    if grid_checksum(grid) != manifest["checksum"]:
         raise InputError(f"the terms grid at {url} is damaged: remove it and build it again")
     return grid
 

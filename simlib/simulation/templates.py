@@ -97,9 +97,7 @@ def make_templates(grid: xr.Dataset, line_spread: LineSpread, stellar: Stellar) 
     slope = np.gradient(curve, line_spread.wavelength)
     return Templates(
         coefficients=tables.reshape(-1, len(rest)),
-        band=with_derivatives(
-            counts @ _fit_matrix(band_orders(stellar.redshift, stellar.ebv)), axes
-        ).reshape(-1, weights.shape[1]),
+        band=with_derivatives(counts @ fit, axes).reshape(-1, weights.shape[1]),
         shifts=shifts,
         widening=_widening(line_spread, stellar, pitch),
         curve=curve.astype(np.float32),

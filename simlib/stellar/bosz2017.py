@@ -158,8 +158,7 @@ def _read_text(path: Path, window: Window) -> tuple[np.ndarray, float]:
     rows = numbers(text, 3)
     if not len(rows):
         raise BadFileError(f"ends before {window[0]:g} nm")
-    digits = decimals(text.split(None, 1)[0])
-    return rows.T, 0.5 * 10.0**-digits
+    return rows.T, 0.5 * 10.0 ** -decimals(text)
 
 
 def _read_fits(path: Path, window: Window) -> tuple[np.ndarray, float]:

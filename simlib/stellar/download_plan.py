@@ -17,6 +17,8 @@ from simlib.stellar.spectrum_files import ModelName
 
 PROBED_FILES = 5
 PROBED_BYTES = 1 << 20
+PROBE_SECONDS = 5.0
+NO_HEAD = {405, 501}  # answers of a server that does not know HEAD
 
 
 @dataclass(frozen=True)
@@ -99,49 +101,76 @@ def estimate(
     """Return size and time of fetching the targets, from asking the archive for a few of them."""
     spread = range(0, len(targets), max(1, len(targets) // PROBED_FILES))
     probed = [targets[i] for i in spread][:PROBED_FILES]
-    sizes = [size for target in probed if (size := _size(http, target)) is not None]
-    if sizes:
-        mean = sum(sizes) / len(sizes)
-        basis = f"{len(sizes)} of {len(probed)} files asked for"
+    answers = _answers(http, probed)
+    if answers:
+        mean = sum(size for _, size in answers) / len(answers)
+        basis = f"{len(answers)} of {len(probed)} files asked for"
     else:
         suffix = next(s for s in release.suffixes.values() if targets[0].path.endswith(s))
         mean = release.bytes_per_resolution[suffix] * resolution
-        basis = "usual size of a file; the archive did not answer"
+        basis = "usual size of a file; the archive did not tell"
     total = mean * len(targets)
-    speed = next((s for target in probed if (s := _speed(http, target)) is not None), None)
+    speed = _speed(http, answers[0][0]) if answers else None
     seconds = None if speed is None else total / speed / connections
     return Estimate(len(targets), total, basis, speed, seconds)
 
 
+def _answers(http: urllib3.PoolManager, probed: list[Target]) -> list[tuple[Target, int]]:
+    """Return the sizes of those files that the archive has; nobody waits for a dead archive."""
+    found = []
+    for target in probed:
+        try:
+            size = _size(http, target)
+        except urllib3.exceptions.HTTPError:
+            break
+        if size is not None:
+            found.append((target, size))
+    return found
+
+
 def _size(http: urllib3.PoolManager, target: Target) -> int | None:
-    try:
-        response = http.request("HEAD", target.url, retries=1, timeout=10.0)
-    except urllib3.exceptions.HTTPError:
-        return None
-    length = response.headers.get("Content-Length", "")
-    return int(length) if response.status == 200 and length.isdigit() else None
+    """Return the size of a file, None where the archive does not have it."""
+    response = http.request("HEAD", target.url, retries=False, timeout=PROBE_SECONDS)
+    if response.status in NO_HEAD:
+        response = http.request(
+            "GET",
+            target.url,
+            headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"},
+            preload_content=False,
+            retries=False,
+            timeout=PROBE_SECONDS,
+        )
+        response.close()
+        response.release_conn()
+    whole = response.headers.get("Content-Range", "").partition("/")[2]
+    length = whole or response.headers.get("Content-Length", "")
+    return int(length) if response.status in {200, 206} and length.isdigit() else None
 
 
 def _speed(http: urllib3.PoolManager, target: Target) -> float | None:
-    """Return bytes per second of the first megabyte of a file."""
-    started = time.monotonic()
+    """Return bytes per second of the first megabyte, or of the first seconds, of a file."""
+    headers = {"Range": f"bytes=0-{PROBED_BYTES - 1}", "Accept-Encoding": "identity"}
+    started, received = time.monotonic(), 0
     try:
         response = http.request(
             "GET",
             target.url,
-            headers={"Range": f"bytes=0-{PROBED_BYTES - 1}", "Accept-Encoding": "identity"},
+            headers=headers,
             preload_content=False,
-            retries=1,
-            timeout=10.0,
+            retries=False,
+            timeout=PROBE_SECONDS,
         )
-        data = response.read(PROBED_BYTES, decode_content=False)
+        is_file = response.status in {200, 206}
+        while is_file and received < PROBED_BYTES and time.monotonic() - started < PROBE_SECONDS:
+            piece = response.read1(PROBED_BYTES, decode_content=False)
+            if not piece:
+                break
+            received += len(piece)
         response.close()
         response.release_conn()
     except urllib3.exceptions.HTTPError:
         return None
-    if response.status not in {200, 206}:
-        return None
-    return len(data) / max(time.monotonic() - started, 1e-6)
+    return received / max(time.monotonic() - started, 1e-6) if received else None
 
 
 def remaining(targets: list[Target], folder: Path) -> list[Target]:

@@ -44,7 +44,9 @@ def continuum_on(
     """Return the continuum of nodes at any wavelengths, cubic in wavelength, float64.
 
     wavelength_nm: (n,), vacuum, within `wavelength_continuum`. nodes: (k, 4) integer positions on
-    the axes in the order of AXES, giving (k, n); None gives all nodes, axes × n.
+    the axes in the order of AXES, giving (k, n); None gives all nodes, the axes that a selection of
+    the grid still has × n. A missing node
+    gives NaN.
     """
     known = grid["wavelength_continuum"].values
     low, high = np.min(wavelength_nm), np.max(wavelength_nm)
@@ -59,5 +61,8 @@ def continuum_on(
         if nodes is None
         else np.stack([continuum[tuple(int(i) for i in node)].values for node in nodes])
     )
-    smooth = CubicSpline(known, np.asarray(values, dtype=np.float64), axis=-1)
-    return np.asarray(smooth(wavelength_nm))
+    result = np.full((*values.shape[:-1], np.size(wavelength_nm)), np.nan)
+    there = np.isfinite(values).all(axis=-1)  # a missing node holds NaN, which no spline takes
+    smooth = CubicSpline(known, values[there].astype(np.float64), axis=-1)
+    result[there] = smooth(wavelength_nm)
+    return result

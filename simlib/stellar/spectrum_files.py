@@ -60,9 +60,11 @@ def numbers(text: bytes, columns: int) -> np.ndarray:
     return table.to_numpy()
 
 
-def decimals(number: bytes) -> int:
-    """Return how many digits follow the point of a printed number."""
-    return len(number.partition(b".")[2])
+def decimals(text: bytes) -> int:
+    """Return how many digits follow the point of the first numbers of the first lines."""
+    firsts = (line.split(None, 1)[0].lower() for line in text[:1000].splitlines()[:10] if line)
+    parts = [number.partition(b"e") for number in firsts]
+    return max(len(head.partition(b".")[2]) - int(power or 0) for head, _, power in parts)
 
 
 def first_number(line: bytes) -> float:

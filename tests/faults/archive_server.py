@@ -21,7 +21,9 @@ class Archive:
         self.most_active = 0
         self.gate: threading.Event | None = None  # requests wait for it
         self.lock = threading.Lock()
+        self.pace = threading.Event()  # never set: what a crawling body waits for
         self.url = ""
+        self.knows_head = True
 
     def count(self, path: str) -> int:
         return Counter(p for method, p, _ in self.requests if method == "GET")[path]
@@ -38,7 +40,10 @@ def serve(files: dict[str, bytes]) -> Iterator[Archive]:
             pass
 
         def do_HEAD(self) -> None:
-            self.answer(with_body=False)
+            if archive.knows_head:
+                self.answer(with_body=False)
+            else:
+                self.plain(501)
 
         def do_GET(self) -> None:
             with archive.lock:
@@ -103,6 +108,13 @@ def serve(files: dict[str, bytes]) -> Iterator[Archive]:
                 self.connection.settimeout(20)
                 with suppress(OSError):
                     self.connection.recv(1)
+                self.close_connection = True
+            elif fault == "crawl":  # until the client has had enough
+                with suppress(OSError):
+                    for at in range(0, len(body), 50):
+                        self.wfile.write(body[at : at + 50])
+                        self.wfile.flush()
+                        archive.pace.wait(0.02)
                 self.close_connection = True
             else:
                 self.wfile.write(body)

@@ -91,6 +91,19 @@ def test_a_cut_body_goes_on_where_it_stopped(archive: Archive, tmp_path: Path) -
     assert [asked for *_, asked in archive.requests] == ["", f"bytes={whole // 2}-"]
 
 
+def test_a_crawling_body_is_asked_for_anew_from_where_it_is(
+    archive: Archive, tmp_path: Path
+) -> None:
+    target = plan(archive.url)[0]
+    archive.faults[target.path] = ["crawl"]
+    impatient = Policy(attempts=2, back_off_s=0.01, slowest_bytes_per_s=1e6, slow_after_s=0.1)
+    assert download([target], tmp_path, impatient).fetched == 1
+    first, second = (asked for *_, asked in archive.requests)
+    assert first == ""
+    assert second.startswith("bytes=")
+    assert (tmp_path / target.path).read_bytes() == archive.files[target.path]
+
+
 def test_a_part_left_by_a_killed_run_is_gone_on_with(archive: Archive, tmp_path: Path) -> None:
     target = plan(archive.url)[0]
     part = tmp_path / f"{target.path}.part"
@@ -191,8 +204,12 @@ def test_plus_signs_are_sent_as_each_archive_wants_them(tmp_path: Path) -> None:
             assert all(sign in path for path in archive.raw_paths)
 
 
-def test_estimate_states_size_speed_and_what_they_rest_on(archive: Archive) -> None:
+@pytest.mark.parametrize("knows_head", [True, False])
+def test_estimate_states_size_speed_and_what_they_rest_on(
+    archive: Archive, knows_head: bool
+) -> None:
     targets = plan(archive.url)
+    archive.knows_head = knows_head
     with connections(QUICK) as http:
         found = estimate(targets, RELEASES["bosz2017"], 20000, http, connections=2)
     assert found.files == 6
@@ -205,7 +222,7 @@ def test_estimate_states_size_speed_and_what_they_rest_on(archive: Archive) -> N
 def test_estimate_without_an_archive_says_so() -> None:
     with connections(QUICK) as http:
         found = estimate(plan("http://127.0.0.1:9"), RELEASES["bosz2017"], 20000, http, 2)
-    assert "the archive did not answer" in found.basis
+    assert "the archive did not tell" in found.basis
     assert found.bytes > 0
     assert found.seconds is None
 

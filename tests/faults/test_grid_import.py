@@ -30,7 +30,7 @@ def show(done, total, files):
         sys.stdin.read(1)  # the test decides when to go on
 
 with LocalCluster(n_workers=1, threads_per_worker=1, processes=False,
-                  dashboard_address=None) as cluster, Client(cluster) as client:
+                  dashboard_address="127.0.0.1:0") as cluster, Client(cluster) as client:
     plan = plan_import(Path(sys.argv[1]), window=(850.0, 860.0))
     report = import_grid(plan, sys.argv[2], client, on_progress=show)
     print("read", report.files_read, "kept", report.planes_kept, flush=True)

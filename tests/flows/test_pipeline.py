@@ -1,35 +1,57 @@
 """Mistakes that show only when a stage runs: told once, nothing published."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from flows import stages
+from flows.config import load_config
+from simlib.dataset.store import open_dataset
+from simlib.errors import InputError
+
 
 def program(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PREFECT_HOME": str(folder / "prefect")}
-    environment.pop("PREFECT_API_URL", None)
     return subprocess.run(
         [sys.executable, "-m", "flows", *arguments],
-        capture_output=True, text=True, timeout=280, check=False, cwd=folder, env=environment,
+        capture_output=True, text=True, timeout=280, check=False, cwd=folder,
     )  # fmt: skip
+
+
+def test_a_mistake_within_a_stage_is_one_message_and_exit_code_2(tmp_path: Path) -> None:
+    done = program(["build", "tiny", "--set", "stellar.band=hsc2017-z"], tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "reaches beyond the shifted templates" in done.stderr
+    assert done.stderr.count("error:") == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list(tmp_path.glob("data/datasets/tiny/*"))
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("stellar.band=hsc2017-z", "reaches beyond the shifted templates"),
         ("stellar.grid=/no/such/grid", "/no/such/grid"),
+        ("stellar.teff=[3000, 5000]", "leaves the grid's axis"),
+        ("dataset.chunk=7", "dataset.chunk = 7 does not divide"),
+        ("cluster.address='tcp://127.0.0.1:1'", "no Dask scheduler answers"),
+        ("normalize.window_nm=[900, 950]", "holds no pixel of the arm"),
     ],
 )
-def test_a_stage_s_mistake_is_one_message_and_exit_code_2(
-    override: str, message: str, tmp_path: Path
+def test_a_dataset_that_cannot_be_made_is_refused_and_nothing_is_left(
+    override: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = program(["build", "tiny", "--set", override], tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert done.stderr.count("error:") == 1
-    assert "Traceback" not in done.stdout + done.stderr
-    assert not list(tmp_path.glob("data/datasets/tiny/*/manifest.json"))
+    monkeypatch.setattr("flows.cluster._CONNECT_SECONDS", 2)
+    config = load_config("tiny", [f"storage.root='{tmp_path}'", override])
+    terms = stages.etc_grid.fn(config)
+    with pytest.raises(InputError, match=message):
+        stages.build_dataset.fn(config, terms)
+    assert not list(tmp_path.glob("datasets/tiny/*/manifest.json"))
+    assert not list(tmp_path.glob("datasets/tiny/*/spectra.zarr"))
+
+
+def test_threads_of_this_process_build_the_tiny_dataset(tmp_path: Path) -> None:
+    config = load_config("tiny", [f"storage.root='{tmp_path}'", "cluster.kind=threads"])
+    folder = stages.build_dataset.fn(config, stages.etc_grid.fn(config))
+    assert open_dataset(folder, "validation").sizes["spectrum"] == 48
+    assert stages.build_dataset.fn(config, "not needed again") == folder

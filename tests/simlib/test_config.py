@@ -35,7 +35,7 @@ def test_a_file_and_an_override_change_their_values_only(tmp_path: Path) -> None
         ("conditions.exposure_count=0", "conditions.exposure_count = 0: .*greater than 0"),
         ("stellar.r_v=nan", "stellar.r_v = nan"),
         ("dataset.name=../up", "dataset.name = '../up'"),
-        ("instrument.lsf=other", "'etc' or 'table2'"),
+        ("instrument.lsf=other", "'etc', 'profile' or 'table2'"),
         ("stellar", "not of the form section.key=value"),
     ],
 )  # fmt: skip

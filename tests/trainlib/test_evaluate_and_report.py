@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -63,7 +64,14 @@ def test_results_hold_every_measure_of_every_spectrum(run, summary):
 
 
 def test_evaluating_twice_gives_the_same_numbers(run, summary):
+    shutil.rmtree(run / "results.zarr")
     assert evaluate(run) == summary
+
+
+def test_what_was_judged_so_already_is_not_judged_again(run, summary):
+    before = {p: p.stat().st_mtime_ns for p in (run / "results.zarr").rglob("*")}
+    assert evaluate(run) == summary
+    assert before == {p: p.stat().st_mtime_ns for p in (run / "results.zarr").rglob("*")}
 
 
 def test_results_before_an_evaluation_say_what_to_do(tmp_path):

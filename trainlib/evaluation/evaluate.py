@@ -13,8 +13,10 @@ import xarray as xr
 from torch import Tensor
 
 from simlib.errors import InputError
+from simlib.fingerprint import fingerprint
 from simlib.rng import Purpose, Split
 from trainlib import runs
+from trainlib.config import Evaluate
 from trainlib.evaluation.baselines import principal_components, project, smooth, wiener
 from trainlib.evaluation.metrics import MEASURES, floored_pixels, measure, summarise_bins
 from trainlib.evaluation.trained import Trained, load_trained
@@ -36,11 +38,13 @@ def evaluate(
     run_directory: str | Path,
     dataset_url: str | None = None,
     *,
+    section: Evaluate | None = None,
     options: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write `results.zarr` of a run and return its summary.
+    """Write `results.zarr` of a run and return its summary; judged so already, only return it.
 
-    dataset_url: None for the dataset the run was trained on. options: to fsspec. The root group of
+    dataset_url: None for the dataset the run was trained on. section: how to judge, kept in the
+    run's config; None for what stands there. options: to fsspec. The root group of
     results.zarr holds the measures with augmentation on, the group `augmentation_off` those
     without; dims method and spectrum (select with `sel({"method": "dae"})`: xarray takes
     `sel(method=…)` for its own argument). The summary holds `augmentation` ("on"), `split`, `bins`,
@@ -48,10 +52,19 @@ def evaluate(
     `floor_thread` and `eta` are None and methods not built yet are absent.
     Raises InputError where the run or the dataset is not there.
     """
+    directory = Path(run_directory)
+    config, manifest = runs.read_config(directory), runs.read_manifest(directory)
+    if section is not None and section != config.evaluate:
+        runs.write_config(directory, config.model_copy(update={"evaluate": section}))
+    section = section or config.evaluate
+    url = dataset_url or manifest["dataset"]["url"]
+    store = directory / "results.zarr"
+    identity = fingerprint(manifest["fingerprint"], manifest.get("steps"), url, section)
+    if manifest.get("evaluation", {}).get("fingerprint") == identity and store.is_dir():
+        known: dict[str, Any] = manifest["summary"]
+        return known
     begin, begin_cpu = time.monotonic(), time.process_time()
-    trained = load_trained(run_directory)
-    section = trained.config.evaluate
-    url = dataset_url or trained.manifest["dataset"]["url"]
+    trained = load_trained(directory)
     labels = open_split(url, section.split, options)
     rows = min(labels.sizes["spectrum"], section.spectra or labels.sizes["spectrum"])
     spectra = read_spectra(labels, 0, rows, _CPU)
@@ -59,7 +72,6 @@ def evaluate(
     log.info("%d %s spectra, %d methods, set up in %.1f s",
              rows, section.split, len(methods), time.monotonic() - begin)  # fmt: skip
 
-    store = trained.directory / "results.zarr"
     beside = store.with_name(".results.zarr")
     shutil.rmtree(beside, ignore_errors=True)
     summary: dict[str, Any] = {}
@@ -81,6 +93,7 @@ def evaluate(
     runs.write_manifest(
         trained.directory,
         evaluation={
+            "fingerprint": identity,
             "split": section.split,
             "spectra": rows,
             "seconds": time.monotonic() - begin,

@@ -45,7 +45,7 @@ def example_figure(
     below = figure.add_subplot(grid[1], sharex=above)
     _spectrum(above, angstrom, noisy, denoised, target, thin=True)
     span = float(target.max() - target.min())
-    above.set_ylim(target.min() - 1.1 * span, target.max() + 0.5 * span)
+    above.set_ylim(target.min() - 1.3 * span, target.max() + 0.5 * span)
     above.set_ylabel("normalised flux")
     above.legend(loc="upper left", ncols=3)
     above.tick_params(labelbottom=False)

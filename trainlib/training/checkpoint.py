@@ -4,6 +4,7 @@ Read with `weights_only`, so a checkpoint can hold no code.
 """
 
 import errno
+import io
 import os
 import pickle
 from pathlib import Path
@@ -20,14 +21,16 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values; the file before stays until the new one is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
+    serialised = io.BytesIO()  # apart: torch.save hides why a file cannot be written
+    torch.save({"format_version": FORMAT_VERSION, **state}, serialised)
     try:
         with beside.open("wb") as file:
-            torch.save({"format_version": FORMAT_VERSION, **state}, file)
+            file.write(serialised.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except (OSError, RuntimeError) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC or "write failed" in str(error):
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
             raise InputError(
                 f"no space left for the checkpoint {path}; free some and train again: "
                 "the run goes on from the one before"

@@ -73,12 +73,20 @@ def choose_device(name: str, local_rank: int) -> torch.device:
 
 
 @contextmanager
-def joined_ranks(device_name: str, timeout_s: float) -> Iterator[Ranks]:
+def joined_ranks(
+    device_name: str, timeout_s: float, expected: int | None = None
+) -> Iterator[Ranks]:
     """Join the ranks that torchrun started, as its environment says; alone without it.
 
-    Raises InputError when not all appear within the time.
+    expected: the ranks that the config asks for, None for as many as were started. Raises
+    InputError when these differ, or when not all appear within the time.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if expected not in (None, world):
+        raise InputError(
+            f"{world} of {expected} ranks were started: start {expected} with torchrun or set "
+            f"train.ranks={world}"
+        )
     device = choose_device(device_name, int(os.environ.get("LOCAL_RANK", "0")))
     if world == 1:
         yield Ranks(0, 1, device)

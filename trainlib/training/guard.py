@@ -18,11 +18,11 @@ _WATCH_S = 0.5
 
 
 def follow_parent(watched: int | None) -> None:
-    """End this process when its parent ends, or the watched process."""
-    parent = os.getppid()
+    """End this process when the torchrun that started it ends, or the watched process."""
+    parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
 
     def watch() -> None:
-        while os.getppid() == parent and (watched is None or _is_alive(watched)):
+        while parent in (None, os.getppid()) and (watched is None or _is_alive(watched)):
             time.sleep(_WATCH_S)
         os._exit(1)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 
 from simlib.errors import InputError
+from simlib.provenance import provenance
 from trainlib import runs
 from trainlib.config import TrainingConfig
 from trainlib.training.data import dataset_identity
@@ -26,6 +28,7 @@ Progress = Callable[[dict[str, Any]], None]
 _POLL_S = 0.2
 _GRACE_S = 15.0  # between TERM and KILL
 _CPU_RANKS = 4
+_DISK_FULL = 2**16  # bytes free
 LOG = "train.log"
 
 
@@ -73,13 +76,15 @@ def train(
             f"{directory} holds run {manifest['fingerprint']}, this config makes {fingerprint}; "
             "give another directory or remove that one"
         )
+    origin = {"url": _absolute(dataset_url), "fingerprint": dataset}
     if manifest.get("is_finished") and resume and (directory / runs.CHECKPOINT).is_file():
+        # what does not shape the network may have changed: how it is judged, where the data are
+        write_public_config(directory, config)
+        runs.write_manifest(directory, dataset=origin)
         return _result(directory, was_finished=True)
     if not resume:
         (directory / runs.CHECKPOINT).unlink(missing_ok=True)
-    prepare_run(
-        directory, config, fingerprint, {"url": _absolute(dataset_url), "fingerprint": dataset}
-    )
+    prepare_run(directory, config, fingerprint, origin)
     ranks = config.train.ranks or default_ranks(config.train.device)
     with _options_file(options) as options_path:
         command = torchrun_command(directory, ranks, options_path)
@@ -109,10 +114,7 @@ def prepare_run(
     """Write config.toml and manifest.json, which the ranks read; dataset: url and fingerprint."""
     directory.mkdir(parents=True, exist_ok=True)
     clear_failures(directory)
-    public = config.model_copy(
-        update={"storage": config.storage.model_copy(update={"options": {}})}
-    )
-    runs.write_config(directory, public)  # options may hold secrets: they travel apart
+    write_public_config(directory, config)
     runs.write_manifest(
         directory,
         format_version=runs.FORMAT_VERSION,
@@ -122,8 +124,14 @@ def prepare_run(
         recipe=config.train.recipe,
         is_finished=False,
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **runs.provenance(),
+        **provenance(),
     )
+
+
+def write_public_config(directory: Path, config: TrainingConfig) -> None:
+    """Write config.toml without the storage options: they may hold secrets and travel apart."""
+    storage = config.storage.model_copy(update={"options": {}})
+    runs.write_config(directory, config.model_copy(update={"storage": storage}))
 
 
 @contextmanager
@@ -215,6 +223,11 @@ def _failure(directory: Path, code: int) -> Exception:
         first = failures[0]
         return RuntimeError(
             f"training failed on rank {first['rank']}: {first['kind']}: {first['message']}; {where}"
+        )
+    if shutil.disk_usage(directory).free < _DISK_FULL:
+        return InputError(
+            f"no space left on the disk of {directory}; free some and train again: the run goes on "
+            "from its last checkpoint"
         )
     return RuntimeError(
         f"training ended with code {code} and without a word (killed, or out of memory?); {where}; "

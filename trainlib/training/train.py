@@ -2,13 +2,14 @@
 
 torchrun starts it, once per rank (`launch.train` does); without torchrun it is the only rank. The
 run directory holds config.toml and manifest.json; the run goes on from its checkpoint if there is
-one. Exit code 2 is the person's mistake, told in one message.
+one. Exit code 2 is the person's mistake, told in one message. Over several hosts torchrun itself
+waits for those missing, as long as its own `--rdzv-conf join_timeout=SECONDS` says.
 """
 
 import argparse
+import errno
 import json
 import logging
-import math
 import sys
 import time
 from pathlib import Path
@@ -102,7 +103,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
 
     steps = section.epochs * -(-rows // batch_size)
     before, before_cpu = state.seconds, state.cpu_seconds  # of earlier starts
-    interval_begin, interval_samples, loss_sum = time.monotonic(), 0, 0.0
+    interval_begin, interval_samples = time.monotonic(), 0
+    loss_sum = torch.zeros((), dtype=torch.float64, device=ranks.device)
     reserve = 0.0  # seconds that the last validation and checkpoint will take
     while not state.is_finished:
         order = torch.from_numpy(epoch_order(section.seed, state.epoch, rows)).to(ranks.device)
@@ -127,7 +129,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
             loss.backward()
             optimizer.step()
 
-            loss_sum += float(errors.detach().sum())
+            loss_sum += errors.detach().double().sum()  # on the device: no step waits for it
             state.step += 1
             state.samples += batch_rows
             interval_samples += batch_rows
@@ -140,7 +142,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
             continue
 
         interval_seconds = time.monotonic() - interval_begin
-        loss_total, bad = ranks.sum(loss_sum, float(not math.isfinite(loss_sum)))
+        loss_total, bad = ranks.sum(float(loss_sum), float(not loss_sum.isfinite()))
         if bad:
             raise InputError(
                 f"the loss is not finite at epoch {state.epoch}, learning rate {rate:g}; "
@@ -158,7 +160,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                    interval_samples / interval_seconds)  # fmt: skip
             save_state(directory, state, model, optimizer, fingerprint)
         reserve = 1.2 * (time.monotonic() - validation_begin)
-        interval_begin, interval_samples, loss_sum = time.monotonic(), 0, 0.0
+        interval_begin, interval_samples = time.monotonic(), 0
+        loss_sum.zero_()
     if ranks.is_first:
         runs.write_manifest(
             directory,
@@ -276,7 +279,8 @@ def main(arguments: list[str] | None = None) -> int:
         if given.storage_options:
             options = json.loads(given.storage_options.read_text(encoding="utf-8"))
         follow_parent(given.watch)
-        with joined_ranks(config.train.device, config.train.join_timeout_s) as ranks:
+        section = config.train
+        with joined_ranks(section.device, section.join_timeout_s, section.ranks) as ranks:
             logging.basicConfig(
                 level=logging.INFO if ranks.is_first else logging.WARNING, format="%(message)s"
             )
@@ -287,7 +291,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Exception as error:
-        report_failure(directory, type(error).__name__, str(error))
+        is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        report_failure(directory, "InputError" if is_full else type(error).__name__, str(error))
         raise
     return 0
 

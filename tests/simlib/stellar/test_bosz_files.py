@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from simlib.stellar import bosz2017, bosz2024, open_grid
-from simlib.stellar.spectrum_files import BadFileError
+from simlib.stellar.spectrum_files import BadFileError, decimals
 from tests.simlib.stellar.bosz_files import (
     model_on,
     text_2024,
@@ -164,3 +164,16 @@ def test_a_fits_table_without_its_columns_is_rejected(tmp_path) -> None:
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(path)
     with pytest.raises(BadFileError, match="has no column 'wavelength'"):
         bosz2017.read_spectrum(path, WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        (b"  6700.001 1 2\n 6700.1 1 2\n", 3),
+        (b"6700.0 1\n6700.02 1\n", 2),
+        (b"6.700001E+03 1\n", 3),
+        (b"6700 1\n", 0),
+    ],
+)
+def test_printed_digits_are_counted(text: bytes, digits: int) -> None:
+    assert decimals(text) == digits

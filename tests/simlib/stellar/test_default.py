@@ -68,11 +68,11 @@ def test_several_processes_may_expand_at_once(tmp_path: Path) -> None:
     environment = {"SPECDENOISE_CACHE": str(tmp_path), "PATH": "/usr/bin:/bin"}
     children = [
         subprocess.Popen([sys.executable, "-c", OPEN], env=environment, stdout=subprocess.PIPE)
-        for _ in range(3)
+        for _ in range(2)
     ]
     answers = {child.communicate(timeout=120)[0] for child in children}
     assert len(answers) == 1
-    assert [child.returncode for child in children] == [0, 0, 0]
+    assert [child.returncode for child in children] == [0, 0]
     assert not list((tmp_path / "grids").glob("*.part"))
 
 

@@ -30,7 +30,7 @@ NODES = [dict(zip(AXES, values, strict=True)) for values in product(TEFF, LOGG, 
 def client() -> Iterator[Client]:
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -117,3 +117,11 @@ def test_continuum_of_picked_nodes_equals_that_of_all(toy: xr.Dataset) -> None:
     everything = continuum_on(toy, wavelength)
     picked = continuum_on(toy, wavelength, nodes)
     np.testing.assert_allclose(picked, [everything[tuple(node)] for node in nodes])
+
+
+def test_continuum_of_a_missing_node_is_nan_and_spoils_no_other(toy: xr.Dataset) -> None:
+    holed = without(toy, teff=3500.0, logg=5.0)
+    wavelength = np.linspace(680.0, 900.0, 5)
+    got, whole = continuum_on(holed, wavelength), continuum_on(toy, wavelength)
+    assert np.array_equal(np.isnan(got[..., 0]), ~holed["present"].values)
+    np.testing.assert_allclose(got[holed["present"].values], whole[holed["present"].values])

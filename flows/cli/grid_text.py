@@ -1,0 +1,62 @@
+"""How the verbs of the stellar grids put a grid into words."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+MOST_LISTED = 10  # of anything; the rest is counted
+
+
+def print_description(description: dict[str, Any]) -> None:
+    """Print what `describe_grid` returned."""
+    attrs, wavelength = description["attrs"], description["wavelength"]
+    print(f"{attrs.get('name')} {attrs['version']}  fingerprint {description['fingerprint']}")
+    for axis, nodes in description["axes"].items():
+        print(f"{axis:6} {len(nodes):3}  {' '.join(f'{node:g}' for node in nodes)}")
+    print(
+        f"{wavelength['first_nm']:.2f}-{wavelength['last_nm']:.2f} nm ({attrs['medium']}), "
+        f"{wavelength['points']} points, 1/{wavelength['points_per_unit_ln']} in ln wavelength, "
+        f"R = {attrs['resolution']:g}"
+    )
+    reasons = {text_of(hole): hole["reason"] for hole in attrs.get("holes", [])}
+    print(f"{description['nodes']} nodes, {len(description['missing'])} missing")
+    for node in map(text_of, description["missing"][:MOST_LISTED]):
+        print(f"missing {node}  {reasons.get(node, '')}")
+    print(and_more(len(description["missing"])), end="")
+    print(f"{description['bytes_in_memory'] / 1e6:.1f} MB in memory")
+    for place, size in description["bytes_on_disk"].items():
+        print(f"{size / 1e6:.1f} MB in {place}")
+    for part in description.get("leave_one_out", []):
+        _print_quality(part)
+    for key in sorted(attrs.keys() - {"name", "version", "medium", "resolution", "holes"}):
+        print(f"{key}: {attrs[key]}")
+    if "figure" in description:
+        print(description["figure"])
+
+
+def _print_quality(part: dict[str, Any]) -> None:
+    low, high = part["window_nm"]
+    title = f"left-out inner nodes, cubic, R = {part['resolution']:g}, {low:.0f}-{high:.0f} nm"
+    table = Table("axis", "≥ 4000 K: nodes", "rms %", "largest %", "below: nodes", "rms %",
+                  "largest %", title=title)  # fmt: skip
+    for entry in part["axes"]:
+        cells = [
+            text
+            for pool in (entry["warm"], entry["cool"])
+            for text in (
+                str(pool["nodes"]), f"{100 * pool['rms']:.3f}", f"{100 * pool['largest']:.2f}"
+            )
+        ]  # fmt: skip
+        table.add_row(entry["axis"], *cells)
+    Console().print(table)
+
+
+def text_of(node: dict[str, Any]) -> str:
+    """Return the parameters of a node."""
+    return " ".join(f"{name} {node[name]:g}" for name in ("teff", "logg", "feh", "alpha"))
+
+
+def and_more(count: int) -> str:
+    """Return a line on those that are not listed, or nothing."""
+    return f"… and {count - MOST_LISTED} more\n" if count > MOST_LISTED else ""

@@ -1,0 +1,40 @@
+"""The Dask client: on this machine, or on a cluster that is running."""
+
+import os
+import socket
+
+import pytest
+from distributed import LocalCluster
+
+from flows.cluster import dask_client
+from flows.config import Cluster
+from simlib.errors import InputError
+
+
+def test_a_running_cluster_is_used_and_left_running() -> None:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as running:
+        for _ in range(2):
+            with dask_client(Cluster(address=running.scheduler_address)) as client:
+                (worker,) = client.run(os.getpid).values()
+                assert worker != os.getpid()
+                assert client.submit(sum, [1, 2]).result(30) == 3
+
+
+def test_a_local_cluster_has_the_workers_asked_for_and_a_dashboard_on_loopback() -> None:
+    with dask_client(Cluster(workers=2, dashboard="127.0.0.1:0")) as client:
+        assert len(set(client.run(os.getpid).values())) == 2
+        assert client.dashboard_link.startswith("http://127.0.0.1:")
+
+
+def test_nothing_at_the_address_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.cluster._CONNECT_SECONDS", 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    with (
+        pytest.raises(InputError, match=f"no Dask scheduler answers at .*{address}"),
+        dask_client(Cluster(address=address)),
+    ):
+        pass

@@ -1,0 +1,49 @@
+"""Ctrl-C ends a long build within seconds, leaves no process behind, and loses nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+BIG = ["--set", "dataset.n_train=20000", "--set", "dataset.block=256", "--set", "dataset.chunk=64"]
+
+
+def finished(folder: Path) -> list[Path]:
+    return sorted(folder.glob("data/datasets/tiny/*/parts/train-*.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_ends_them_soon(number: signal.Signals, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows", "build", "tiny", *BIG], cwd=tmp_path,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    deadline = time.monotonic() + 150
+    while not finished(tmp_path):
+        assert process.poll() is None and time.monotonic() < deadline
+        with_timeout(process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, number)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; what is finished is kept" in told
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+    for record in finished(tmp_path):
+        assert record.read_text().endswith("}\n")
+    assert not list(tmp_path.glob("data/datasets/tiny/*/manifest.json"))
+
+
+def with_timeout(process: subprocess.Popen[str]) -> None:
+    """Wait a moment, or less when the program ends."""
+    try:
+        process.wait(0.2)
+    except subprocess.TimeoutExpired:
+        return

@@ -1,0 +1,197 @@
+"""Every key of the sections model, augment, train and evaluate is moved, and an output moves."""
+
+import numpy as np
+import pytest
+import torch
+
+from simlib.rng import Purpose, Split
+from tests.trainlib.toy_dataset import toy_split, write_toy
+from tests.trainlib.training_runs import SMALL, toy_config, train_here
+from trainlib import runs
+from trainlib.config import Augment, Evaluate, Model, Train, TrainingConfig
+from trainlib.evaluation.evaluate import evaluate
+from trainlib.evaluation.report import example_spectrum
+from trainlib.evaluation.trained import load_trained
+from trainlib.models import basis_rank, build_model, training_statistics
+from trainlib.training.augment import Augmenter
+
+HOURGLASS = {
+    "kind": "hourglass",
+    "widths": [128, 24],
+    "input": "standardized",
+    "output": "linear",
+    "skip": "none",
+}
+# key -> (base of the section, the moved value)
+MODEL = {
+    "kind": (SMALL | {"skip": "none"}, HOURGLASS),
+    "activation": (SMALL, "relu"),
+    "noise_level": (SMALL, False),
+    "skip": (SMALL, "none"),
+    "rank": (SMALL, 12),
+    "hidden": (SMALL, 24),
+    "blocks": (SMALL, 2),
+    "widths": (HOURGLASS, [128, 12]),
+    "input": (HOURGLASS, "flux"),
+    "output": (HOURGLASS, "sigmoid"),
+}
+AUGMENT = {
+    "calibration": "none",
+    "calibration_max": 0.05,
+    "calibration_width": 0.3,
+    "calibration_law": "fixed",
+    "calibration_mean_removed": False,
+    "scale_sigma": 0.1,
+    "offset_sigma": 0.1,
+    "target": "original",
+}
+PLATEAU = {"schedule": "plateau", "patience": 1, "threshold": 0.0, "factor": 0.5, "cooldown": 0}
+SGD = {"optimizer": "sgd", "lr": 0.3}
+TRAIN = {
+    "recipe": ({}, "A"),
+    "seconds": ({"epochs": 150}, 0.2),
+    "epochs": ({}, 2),
+    "batch_size": ({}, 10),
+    "seed": ({}, 5),
+    "optimizer": ({"lr": 0.01}, "sgd"),
+    "lr": ({}, 0.1),
+    "momentum": (SGD, 0.9),
+    "betas": ({}, [0.5, 0.6]),
+    "weight_decay": ({}, 0.5),
+    "schedule": ({}, "constant"),
+    "factor": (PLATEAU | {"lr": 0.05, "epochs": 12}, 0.1),
+    "patience": (PLATEAU | {"lr": 0.05, "epochs": 12}, 5),
+    "threshold": (PLATEAU | {"lr": 0.05, "epochs": 12}, 0.9),
+    "cooldown": (PLATEAU | {"lr": 0.05, "epochs": 12, "threshold": 0.9}, 5),
+    "warmup": ({}, 0.5),
+    "final": ({}, 0.5),
+    "interval": ({}, 3),
+    "validation_spectra": ({}, 10),
+}
+# where a run is computed: see test_train.py, test_runs.py
+CIRCUMSTANCES = {"ranks", "threads", "device", "join_timeout_s", "runs"}
+EVALUATE = {
+    "seed": 9,
+    "spectra": 10,
+    "smoothing_sigma": 5.0,
+    "wiener_rank": 3,
+    "flux_floor": 1.0,
+}
+ELSEWHERE = {"split", "example_snr"}  # the two last tests below
+
+
+def test_no_key_is_forgotten():
+    assert set(MODEL) == set(Model.model_fields)
+    assert set(AUGMENT) == set(Augment.model_fields)
+    assert set(TRAIN) | CIRCUMSTANCES == set(Train.model_fields)
+    assert set(EVALUATE) | ELSEWHERE == set(Evaluate.model_fields)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_toy(tmp_path_factory.mktemp("toy"), train=48, validation=24)
+
+
+@pytest.mark.parametrize("key", MODEL)
+def test_a_model_key_changes_the_network(key):
+    spectra = toy_split(40, 128, 0)
+    flux = torch.from_numpy(spectra["flux"].values)
+    sigma = torch.from_numpy(np.sqrt(spectra["variance"].values))
+
+    def output(tables: dict) -> np.ndarray:
+        config = TrainingConfig.model_validate({"model": tables}).model
+        statistics = training_statistics(flux, sigma, basis_rank(config), seed=0)
+        torch.manual_seed(0)
+        model = build_model(config, statistics)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        return model(flux, sigma**2).detach().numpy()
+
+    base, moved = MODEL[key]
+    if key in ("input", "output"):
+        base = {k: v for k, v in base.items() if k != key} | {key: base[key]}
+    changed = moved if key == "kind" else base | {key: moved}
+    assert not np.allclose(output(base), output(changed), atol=1e-6)
+
+
+@pytest.mark.parametrize("key", AUGMENT)
+def test_an_augment_key_changes_the_batch(key):
+    flux, sigma = torch.rand(4, 64), torch.full((4, 64), 0.1)
+
+    def batch(**keys) -> torch.Tensor:
+        config = TrainingConfig.model_validate({"augment": keys}).augment
+        made = Augmenter(config, 64, 1, Split.train, Purpose.training_noise)(flux, sigma, 0, 0)
+        return torch.cat([made.target, made.noisy])
+
+    assert not torch.allclose(batch(), batch(**{key: AUGMENT[key]}), atol=1e-6)
+
+
+@pytest.mark.parametrize("key", TRAIN)
+def test_a_train_key_changes_the_run(key, toy, tmp_path):
+    base, moved = TRAIN[key]
+    base = {"epochs": 3, "batch_size": 20, "lr": 1e-3, **base}
+    model = {} if key == "recipe" else SMALL
+    if key == "recipe":
+        model = {"kind": "hourglass", "widths": [128, 16], "input": "flux", "output": "linear"}
+        model |= {"skip": "none"}
+    changed = base | {key: moved}
+    logs = []
+    for name, section in (("base", base), ("changed", changed)):
+        directory = train_here(toy_config(tmp_path, model, **section), toy, tmp_path / name)
+        logs.append(
+            [
+                (e["step"], e["lr"], e["loss"], e["validation_loss"])
+                for e in runs.read_log(directory)
+            ]
+        )
+    assert logs[0] != logs[1]
+
+
+@pytest.mark.parametrize("key", EVALUATE)
+def test_an_evaluate_key_changes_the_summary(key, evaluated):
+    directory, before = evaluated
+    config = runs.read_config(directory)
+    section = config.evaluate.model_copy(update={key: EVALUATE[key]})
+    runs.write_config(directory, config.model_copy(update={"evaluate": section}))
+    try:
+        assert evaluate(directory) != before
+    finally:
+        runs.write_config(directory, config)
+
+
+@pytest.fixture(scope="module")
+def evaluated(toy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    directory = train_here(toy_config(folder), toy, folder / "run")
+    return directory, evaluate(directory)
+
+
+def test_the_split_is_the_one_that_is_read(toy, evaluated):
+    toy_split(12, 128, 9).to_zarr(toy, group="test", mode="a", consolidated=False)
+    directory, _ = evaluated
+    config = runs.read_config(directory)
+    section = config.evaluate.model_copy(update={"split": "test"})
+    runs.write_config(directory, config.model_copy(update={"evaluate": section}))
+    try:
+        summary = evaluate(directory)
+        assert summary["split"] == "test"
+        assert sum(part["count"] for part in summary["bins"]) == 12
+    finally:
+        runs.write_config(directory, config)
+
+
+def test_the_example_is_the_nearest_in_snr(evaluated):
+    from trainlib.evaluation.evaluate import read_results
+
+    directory, _ = evaluated
+    evaluate(directory)
+    trained, results = load_trained(directory), read_results(directory)
+    found = []
+    for wanted in (6.0, 50.0):
+        section = trained.config.evaluate.model_copy(update={"example_snr": wanted})
+        config = trained.config.model_copy(update={"evaluate": section})
+        run = type(trained)(directory, config, trained.manifest, trained.model)
+        found.append(example_spectrum(run, results).labels["snr"])
+        gaps = np.abs(results["snr"].values - wanted)
+        assert abs(found[-1] - wanted) == pytest.approx(gaps.min(), abs=1e-5)
+    assert found[0] < found[1]
