@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
@@ -28,7 +29,7 @@ def dask_client(cluster: Cluster) -> Iterator[Client]:
             yield client
         return
     host = cluster.dashboard.rpartition(":")[0]
-    settings = {"distributed.scheduler.allowed-failures": 5}
+    settings: dict[str, Any] = {"distributed.scheduler.allowed-failures": 5}
     if host:  # Dask would print this machine's outer address, where nothing listens
         settings["distributed.dashboard.link"] = f"http://{host}:{{port}}/status"
     with dask.config.set(settings), _local(cluster) as made:
