@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
@@ -27,7 +28,11 @@ def dask_client(cluster: Cluster) -> Iterator[Client]:
         with _running(cluster.address) as client:
             yield client
         return
-    with dask.config.set({"distributed.scheduler.allowed-failures": 5}), _local(cluster) as made:
+    host = cluster.dashboard.rpartition(":")[0]
+    settings: dict[str, Any] = {"distributed.scheduler.allowed-failures": 5}
+    if host:  # Dask would print this machine's outer address, where nothing listens
+        settings["distributed.dashboard.link"] = f"http://{host}:{{port}}/status"
+    with dask.config.set(settings), _local(cluster) as made:
         log.info("%d workers  dashboard %s", len(made.workers), made.dashboard_link)
         with Client(made) as client:
             yield client

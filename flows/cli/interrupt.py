@@ -1,4 +1,4 @@
-"""Ctrl-C and TERM end the program within seconds, with nothing half-written.
+"""Ctrl-C ends the program within seconds, with nothing half-written.
 
 Stages clean up on KeyboardInterrupt, but a key press reaches Prefect's own server too, and Prefect
 then waits for it without end. Records and blocks are whole or absent, so ending hard is safe.
@@ -18,14 +18,12 @@ _GRACE_SECONDS = 5.0
 
 
 def end_soon_when_interrupted() -> None:
-    """Install the handlers: the first signal asks all to stop, a second or the clock makes them."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _ask_to_stop)
+    """Install the handler: the first Ctrl-C asks all to stop, a second or the clock makes them."""
+    signal.signal(signal.SIGINT, _ask_to_stop)
 
 
 def _ask_to_stop(number: int, frame: FrameType | None) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, _end_now)
+    signal.signal(signal.SIGINT, _end_now)
     logging.disable(logging.CRITICAL)  # what stops now has nothing to tell
     print("interrupted; what is finished is kept, run it again to go on", file=sys.stderr)
     clock = threading.Timer(_GRACE_SECONDS, _end_now)

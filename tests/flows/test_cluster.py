@@ -2,6 +2,7 @@
 
 import os
 import socket
+import urllib.request
 
 import pytest
 from distributed import LocalCluster
@@ -22,10 +23,15 @@ def test_a_running_cluster_is_used_and_left_running() -> None:
                 assert client.submit(sum, [1, 2]).result(30) == 3
 
 
-def test_a_local_cluster_has_the_workers_asked_for_and_a_dashboard_on_loopback() -> None:
-    with dask_client(Cluster(workers=2, dashboard="127.0.0.1:0")) as client:
-        assert len(set(client.run(os.getpid).values())) == 2
+@pytest.mark.parametrize("kind", ["local", "threads"])
+def test_a_local_cluster_has_its_workers_and_a_dashboard_that_answers(kind: str) -> None:
+    section = Cluster(kind=kind, workers=2, dashboard="127.0.0.1:0")  # type: ignore[arg-type]
+    with dask_client(section) as client:
+        assert sum(client.nthreads().values()) == 2
+        assert len(set(client.run(os.getpid).values())) == (2 if kind == "local" else 1)
         assert client.dashboard_link.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(client.dashboard_link, timeout=20) as page:
+            assert page.status == 200
 
 
 def test_nothing_at_the_address_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
