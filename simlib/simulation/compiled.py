@@ -156,7 +156,8 @@ def add_noise(
     terms: the stored grid of terms, whose factors are interpolated to the rows; the variance is
     that of `noise.stack_variance`.
     """
-    _, got = interpolate_numbers(terms, parameters)
+    # The source is behind the dust already: the terms are those of a clear line of sight.
+    _, got = interpolate_numbers(terms, parameters.drop_vars("ebv", errors="ignore"))
     path = got["path_weight"]
     node = np.minimum(np.argmax(path > 0.0, axis=1), path.shape[1] - 2)
     along = np.stack([path[np.arange(len(node)), node + i] for i in (0, 1)], axis=1)

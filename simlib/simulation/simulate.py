@@ -121,10 +121,12 @@ def terms_at(
     conditions: xr.Dataset, terms: xr.Dataset | Instrument, config: SimulationConfig
 ) -> xr.Dataset:
     """Return the calculator's terms at each row, interpolated from a grid or computed directly."""
+    # The source is behind the dust already: the terms are those of a clear line of sight.
+    clear = conditions.drop_vars("ebv", errors="ignore")
     if isinstance(terms, xr.Dataset):
-        return interpolate_terms(terms, conditions)
+        return interpolate_terms(terms, clear)
     return run_etc(
-        conditions,
+        clear,
         terms,
         load_sky(config.sky),
         exposure_time_s=config.conditions.exposure_time_s,
