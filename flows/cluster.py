@@ -61,4 +61,5 @@ def _local(cluster: Cluster) -> LocalCluster:
             host="127.0.0.1" if as_processes else None,  # threads need no address
             dashboard_address=cluster.dashboard,
             worker_dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,  # a task's error comes back to us, which tells it once
         )
