@@ -20,6 +20,7 @@ from simlib.errors import InputError
 from simlib.etc.lsf import FREQUENCY, profile
 from simlib.units import FWHM_PER_SIGMA
 
+_FALL_PIXELS = 2.0  # over which a tabulated profile falls to nothing at the ends of its table
 _EDGE_PIXELS = 256  # over which the trend is taken that continues sigma beyond the arm
 
 
@@ -99,26 +100,28 @@ class LineSpread:
         if self.profile is None:
             return box_gaussian(offset, self.kernel_sigma(wavelength_nm), self.pixel_nm)
         pixels, places = np.broadcast_arrays(offset / self.pixel_nm, wavelength_nm)
-        # The profile is known at the arm; a little beyond it, its end is held.
-        places = np.clip(places, *self.profile.wavelength[[0, -1]])
         return np.asarray(self._sharpened.ev(places, pixels) / self.pixel_nm)
 
     @cached_property
     def _sharpened(self) -> RectBivariateSpline:
-        """The profile without the template's broadening, area 1 within its table, per pixel."""
+        """The profile without the template's broadening, area 1 within its table, per pixel.
+
+        It is known at the arm; its trend goes on for one step of the table, and is held beyond.
+        """
         if (table := self.profile) is None:
             raise AssertionError("a Gaussian line spread has no profile")
         step = table.offset[1] - table.offset[0]
+        wavelength = np.pad(table.wavelength, 1, mode="reflect", reflect_type="odd")
+        share = np.pad(table.share, ((1, 1), (0, 0)), mode="reflect", reflect_type="odd")
         waves = np.cos(2.0 * np.pi * np.outer(table.offset, FREQUENCY))
-        transfer = np.einsum("ko,of->kf", table.share, waves) * step
-        sigma = table.wavelength / (FWHM_PER_SIGMA * self.template_resolution) / self.pixel_nm
+        transfer = np.einsum("ko,of->kf", share, waves) * step
+        sigma = wavelength / (FWHM_PER_SIGMA * self.template_resolution) / self.pixel_nm
         transfer = transfer * np.exp(2.0 * (np.pi * sigma[:, np.newaxis] * FREQUENCY) ** 2)
-        shape = profile(transfer, table.offset)
-        weights = np.full(len(table.offset), step)
-        weights[[0, -1]] *= 0.5
-        return RectBivariateSpline(
-            table.wavelength, table.offset, shape / (shape @ weights)[:, np.newaxis]
-        )
+        # A wing that ends in a step would weigh a template's sample there or not, by chance.
+        fall = np.clip((table.offset[-1] - np.abs(table.offset)) / _FALL_PIXELS, 0.0, 1.0)
+        shape = profile(transfer, table.offset) * np.sin(0.5 * np.pi * fall) ** 2
+        shape /= (shape.sum(axis=1) * step)[:, np.newaxis]
+        return RectBivariateSpline(wavelength, table.offset, shape)
 
 
 def line_spread_of(terms: xr.Dataset, template_resolution: float) -> LineSpread:
