@@ -16,7 +16,8 @@ from simlib.etc.grid_interpolate import CONVERSION, interpolate_numbers
 from simlib.simulation import kernel
 from simlib.simulation.nodes import KINDS, table_rows
 from simlib.simulation.noise import exposure_counts
-from simlib.simulation.templates import Templates, band_basis, shift_weights
+from simlib.simulation.taps import TAPS
+from simlib.simulation.templates import Templates, band_basis, box_excess, shift_weights
 
 _LN_PER_MAGNITUDE = -0.4 * np.log(10.0)
 
@@ -62,6 +63,7 @@ def observe(
         _LN_PER_MAGNITUDE * ebv,
         scale * np.exp(_LN_PER_MAGNITUDE * ebv * middle),
         ebv / stretch,
+        box_excess(templates, stretch),
         np.arange(flux.shape[1], dtype=np.float32),
         templates.widening,
         templates.displacement,
@@ -125,7 +127,7 @@ def _require_margin(first: np.ndarray, stretch: np.ndarray, templates: Templates
     """Stop before the loops would read beyond a table: they do not look."""
     last = first + 2.0 / stretch * (len(templates.wavelength) - 1)
     if len(first) and not (
-        first.min() >= kernel.TAPS and last.max() < templates.coefficients.shape[1] - kernel.TAPS
+        first.min() >= TAPS and last.max() < templates.coefficients.shape[1] - TAPS
     ):
         raise AssertionError("a pixel lies outside the prepared templates")
 
@@ -173,8 +175,6 @@ def add_noise(
     stray = float(terms.attrs["stray_share"]) * (sky_weights * at_nodes).sum(axis=(1, 2))
     dark = float(terms.attrs["dark_e_per_s"]) * got["exposure_time_s"]
     counts = exposure_counts(parameters, count)
-    foreground, middle, largest = _centred(terms["factor_galactic"].values)
-    behind = np.exp(_LN_PER_MAGNITUDE * got["ebv"] * middle)
     variance, snr = np.empty_like(flux), np.empty(len(flux))
     kernel.noise_rows(
         flux,
@@ -182,13 +182,10 @@ def add_noise(
         node,
         sky_weights.astype(np.float32),
         *(vector.astype(np.float32) for vector in sky),
-        (along * (seconds_area * behind)[:, np.newaxis]).astype(np.float32),
+        (along * seconds_area[:, np.newaxis]).astype(np.float32),
         conversion.astype(np.float32),
         got["aperture_share"].astype(np.float32),
         terms["aperture_weight"].values.astype(np.float32),
-        foreground,
-        largest,
-        _LN_PER_MAGNITUDE * got["ebv"],
         noise_numbers(terms, noise, counts, stray + dark).astype(np.float32),
         variance,
         snr,

@@ -65,10 +65,11 @@ class LineSpread:
 
     @cached_property
     def _end_slopes(self) -> tuple[float, ...]:
-        edges = slice(None, _EDGE_PIXELS), slice(-_EDGE_PIXELS, None)
-        return tuple(
-            float(np.polyfit(self.wavelength[edge], self.lsf_sigma[edge], 1)[0]) for edge in edges
-        )
+        slopes = []
+        for end, edge in ((0, slice(None, _EDGE_PIXELS)), (-1, slice(-_EDGE_PIXELS, None))):
+            beside = self.wavelength[edge] - self.wavelength[end]
+            slopes.append(float(np.polyfit(beside, self.lsf_sigma[edge], 2)[1]))
+        return tuple(slopes)
 
     def second_moment(self, wavelength_nm: np.ndarray) -> np.ndarray:
         """Return the variance of the whole kernel, pixel included, nm^2."""

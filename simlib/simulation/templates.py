@@ -1,7 +1,7 @@
 """What the compiled path needs of a grid, an instrument and a band: tables made once.
 
 Every node of the stellar grid is convolved with the instrument's lines at rest, on an even
-wavelength axis of half a pixel, and kept as coefficients of a B-spline of degree 7, beside its
+wavelength axis of half a pixel, and kept as the coefficients that `taps.py` weighs, beside its
 second derivatives along the grid's axes. `reordering.md` explains why that is enough for any
 Doppler shift and any star. Band counts of every node are a small polynomial in redshift and
 reddening.
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from numpy.polynomial import chebyshev
-from scipy.interpolate import BSpline
-from scipy.linalg import solveh_banded
 from scipy.sparse import csr_array
 
 from simlib import dust, photometry
@@ -22,15 +20,16 @@ from simlib.errors import InputError
 from simlib.parameters import AXES
 from simlib.simulation.line_spread import LineSpread
 from simlib.simulation.nodes import KINDS, second_derivatives
+from simlib.simulation.taps import coefficients
 from simlib.stellar.grid import continuum_on
 
-SPLINE_DEGREE = 7
-_MARGIN = 48  # points beyond the shifted arm: a spline rings at its ends
+_MARGIN = 48  # points beyond the shifted arm: coefficients ring at their ends
 _REACH = 8.0  # sigmas of the kernel that are summed
 _BAND_ORDERS = (21, 4)  # Chebyshev terms in redshift and in reddening, over the paper's ranges
 _BAND_RANGES = (0.006, 0.1)  # the paper's; a wider range takes more terms
 _PROFILE_SHIFTS = 3  # Doppler shifts at which nodes are convolved with a tabulated profile
-_WIDENING_ORDERS = 3  # powers of redshift in the width that a shifted kernel lacks
+_WIDENING_ORDERS = 2  # powers of redshift in the width that a shifted kernel lacks
+_POINTS_A_PIXEL = 2
 _LEAST_SHIFT = 1e-4  # redshifts are never prepared for less than this range
 
 
@@ -38,8 +37,8 @@ _LEAST_SHIFT = 1e-4  # redshifts are never prepared for less than this range
 class Templates:
     """Pre-convolved nodes, band counts, and vectors over pixels. All arrays are read-only.
 
-    coefficients: (shifts x kinds x nodes, m) float32, see `nodes.table_rows`; B-spline coefficients
-    at rest_start + i x rest_pitch nm, first those of even i, then those of odd i.
+    coefficients: (shifts x kinds x nodes, m) float32, see `nodes.table_rows`; what the taps weigh at
+    rest_start + i x rest_pitch nm, first those of even i, then those of odd i.
     band: (kinds x nodes, orders) Chebyshev coefficients of the counts in the band, for
     redshift and ebv in `redshift`, `ebv` (2,). shifts: (shifts,) the Doppler shifts at which nodes
     were convolved. widening: (powers, pixels) float32, see `_widening`. curve, displacement:
@@ -70,7 +69,7 @@ def make_templates(grid: xr.Dataset, line_spread: LineSpread, stellar: Stellar) 
     Raises InputError when the grid does not reach far enough, or is not sharp enough.
     """
     wavelength = np.asarray(grid["wavelength_model"].values, dtype=float)
-    pitch = 0.5 * line_spread.pixel_nm
+    pitch = line_spread.pixel_nm / _POINTS_A_PIXEL
     rest = _rest_axis(line_spread, stellar, pitch)
     shifts = _shifts(line_spread, stellar)
     convolutions = [_convolution(wavelength, rest, line_spread, shift) for shift in shifts]
@@ -83,8 +82,9 @@ def make_templates(grid: xr.Dataset, line_spread: LineSpread, stellar: Stellar) 
         part = grid.isel(teff=number)
         flux, continuum = _spectra(part, wavelength)
         for shift, convolve in enumerate(convolutions):
-            pixels = _spline_coefficients(convolve @ flux.T)
-            smooth[shift, number] = pixels.T.reshape(*shape[1:], -1)
+            points = coefficients(convolve @ flux.T)
+            halves = np.concatenate([points[0::2], points[1::2]])
+            smooth[shift, number] = halves.T.reshape(*shape[1:], -1)
         # einsum, not a matrix product: its bits do not depend on the number of threads.
         in_band = np.einsum("nw,wk->nk", flux, weights)
         in_band += continuum[:, [0]] * ends[0] + continuum[:, [-1]] * ends[1]
@@ -180,20 +180,11 @@ def _convolution(
     return csr_array((kernel * widths[column], column, start), shape=(len(rest), len(wavelength)))
 
 
-def _spline_coefficients(values: np.ndarray) -> np.ndarray:
-    """Return B-spline coefficients of columns of values (m, n), those of even points first."""
-    size = SPLINE_DEGREE // 2
-    basis = BSpline.basis_element(np.arange(SPLINE_DEGREE + 2) - (SPLINE_DEGREE + 1) / 2)
-    bands = np.repeat(basis(np.arange(size + 1.0))[:, np.newaxis], len(values), axis=1)
-    coefficients = solveh_banded(bands, values, lower=True)
-    return np.concatenate([coefficients[0::2], coefficients[1::2]])
-
-
 def _widening(line_spread: LineSpread, stellar: Stellar, pitch: float) -> np.ndarray:
     """Return the second moment that the kernel at rest lacks, as powers of redshift, per pixel.
 
-    Half of (v(y) / (1 + z)^2 - v(y / (1 + z))), in points squared, is z (w0 + w1 z + w2 z^2) to
-    better than a part in 10^4 of the whole. A tabulated profile needs none.
+    v(y) / (1 + z)^2 - v(y / (1 + z)), in points squared, is z (w0 + w1 z) to better than a part in
+    10^4 of the whole. A tabulated profile needs none.
     """
     pixels = line_spread.wavelength
     if line_spread.profile is not None:
@@ -202,12 +193,22 @@ def _widening(line_spread: LineSpread, stellar: Stellar, pitch: float) -> np.nda
     shifts = reach * chebyshev.chebpts1(2 * _WIDENING_ORDERS)
     stretch = 1.0 + shifts[:, np.newaxis]
     lacking = line_spread.second_moment(pixels) / stretch**2
-    lacking = 0.5 * (lacking - line_spread.second_moment(pixels / stretch)) / pitch**2
+    lacking = (lacking - line_spread.second_moment(pixels / stretch)) / pitch**2
     powers = (shifts / reach)[:, np.newaxis] ** np.arange(_WIDENING_ORDERS)
     fitted = np.linalg.lstsq(powers, lacking / shifts[:, np.newaxis], rcond=None)[0]
     return np.asarray(fitted / reach ** np.arange(_WIDENING_ORDERS)[:, np.newaxis]).astype(
         np.float32
     )
+
+
+def box_excess(templates: Templates, stretch: np.ndarray) -> np.ndarray:
+    """Return the fourth cumulant that the pixel at rest lacks, in points, (n,).
+
+    A box of width D has -D^4 / 120; the rest of the widening is a Gaussian's, which has none.
+    """
+    if len(templates.shifts) > 1:
+        return np.zeros(len(stretch))
+    return np.asarray(-(_POINTS_A_PIXEL**4) / 120.0 * (stretch**-4 - 1.0))
 
 
 def band_orders(
