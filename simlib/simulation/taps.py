@@ -2,7 +2,7 @@
 
 Each weight is a polynomial of degree 5 in the place t, -1/2 <= t <= 1/2, in points from the middle.
 A B-spline of that degree would serve any curve; these polynomials serve curves that an instrument's
-lines have smoothed, and ten times better. They are the least-squares fit over waves, each weighed
+lines have smoothed, and five times better. They are the least-squares fit over waves, each weighed
 as what a Gaussian of 1.3 pixels (2.6 points) and the pixel's box leave of it, of the value, the
 second and the fourth derivative, such that a constant stays one and curves are continuous and go
 through their points. `tests/simlib/simulation/test_taps.py` repeats the fit.

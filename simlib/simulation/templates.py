@@ -37,7 +37,7 @@ _LEAST_SHIFT = 1e-4  # redshifts are never prepared for less than this range
 class Templates:
     """Pre-convolved nodes, band counts, and vectors over pixels. All arrays are read-only.
 
-    coefficients: (shifts x kinds x nodes, m) float32, see `nodes.table_rows`; what the taps weigh at
+    coefficients: (shifts x kinds x nodes, m) float32, see `nodes.table_rows`; what taps weigh at
     rest_start + i x rest_pitch nm, first those of even i, then those of odd i.
     band: (kinds x nodes, orders) Chebyshev coefficients of the counts in the band, for
     redshift and ebv in `redshift`, `ebv` (2,). shifts: (shifts,) the Doppler shifts at which nodes
