@@ -18,7 +18,7 @@ _HOME = {
 }
 _PACKAGES = ("etc", "stellar")
 
-__all__ = list((*_HOME, *_PACKAGES))
+__all__ = list(_HOME) + list(_PACKAGES)
 
 
 def __getattr__(name: str) -> Any:
