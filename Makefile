@@ -46,6 +46,8 @@ lint: install  ## format, style, types
 	$(BIN)/mypy
 
 bench: install  ## time the parts against named alternatives; writes bench.json
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[bench]' \
+	  || echo "the packages to compare with could not be installed; they are left out"
 	$(BIN)/python -m tests.bench
 
 lock:  ## write requirements.lock anew from the ranges in pyproject.toml

@@ -16,11 +16,14 @@ _HOME = {
     "replay": "simlib.dataset.replay",
     "InputError": "simlib.errors",
 }
+_PACKAGES = ("etc", "stellar")
 
-__all__ = list(_HOME)
+__all__ = list(_HOME) + list(_PACKAGES)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"simlib.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -150,7 +150,8 @@ class Dataset(Section):
     n_test: NonNegativeInt = 0
     block: PositiveInt = 1024  # rows simulated and written together
     chunk: PositiveInt = 128  # rows read together, divides block
-    mode: Literal["stored", "virtual"] = "stored"  # virtual: spectra are computed when read
+    # virtual: spectra are computed when read; endless: so too, and training never sees one twice
+    mode: Literal["stored", "virtual", "endless"] = "stored"
 
 
 class SimulationConfig(Section):

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     training_noise = 1
     augmentation = 2
     evaluation_noise = 3
+    target_noise = 4
 
 
 def stream_key(seed: int, split: Split, purpose: Purpose) -> list[int]:
@@ -41,3 +42,9 @@ def uniforms(seed: int, split: Split, purpose: Purpose, start: int, stop: int) -
     counter = [start * (PER_ROW // _PER_STEP), 0, 0, 0]
     stream = Generator(Philox(key=stream_key(seed, split, purpose), counter=counter))
     return stream.random((stop - start, PER_ROW))
+
+
+def normals(seed: int, split: Split, purpose: Purpose, row: int, count: int) -> np.ndarray:
+    """Return (count,) standard normals of a row, which has a stream of its own."""
+    stream = Philox(key=stream_key(seed, split, purpose), counter=[0, row, 0, 0])
+    return Generator(stream).standard_normal(count)

@@ -73,7 +73,8 @@ ELSEWHERE = {
     "dataset.n_test": "rows of the store, below",
     "dataset.block": "cut of the store, below",
     "dataset.chunk": "cut of the store, below",
-    "dataset.mode": "tests/simlib/dataset/test_virtual.py: whether spectra are stored",
+    "dataset.mode": "tests/simlib/dataset/test_virtual.py and tests/trainlib/test_endless.py: "
+    "whether spectra are stored, and whether training sees one twice",
 }
 
 

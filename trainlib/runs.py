@@ -23,7 +23,9 @@ _CIRCUMSTANCES = {"ranks", "threads", "device", "join_timeout_s", "runs", "recip
 def run_fingerprint(config: TrainingConfig, dataset_fingerprint: str) -> str:
     """Return 16 hex digits of the dataset and of all that shapes the trained network."""
     train = config.train.model_dump(exclude=_CIRCUMSTANCES)
-    return fingerprint(dataset_fingerprint, config.model, config.augment, train)
+    # stored and virtual spectra are the same bits: only the endless ones make another run
+    endless = ["endless"] if config.dataset.mode == "endless" else []
+    return fingerprint(dataset_fingerprint, config.model, config.augment, train, *endless)
 
 
 def run_directory(config: TrainingConfig, dataset_fingerprint: str) -> str:

@@ -62,6 +62,9 @@ def info(
     quality: Annotated[
         bool, typer.Option(help="Predict left-out nodes; reads the whole grid.")
     ] = True,
+    sanity: Annotated[
+        bool, typer.Option("--sanity", help="Judge it by what is known of cool stars.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show axes, resolution, holes, size, provenance and interpolation error of a grid."""
@@ -69,7 +72,7 @@ def info(
     from simlib.stellar.grid import open_grid
 
     grid = open_grid(name)
-    description = describe_grid(grid, name, with_quality=quality)
+    description = describe_grid(grid, name, with_quality=quality, with_sanity=sanity)
     if figure is not None:
         from simlib.stellar.coverage_figure import draw_coverage
 

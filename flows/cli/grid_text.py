@@ -3,9 +3,11 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 MOST_LISTED = 10  # of anything; the rest is counted
+UNBROKEN = 250  # columns of a wide table that goes to a file
 
 
 def print_description(description: dict[str, Any]) -> None:
@@ -29,6 +31,8 @@ def print_description(description: dict[str, Any]) -> None:
         print(f"{size / 1e6:.1f} MB in {place}")
     for part in description.get("leave_one_out", []):
         _print_quality(part)
+    if "sanity" in description:
+        _print_sanity(description["sanity"])
     for key in sorted(attrs.keys() - {"name", "version", "medium", "resolution", "holes"}):
         print(f"{key}: {attrs[key]}")
     if "figure" in description:
@@ -50,6 +54,31 @@ def _print_quality(part: dict[str, Any]) -> None:
         ]  # fmt: skip
         table.add_row(entry["axis"], *cells)
     Console().print(table)
+
+
+def _print_sanity(rows: list[dict[str, Any]]) -> None:
+    held = sum(not row["unexplained"] for row in rows)
+    title = f"what is known of cool stars: {held} of {len(rows)} rules hold"
+    columns = ("rule", "bounds", "judged", "fail", "unexplained", "worst", "known exception")
+    table = Table(*columns, title=title)
+    for row in rows:
+        low, high, worst = (row[key] for key in ("low", "high", "worst"))
+        numbers = (str(row["judged"]), str(len(row["failed"])), str(len(row["unexplained"])))
+        exception = row["exception"] if row["failed"] else ""
+        size = "" if worst is None else f"{worst:.3g}"
+        table.add_row(escape(row["check"]), _bounds(low, high), *numbers, size, escape(exception))
+    Console(width=None if Console().is_terminal else UNBROKEN).print(table)
+    for row in rows:
+        for place in row["unexplained"][:MOST_LISTED]:
+            at = " ".join(f"{name} {value}" for name, value in place.items())
+            print(f"unexplained: {row['check']}: {at}")
+        print(and_more(len(row["unexplained"])), end="")
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"< {high:g}" if low is None else f"> {low:g}"
+    return f"{low:g} … {high:g}"
 
 
 def text_of(node: dict[str, Any]) -> str:

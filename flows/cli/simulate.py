@@ -10,6 +10,8 @@ import typer
 from flows.cli.options import JsonOption, SetOption
 from simlib.errors import InputError
 
+FORMATS = ("zarr", "pfs")
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
@@ -19,9 +21,11 @@ def register(app: typer.Typer) -> None:
 
 def simulate(
     targets: Annotated[Path, typer.Argument(metavar="TARGETS.csv", help="One row a spectrum.")],
-    out: Annotated[Path, typer.Option("--out", help="The Zarr store to write.")],
+    out: Annotated[Path, typer.Option("--out", help="The Zarr store, or the folder, to write.")],
     config: Annotated[str, typer.Argument(metavar="[CONFIG]", help="A preset or a file.")] = "demo",
-    format_: Annotated[str, typer.Option("--format", help="zarr")] = "zarr",
+    format_: Annotated[
+        str, typer.Option("--format", help="zarr, or pfs: one noisy pfsObject file a star")
+    ] = "zarr",
     path: Annotated[str, typer.Option(help="reference (float64, slow) or compiled")] = "compiled",
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -31,15 +35,18 @@ def simulate(
     from simlib.simulation.simulate import PATHS
     from simlib.simulation.targets import read_targets, simulate_targets
 
-    if format_ != "zarr":
-        raise InputError(f"unknown format {format_!r}; known: zarr")
+    if format_ not in FORMATS:
+        raise InputError(f"unknown format {format_!r}; known: {', '.join(FORMATS)}")
     if path not in PATHS:
         raise InputError(f"unknown path {path!r}; known: {', '.join(PATHS)}")
     if out.exists():
         raise InputError(f"{out} exists; name another place with --out, or remove it")
     settings = load_config(config, overrides or [])
     spectra = simulate_targets(read_targets(targets), settings, path)  # type: ignore[arg-type]
-    _write(spectra, out)
+    if format_ == "pfs":
+        _write_pfs(spectra, out, settings)
+    else:
+        _write(spectra, out)
     summary = [
         {name: float(spectra[name][row]) for name in ("teff", "magnitude", "flux_scale", "snr")}
         for row in range(spectra.sizes["spectrum"])
@@ -62,6 +69,13 @@ def _write(spectra: Any, out: Path) -> None:
         whole = Path(scratch) / "spectra.zarr"
         spectra.to_zarr(whole, zarr_format=3, consolidated=False)
         shutil.move(whole, out)
+
+
+def _write_pfs(spectra: Any, out: Path, config: Any) -> None:
+    from simlib.simulation.pfs_object import write_pfs_objects
+    from simlib.simulation.targets import terms_of_targets
+
+    write_pfs_objects(spectra, terms_of_targets(spectra, config), config, out)
 
 
 def replay(

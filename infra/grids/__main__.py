@@ -1,19 +1,27 @@
-"""The grid maker's steps, in order: sources, lists, run, pack, embed. See README.md."""
+"""The grid maker's steps: sources, lists, run, pack, embed; and holdout. See README.md."""
 
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
 from infra.grids import embed as embedding
+from infra.grids import holdout as held_out
 from infra.grids.line_lists import write_lists
 from infra.grids.pack import pack as pack_nodes
 from infra.grids.recipe import TEFF, Node, all_nodes
 from infra.grids.sources import prepare_sources
 from infra.grids.structures import read_structures
-from infra.grids.synthesis import run_node
+from infra.grids.synthesis import GRID_FOLDER, run_node
+from simlib.stellar import open_grid
+from simlib.stellar.quality import ARM
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 WorkOption = Annotated[Path, typer.Option(help="Folder for packages, program, lists, nodes.")]
@@ -40,17 +48,69 @@ def run(
     teff: Annotated[list[float] | None, typer.Option(help="Only these; may be repeated.")] = None,
 ) -> None:
     """Compute the nodes that are not there: 5-15 s each on one core."""
+    for name in _compute(work, list(all_nodes(tuple(teff) if teff else TEFF)), GRID_FOLDER, jobs):
+        typer.echo(name)
+
+
+@app.command()
+def holdout(
+    work: WorkOption,
+    count: Annotated[int, typer.Option(min=1, help="How many stars.")] = 60,
+    seed: Annotated[int, typer.Option(help="Of the stars' parameters.")] = 1,
+    teff: Annotated[tuple[float, float], typer.Option(help="K.")] = held_out.ENDS["teff"],
+    logg: Annotated[tuple[float, float], typer.Option(help="log g.")] = held_out.ENDS["logg"],
+    feh: Annotated[tuple[float, float], typer.Option(help="[M/H].")] = held_out.ENDS["feh"],
+    alpha: Annotated[tuple[float, float], typer.Option(help="[a/M].")] = held_out.ENDS["alpha"],
+    jobs: Annotated[int, typer.Option("-j", help="Stars at once.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compute stars at random parameters, compare them with the grid's interpolation.
+
+    Exit code 1 where a bar is missed.
+    """
+    ranges = {"teff": teff, "logg": logg, "feh": feh, "alpha": alpha}
+    stars = held_out.draw_stars(count, seed, ranges)
+    for _ in _compute(work, stars, held_out.FOLDER, jobs):
+        pass
+    errors = held_out.compare_stars(open_grid(), work.resolve(), stars)
+    pools = held_out.pool_errors(errors)
+    if as_json:
+        entries = {name: asdict(pool) for name, pool in pools.items()}
+        print(json.dumps({"pools": entries, "stars": [asdict(e) for e in errors]}, indent=1))
+    else:
+        _print_errors(errors, pools)
+    if not all(pool.is_within_bar for pool in pools.values()):
+        raise typer.Exit(1)
+
+
+def _print_errors(errors: list[held_out.StarError], pools: dict[str, held_out.Pool]) -> None:
+    low, high = ARM
+    columns = ("Teff", "log g", "[M/H]", "alpha", "pool", "rms %", "largest %", "continuum %")
+    title = f"interpolation - spectrum, R = {held_out.RESOLUTION:g}, {low:g}-{high:g} nm"
+    table = Table(*columns, title=title)
+    for error in errors:
+        star = error.star
+        place = (f"{star.teff:.0f}", f"{star.logg:.2f}", f"{star.feh:+.2f}", f"{star.alpha:+.2f}")
+        sizes = (f"{100 * x:.3f}" for x in (error.rms, error.largest, error.continuum))
+        table.add_row(*place, error.pool, *sizes)
+    Console().print(table)
+    for name, pool in pools.items():
+        bar = "no bar" if pool.bar is None else f"bar {100 * pool.bar:g} %"
+        stars = f"median star {100 * pool.median:.3f} %, worst {100 * pool.worst:.3f} %"
+        print(f"{name}: {pool.stars} stars, rms {100 * pool.rms:.3f} % ({bar}), {stars}")
+
+
+def _compute(work: Path, nodes: list[Node], folder: str, jobs: int) -> Iterator[str]:
+    """Compute the nodes that are not in the folder; yield what was done for each."""
     work = work.resolve()
-    (work / "nodes").mkdir(exist_ok=True)
+    (work / folder).mkdir(exist_ok=True)
     read_structures(work)  # once, before the processes are forked
-    nodes = list(all_nodes(tuple(teff) if teff else TEFF))
     with Pool(jobs) as pool:
-        done = pool.imap(_run, [(work, node) for node in nodes])
-        for name in track(done, total=len(nodes), description="nodes"):
-            typer.echo(name)
+        done = pool.imap(_run, [(work, node, folder) for node in nodes])
+        yield from track(done, total=len(nodes), description=folder, console=Console(stderr=True))
 
 
-def _run(job: tuple[Path, Node]) -> str:
+def _run(job: tuple[Path, Node, str]) -> str:
     return run_node(*job)
 
 

@@ -35,8 +35,17 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The stem of its file."""
-        return f"n_{self.teff:.0f}_{self.logg:.1f}_{self.feh:+.2f}_{self.alpha:+.2f}"
+        """The stem of its file: short on the grid, all digits off it, so that no two share it."""
+        return (
+            f"n_{exact(self.teff, '.0f')}_{exact(self.logg, '.1f')}"
+            f"_{exact(self.feh, '+.2f')}_{exact(self.alpha, '+.2f')}"
+        )
+
+
+def exact(value: float, form: str) -> str:
+    """Return a number in this form, or with all its digits where the form would round it."""
+    text = format(value, form)
+    return text if float(text) == value else repr(float(value))
 
 
 def all_nodes(teff: tuple[float, ...] = TEFF) -> Iterator[Node]:

@@ -15,6 +15,7 @@ from infra.grids.recipe import (
     WINDOW,
     Node,
     continuum_air,
+    exact,
     line_lists_for,
     output_air,
 )
@@ -24,11 +25,12 @@ from infra.grids.structures import format_structure, structure_of
 # Shares of alpha that the structure, not the composition, keeps: the extrapolated structure of one
 # alpha-poor node breaks the program's molecular equilibrium, and moves towards alpha = 0.
 ALPHA_SHARES = (1.0, 0.4, 0.0)
+GRID_FOLDER = "nodes"
 
 
-def run_node(work: Path, node: Node) -> str:
+def run_node(work: Path, node: Node, folder: str = GRID_FOLDER) -> str:
     """Compute a node unless its file is there; return what was done."""
-    target = node_file(work, node)
+    target = node_file(work, node, folder)
     if target.exists():
         return f"{node.name} there"
     wavelength, normalised, flux = synthesise(work, scratch_folder(work), node)
@@ -44,9 +46,9 @@ def run_node(work: Path, node: Node) -> str:
     return node.name
 
 
-def node_file(work: Path, node: Node) -> Path:
+def node_file(work: Path, node: Node, folder: str = GRID_FOLDER) -> Path:
     """Return where a node's spectrum is kept."""
-    return work / "nodes" / f"{node.name}.npz"
+    return work / folder / f"{node.name}.npz"
 
 
 def scratch_folder(work: Path) -> Path:
@@ -103,7 +105,8 @@ def _window() -> str:
 
 def _abundances(node: Node) -> str:
     return (
-        f"'METALLICITY:' '{node.feh:.3f}'\n'ALPHA/Fe   :' '{node.alpha:.3f}'\n"
+        f"'METALLICITY:' '{exact(node.feh, '.3f')}'\n"
+        f"'ALPHA/Fe   :' '{exact(node.alpha, '.3f')}'\n"
         "'HELIUM     :' '0.00'\n'R-PROCESS  :' '0.00'\n'S-PROCESS  :' '0.00'\n"
         "'INDIVIDUAL ABUNDANCES:' '0'\n"
     )

@@ -164,11 +164,11 @@ def _summary(folder: str, plan: Plan, config: SimulationConfig) -> dict[str, Any
 
 
 def is_made(folder: str, config: SimulationConfig) -> bool:
-    """Return whether the dataset is complete: a virtual one does where none need be stored."""
+    """Return whether the dataset is complete; a stored one serves every mode."""
     manifest = read_json(join(folder, "manifest.json"), config.storage.options)
     if manifest is None:
         return False
-    return config.dataset.mode == "virtual" or manifest.get("mode", "stored") == "stored"
+    return config.dataset.mode != "stored" or manifest.get("mode", "stored") == "stored"
 
 
 def grid_provenance(config: SimulationConfig) -> dict[str, Any]:

@@ -150,7 +150,8 @@ def open_dataset(
     splits = list(read_json(join(place, "parts", "plan.json"), options)["rows"])
     if split not in splits:
         raise InputError(f"{place} has no split {split!r}; it has {', '.join(splits)}")
-    if virtual or read_json(join(place, "manifest.json"), options).get("mode") == "virtual":
+    manifest = read_json(join(place, "manifest.json"), options)
+    if virtual or manifest.get("mode", "stored") != "stored":
         from simlib.dataset.virtual import open_virtual  # noqa: PLC0415  (a reader needs no kernel)
 
         return open_virtual(place, split, options)

@@ -1,13 +1,11 @@
 """A dataset whose spectra are computed when they are looked at, instead of read.
 
 To compute a row costs less than to read it back; its values are those of the stored row, bit for
-bit. Rows may be asked for beyond a split's end, without end.
+bit.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -50,24 +48,6 @@ def open_virtual(folder: str, split: str, options: Options | None = None) -> xr.
         else:
             variables[name] = xr.Variable(dims, drawn[name].values.astype(dtype_of(name)), attrs)
     return xr.Dataset(variables, coords={"wavelength": example["wavelength"]})
-
-
-def endless_blocks(
-    folder: str, split: str = "train", rows: int = 1024, start: int = 0,
-    options: Options | None = None,
-) -> Iterator[xr.Dataset]:  # fmt: skip
-    """Yield fresh spectra of a published dataset's kind, `rows` at a time, without end.
-
-    start: the first row; from the split's size on, no row is one of the dataset. Row i is always
-    the same.
-    """
-    config, terms = recipe_of(published_folder(folder, options), options)
-    grid = grid_named(config.stellar.grid)
-    for first in count(start, rows):
-        block = simulate_rows(config, grid, terms, Block(split, first, first + rows))
-        yield block.assign(
-            {n: block[n].astype(dtype_of(n)) for n in ROW_VARIABLES + PIXEL_VARIABLES}
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from simlib.etc.conditions_file import COLUMNS, Columns, read_columns, read_cond
 from simlib.instrument import load_instrument
 from simlib.parameters import AXES, as_table
 from simlib.simulation.simulate import Path as SimulationPath
-from simlib.simulation.simulate import simulate
+from simlib.simulation.simulate import simulate, terms_at
 from simlib.stellar.grid import open_grid
 
 # What a number may be; whether the grid has the star is checked where it is looked up.
@@ -64,11 +64,19 @@ def simulate_targets(
     The calculator's terms are computed for each row's own conditions; the config's ranges of
     redshift and reddening are widened to hold the targets.
     """
+    grid, instrument = open_grid(config.stellar.grid), load_instrument(config.instrument.name)
+    return simulate(targets, grid, instrument, _widened(targets, config), path)
+
+
+def terms_of_targets(targets: xr.Dataset, config: SimulationConfig) -> xr.Dataset:
+    """Return the calculator's terms that `simulate_targets` uses, row by row."""
+    return terms_at(targets, load_instrument(config.instrument.name), config)
+
+
+def _widened(targets: xr.Dataset, config: SimulationConfig) -> SimulationConfig:
     widened = {}
     for name in ("redshift", "ebv"):
         low, high = getattr(config.stellar, name)
         values = targets[name].values
         widened[name] = (min(low, float(values.min())), max(high, float(values.max())))
-    settings = config.model_copy(update={"stellar": config.stellar.model_copy(update=widened)})
-    grid, instrument = open_grid(config.stellar.grid), load_instrument(config.instrument.name)
-    return simulate(targets, grid, instrument, settings, path)
+    return config.model_copy(update={"stellar": config.stellar.model_copy(update=widened)})

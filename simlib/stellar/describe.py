@@ -10,6 +10,7 @@ import xarray as xr
 from simlib.stellar.coverage import missing_nodes
 from simlib.stellar.default import expanded_path, package_files
 from simlib.stellar.quality import ARM, leave_one_out
+from simlib.stellar.sanity import sanity_table
 from simlib.stellar.shape import AXES, grid_fingerprint
 from simlib.stellar.store import is_store
 from simlib.storage import names_in, open_location
@@ -17,10 +18,12 @@ from simlib.storage import names_in, open_location
 QUALITY_RESOLUTION = 5000.0
 
 
-def describe_grid(grid: xr.Dataset, location: str, with_quality: bool = True) -> dict[str, Any]:
-    """Return axes, holes, resolution, size, provenance and, if asked, the left-out nodes' error.
+def describe_grid(
+    grid: xr.Dataset, location: str, with_quality: bool = True, with_sanity: bool = False
+) -> dict[str, Any]:
+    """Return axes, holes, resolution, size, provenance and, if asked, what reads all of the grid.
 
-    with_quality: reads all of the grid.
+    with_quality: the left-out nodes' error. with_sanity: what must be true of cool stars.
     """
     wavelength = grid["wavelength_model"].values
     description = {
@@ -50,6 +53,8 @@ def describe_grid(grid: xr.Dataset, location: str, with_quality: bool = True) ->
             }
             for window in (arm, whole)
         ]
+    if with_sanity:
+        description["sanity"] = [asdict(row) for row in sanity_table(grid)]
     return description
 
 

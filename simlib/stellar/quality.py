@@ -32,16 +32,21 @@ class LeaveOneOut:
 
 
 def leave_one_out(
-    grid: xr.Dataset, resolution: float = 5000.0, window_nm: tuple[float, float] = ARM
+    grid: xr.Dataset,
+    resolution: float = 5000.0,
+    window_nm: tuple[float, float] = ARM,
+    *,
+    is_linear: bool = False,
 ) -> list[LeaveOneOut]:
     """Return the error along each axis at this resolution and in this window.
 
     A line with a hole is left out altogether; with n nodes on an axis, n - 1 make the spline.
+    is_linear: predict from the two neighbours alone instead.
     """
     smooth, present = _smoothed(grid, resolution, window_nm), grid["present"].values
     is_warm = np.broadcast_to((grid["teff"].values >= WARM)[:, None, None, None], present.shape)
     return [
-        _along(axis, grid[axis].values, smooth, present, is_warm)
+        _along(axis, grid[axis].values, smooth, present, is_warm, is_linear)
         for axis in AXES
         if len(grid[axis]) > 2
     ]
@@ -66,7 +71,12 @@ def _smoothed(grid: xr.Dataset, resolution: float, window_nm: tuple[float, float
 
 
 def _along(
-    axis: str, nodes: np.ndarray, smooth: np.ndarray, present: np.ndarray, is_warm: np.ndarray
+    axis: str,
+    nodes: np.ndarray,
+    smooth: np.ndarray,
+    present: np.ndarray,
+    is_warm: np.ndarray,
+    is_linear: bool,
 ) -> LeaveOneOut:
     at, lines = AXES.index(axis), present.size // len(nodes)
     whole = np.moveaxis(present, at, 0).reshape(len(nodes), lines).all(axis=0)
@@ -74,7 +84,7 @@ def _along(
     warm = np.moveaxis(is_warm, at, 0).reshape(len(nodes), lines)[:, whole]
     squares = []
     for out in range(1, len(nodes) - 1):
-        kept = np.delete(np.arange(len(nodes)), out)
+        kept = [out - 1, out + 1] if is_linear else np.delete(np.arange(len(nodes)), out)
         weights = spline_weights(nodes[kept], nodes[out], axis)
         squares.append((np.tensordot(weights, flux[kept], axes=1) - flux[out]) ** 2)
     pooled, is_warm_node = np.concatenate(squares), np.concatenate(warm[1:-1])

@@ -2,7 +2,7 @@
 
 None does all of it: specsim has no stellar grid, no Doppler shift of a template's lines and no
 S/N by median, but fibre losses, an own sky and camera images, on 4500 pixels (its test instrument
-reaches further than the arm). spectres and PyAstronomy do one stage.
+reaches further than the arm). spectres, specutils and PyAstronomy do one stage.
 """
 
 import sys
@@ -59,3 +59,16 @@ def pyastronomy(wavelength: np.ndarray, flux: np.ndarray) -> Work | None:
     even = np.linspace(wavelength[0], wavelength[-1], len(wavelength))
     values = np.interp(even, wavelength, flux)
     return lambda: instrBroadGaussFast(even, values, 6000.0, edgeHandling="firstlast", maxsig=5.0)
+
+
+def specutils(wavelength: np.ndarray, flux: np.ndarray, pixels: np.ndarray) -> Work | None:
+    """Return one flux-conserving rebinning of a template to the pixels; no convolution."""
+    if find_spec("specutils") is None:
+        return None
+    from astropy import units
+    from specutils import Spectrum
+    from specutils.manipulation import FluxConservingResampler
+
+    template = Spectrum(spectral_axis=wavelength * units.nm, flux=flux * units.Jy)
+    resampler, wanted = FluxConservingResampler(), pixels * units.nm
+    return lambda: resampler(template, wanted)

@@ -50,6 +50,14 @@ def test_own_stars_are_simulated_alike_by_both_paths(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_own_stars_become_files_of_the_survey(tmp_path: Path) -> None:
+    out = tmp_path / "objects"
+    arguments = ["simulate", str(table(tmp_path)), "--out", str(out), "--format", "pfs", *SETS]
+    assert run_program(arguments) == 0
+    assert len(list(out.glob("pfsObject-00000-00000-0,0-*.fits"))) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["objects", "targets.csv"]
+
+
 @pytest.mark.parametrize(
     ("rows", "header", "options", "message"),
     [

@@ -30,6 +30,14 @@ def test_what_a_run_computes_changes_its_fingerprint(change):
     assert runs.run_fingerprint(config_of(), "abc") != runs.run_fingerprint(config_of(), "abd")
 
 
+@pytest.mark.parametrize(("mode", "is_another"), [("virtual", False), ("endless", True)])
+def test_only_training_without_end_makes_another_run_of_the_same_dataset(mode, is_another):
+    config = TrainingConfig.model_validate({"dataset": {"mode": mode}})
+    other = TrainingConfig.model_validate({"dataset": {"mode": "stored"}})
+    same = runs.run_fingerprint(config, "abc") == runs.run_fingerprint(other, "abc")
+    assert same != is_another
+
+
 def test_a_remote_root_asks_for_a_local_folder_of_runs():
     remote = TrainingConfig.model_validate({"storage": {"root": "s3://bucket/x"}})
     with pytest.raises(InputError, match=r"set train\.runs"):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from simlib.errors import InputError
+from tests.simlib.dataset.toy_build import build
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, toy_config, train_here
 from trainlib import runs
@@ -37,19 +38,34 @@ def same_weights(one, other) -> bool:
     )
 
 
-def test_two_ranks_train_as_one(toy, tmp_path):
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """Return a real dataset of the toy's size that stores nothing: what endless training needs."""
+    sizes = ("dataset.n_train=192", "dataset.n_validation=48")
+    return build(tmp_path_factory.mktemp("simulated"), *sizes, "dataset.mode=virtual")
+
+
+@pytest.fixture(params=["stored", pytest.param("endless", marks=pytest.mark.slow)])
+def mode_and_data(request, toy, simulated):
+    return request.param, toy if request.param == "stored" else simulated
+
+
+def test_two_ranks_train_as_one(mode_and_data, tmp_path):
     # 192 rows make batches of 31, cut unevenly, and a last one of 6
-    config = toy_config(tmp_path, ranks=2, batch_size=31)
-    result = launch.train(config, toy)
-    alone = train_here(config, toy, tmp_path / "alone")
+    mode, data = mode_and_data
+    config = toy_config(tmp_path, mode=mode, ranks=2, batch_size=31)
+    result = launch.train(config, data)
+    alone = train_here(config, data, tmp_path / "alone")
     assert np.allclose(
         losses(tmp_path / "runs" / f"toy-{result.fingerprint}"), losses(alone), rtol=1e-5
     )
     assert result.samples == 3 * 192
 
 
-def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(toy, tmp_path):
-    config = toy_config(tmp_path, epochs=40, batch_size=12, ranks=1)
+def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(mode_and_data, tmp_path):
+    mode, data = mode_and_data
+    epochs = 40 if mode == "stored" else 12
+    config = toy_config(tmp_path, mode=mode, epochs=epochs, batch_size=12, ranks=1)
     directory = tmp_path / "killed"
 
     def kill(interval: dict) -> None:
@@ -57,12 +73,12 @@ def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(toy, tmp
             os.kill(int((directory / LOCK).read_text()), signal.SIGKILL)
 
     with pytest.raises(RuntimeError, match="train again to go on from the last checkpoint"):
-        launch.train(config, toy, str(directory), progress=kill)
-    assert 0 < len(losses(directory)) < 40
+        launch.train(config, data, str(directory), progress=kill)
+    assert 0 < len(losses(directory)) < epochs
     assert not runs.read_manifest(directory)["is_finished"]
-    launch.train(config, toy, str(directory))
+    launch.train(config, data, str(directory))
     assert "going on from epoch" in (directory / launch.LOG).read_text()
-    whole = train_here(config, toy, tmp_path / "whole")
+    whole = train_here(config, data, tmp_path / "whole")
     assert losses(directory) == losses(whole)
     assert same_weights(directory, whole)
 

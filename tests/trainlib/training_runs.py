@@ -14,14 +14,16 @@ from trainlib.training.train import train_rank
 SMALL = {"rank": 16, "hidden": 16, "blocks": 1}
 
 
-def toy_config(root: Path, model: dict | None = None, **train) -> TrainingConfig:
+def toy_config(
+    root: Path, model: dict | None = None, mode: str = "stored", **train
+) -> TrainingConfig:
     section = {"epochs": 3, "interval": 1, "batch_size": 50, "threads": 1, "device": "cpu"} | train
     return TrainingConfig.model_validate(
         {
             "storage": {"root": str(root)},
             "model": SMALL if model is None else model,
             "train": section,
-            "dataset": {"name": "toy"},
+            "dataset": {"name": "toy", "mode": mode},
         }
     )
 

@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from simlib.dataset.endless import EndlessSplit, open_endless
 from simlib.dataset.store import open_dataset, published_folder
 from simlib.errors import InputError
 from simlib.fingerprint import checksum
@@ -56,23 +57,43 @@ def dataset_identity(url: str, options: dict[str, Any] | None = None) -> str:
     return published_folder(url, options).rstrip("/").rsplit("/", 1)[-1]
 
 
+def open_endless_split(url: str, options: dict[str, Any] | None = None) -> EndlessSplit:
+    """Return the maker of fresh training spectra; InputError where none can be made."""
+    if is_bare(url):
+        raise InputError(
+            f"dataset.mode = 'endless' makes new spectra of a dataset's kind, but {url} is a store "
+            "of spectra alone, without the config that made them; give a dataset's folder or set "
+            "dataset.mode = 'stored'"
+        )
+    return open_endless(url, "train", options)
+
+
 def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.device) -> Spectra:
     """Return rows start … stop - 1 on a device; InputError where a value cannot be used."""
-    pixels = spectra.sizes["wavelength"]
-    flux = np.empty((stop - start, pixels), np.float32)
+    flux = np.empty((stop - start, spectra.sizes["wavelength"]), np.float32)
     sigma = np.empty_like(flux)
     for first in range(start, stop, _READ_ROWS):
         rows = slice(first, min(first + _READ_ROWS, stop))
         here = slice(rows.start - start, rows.stop - start)
-        flux[here] = spectra["flux"][rows].values
-        np.sqrt(spectra["variance"][rows].values, out=sigma[here])
-        bad = ~(np.isfinite(flux[here]).all(axis=1) & (sigma[here] > 0).all(axis=1))
-        if bad.any():
+        bad = put_rows(spectra[["flux", "variance"]].isel(spectrum=rows), flux[here], sigma[here])
+        if bad is not None:
             raise InputError(
-                f"spectrum {first + int(bad.argmax())} of the dataset holds a flux that is not "
+                f"spectrum {first + bad} of the dataset holds a flux that is not "
                 "finite or a variance that is not positive; build the dataset again"
             )
     return Spectra(torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), start)
+
+
+def put_rows(spectra: xr.Dataset, flux: np.ndarray, sigma: np.ndarray) -> int | None:
+    """Put the rows of spectra into arrays (rows, pixels), the square root of the variance as sigma.
+
+    Returns the first row whose flux is not finite or whose variance is not positive, None if good.
+    """
+    flux[:] = spectra["flux"].values
+    with np.errstate(invalid="ignore"):  # of a negative variance, which is found below
+        np.sqrt(spectra["variance"].values, out=sigma)
+    bad = ~(np.isfinite(flux).all(axis=1) & (np.isfinite(sigma) & (sigma > 0)).all(axis=1))
+    return int(bad.argmax()) if bad.any() else None
 
 
 def check_pixels(found: int, expected: int | None) -> None:

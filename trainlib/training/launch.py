@@ -20,7 +20,7 @@ from simlib.errors import InputError
 from simlib.provenance import provenance
 from trainlib import runs
 from trainlib.config import TrainingConfig
-from trainlib.training.data import dataset_identity
+from trainlib.training.data import dataset_identity, open_endless_split
 from trainlib.training.guard import clear_failures, read_failures
 
 Progress = Callable[[dict[str, Any]], None]
@@ -82,6 +82,8 @@ def train(
         write_public_config(directory, config)
         runs.write_manifest(directory, dataset=origin)
         return _result(directory, was_finished=True)
+    if config.dataset.mode == "endless":
+        open_endless_split(dataset_url, options)  # a mistake is told before anything is written
     if not resume:
         (directory / runs.CHECKPOINT).unlink(missing_ok=True)
     prepare_run(directory, config, fingerprint, origin)

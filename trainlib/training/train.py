@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,11 @@ from trainlib.config import TrainingConfig
 from trainlib.models import Statistics, basis_rank, build_model, empty_statistics
 from trainlib.models import training_statistics as compute_statistics
 from trainlib.training.augment import Augmenter
+from trainlib.training.batches import Source, open_source
 from trainlib.training.data import Spectra, check_pixels, open_split, read_spectra
 from trainlib.training.distributed import Ranks, joined_ranks
 from trainlib.training.guard import follow_parent, lock_run, report_failure
 from trainlib.training.loss import rmse
-from trainlib.training.normals import epoch_order
 from trainlib.training.optimizer import build_optimizer, set_learning_rate
 from trainlib.training.schedule import after_epoch, learning_rate
 from trainlib.training.state import (
@@ -74,19 +75,19 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     if state.is_finished:
         return state
 
-    url, section, batch_size = manifest["dataset"]["url"], config.train, config.train.batch_size
-    clean = read_split(url, "train", options, ranks.device)
+    url, section = manifest["dataset"]["url"], config.train
+    source = open_source(config, url, options, ranks)
     held_out = read_validation(url, options, config, ranks)
-    rows, pixels = clean.flux.shape
+    rows, pixels = source.rows, source.pixels
     check_pixels(pixels, config.model.widths[0] if config.model.widths else None)
-    log.info("%d training spectra of %d pixels, %d rank(s), %s",
-             rows, pixels, ranks.world, ranks.device)  # fmt: skip
+    log.info("%s training spectra, %d an epoch, of %d pixels, %d rank(s), %s",
+             config.dataset.mode, rows, pixels, ranks.world, ranks.device)  # fmt: skip
 
     training = Augmenter(config.augment, pixels, section.seed, Split.train, Purpose.training_noise)
     validating = Augmenter(
         config.augment, pixels, section.seed, Split.validation, Purpose.evaluation_noise
     )
-    statistics = make_statistics(config, clean, training, ranks, is_needed=saved is None)
+    statistics = make_statistics(config, source, training, ranks, is_needed=saved is None)
     torch.manual_seed(section.seed)
     model = build_model(config.model, statistics).to(ranks.device)
     optimizer = build_optimizer(section, model)
@@ -101,67 +102,62 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     log.info("%s network, %d parameters, set up in %.1f s",
              config.model.kind, parameters, time.monotonic() - begin)  # fmt: skip
 
-    steps = section.epochs * -(-rows // batch_size)
+    steps = section.epochs * -(-rows // section.batch_size)
     before, before_cpu = state.seconds, state.cpu_seconds  # of earlier starts
     interval_begin, interval_samples = time.monotonic(), 0
     loss_sum = torch.zeros((), dtype=torch.float64, device=ranks.device)
     reserve = 0.0  # seconds that the last validation and checkpoint will take
-    while not state.is_finished:
-        order = torch.from_numpy(epoch_order(section.seed, state.epoch, rows)).to(ranks.device)
-        for first in range(0, rows, batch_size):
-            batch_rows = min(batch_size, rows - first)
-            mine = ranks.part(batch_rows)
-            chosen = order[first + mine.start : first + mine.stop]
-            batch = training(
-                clean.flux[chosen], clean.sigma[chosen], state.epoch, first + mine.start
-            )
-            progress = state.step / steps
-            if section.seconds is not None:
-                spent = before + time.monotonic() - begin + reserve
-                progress = max(progress, ranks.agree(spent / section.seconds))
-            rate = learning_rate(section, progress, state.plateau)
-            set_learning_rate(optimizer, rate)
+    with closing(source):
+        while not state.is_finished:
+            for mine in source.epoch(state.epoch):
+                batch = training(mine.flux, mine.sigma, state.epoch, mine.place)
+                progress = state.step / steps
+                if section.seconds is not None:
+                    spent = before + time.monotonic() - begin + reserve
+                    progress = max(progress, ranks.agree(spent / section.seconds))
+                rate = learning_rate(section, progress, state.plateau)
+                set_learning_rate(optimizer, rate)
 
-            errors = objective(batch.noisy, batch.variance, batch.target)
-            # ranks average their gradients: weighted so, the mean is over the global batch
-            loss = errors.sum() * (ranks.world / batch_rows)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+                errors = objective(batch.noisy, batch.variance, batch.target)
+                # ranks average their gradients: weighted so, the mean is over the global batch
+                loss = errors.sum() * (ranks.world / mine.batch_rows)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
 
-            loss_sum += errors.detach().double().sum()  # on the device: no step waits for it
-            state.step += 1
-            state.samples += batch_rows
-            interval_samples += batch_rows
-            if progress >= 1.0:
-                break
-        else:
-            state.epoch += 1
-        state.is_finished = state.epoch >= section.epochs or progress >= 1.0
-        if not state.is_finished and state.epoch % section.interval:
-            continue
+                loss_sum += errors.detach().double().sum()  # on the device: no step waits for it
+                state.step += 1
+                state.samples += mine.batch_rows
+                interval_samples += mine.batch_rows
+                if progress >= 1.0:
+                    break
+            else:
+                state.epoch += 1
+            state.is_finished = state.epoch >= section.epochs or progress >= 1.0
+            if not state.is_finished and state.epoch % section.interval:
+                continue
 
-        interval_seconds = time.monotonic() - interval_begin
-        loss_total, bad = ranks.sum(float(loss_sum), float(not loss_sum.isfinite()))
-        if bad:
-            raise InputError(
-                f"the loss is not finite at epoch {state.epoch}, learning rate {rate:g}; "
-                f"lower train.lr (here {section.lr:g}) and train again"
-            )
-        validation_begin = time.monotonic()
-        validation_loss = validate(objective, held_out, validating, ranks)
-        if section.schedule == "plateau":
-            state.plateau = after_epoch(state.plateau, validation_loss, section)
-        (cpu_seconds,) = ranks.sum(time.process_time() - begin_cpu)
-        state.seconds = before + time.monotonic() - begin
-        state.cpu_seconds = before_cpu + cpu_seconds
-        if ranks.is_first:
-            record(directory, state, loss_total / interval_samples, validation_loss, rate,
-                   interval_samples / interval_seconds)  # fmt: skip
-            save_state(directory, state, model, optimizer, fingerprint)
-        reserve = 1.2 * (time.monotonic() - validation_begin)
-        interval_begin, interval_samples = time.monotonic(), 0
-        loss_sum.zero_()
+            interval_seconds = time.monotonic() - interval_begin
+            loss_total, bad = ranks.sum(float(loss_sum), float(not loss_sum.isfinite()))
+            if bad:
+                raise InputError(
+                    f"the loss is not finite at epoch {state.epoch}, learning rate {rate:g}; "
+                    f"lower train.lr (here {section.lr:g}) and train again"
+                )
+            validation_begin = time.monotonic()
+            validation_loss = validate(objective, held_out, validating, ranks)
+            if section.schedule == "plateau":
+                state.plateau = after_epoch(state.plateau, validation_loss, section)
+            (cpu_seconds,) = ranks.sum(time.process_time() - begin_cpu)
+            state.seconds = before + time.monotonic() - begin
+            state.cpu_seconds = before_cpu + cpu_seconds
+            if ranks.is_first:
+                record(directory, state, loss_total / interval_samples, validation_loss, rate,
+                       interval_samples / interval_seconds)  # fmt: skip
+                save_state(directory, state, model, optimizer, fingerprint)
+            reserve = 1.2 * (time.monotonic() - validation_begin)
+            interval_begin, interval_samples = time.monotonic(), 0
+            loss_sum.zero_()
     if ranks.is_first:
         runs.write_manifest(
             directory,
@@ -179,14 +175,6 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     return state
 
 
-def read_split(
-    url: str, split: str, options: dict[str, Any] | None, device: torch.device
-) -> Spectra:
-    """Return a whole split."""
-    spectra = open_split(url, split, options)
-    return read_spectra(spectra, 0, spectra.sizes["spectrum"], device)
-
-
 def read_validation(
     url: str, options: dict[str, Any] | None, config: TrainingConfig, ranks: Ranks
 ) -> Spectra:
@@ -197,24 +185,25 @@ def read_validation(
 
 
 def make_statistics(
-    config: TrainingConfig, clean: Spectra, training: Augmenter, ranks: Ranks, *, is_needed: bool
+    config: TrainingConfig, source: Source, training: Augmenter, ranks: Ranks, *, is_needed: bool
 ) -> Statistics:
     """Return the statistics of the augmented training set, made by rank 0 for all.
 
     is_needed: False returns blanks, for a network that a checkpoint will fill.
     """
     rank = basis_rank(config.model)
-    used = min(len(clean), _STATISTICS_ROWS)
-    if rank > min(used, clean.flux.shape[1]):
+    used = min(source.rows, _STATISTICS_ROWS)
+    if rank > min(used, source.pixels):
         raise InputError(
             f"the network's basis has {rank} components but {used} training spectra of "
-            f"{clean.flux.shape[1]} pixels cannot fill it; lower it or "
+            f"{source.pixels} pixels cannot fill it; lower it or "
             "raise dataset.n_train"
         )
-    blank = empty_statistics(clean.flux.shape[1], rank)
+    blank = empty_statistics(source.pixels, rank)
     if is_needed and ranks.is_first:
-        target, _ = training.target(clean.flux[:used], 0, 0)
-        blank = compute_statistics(target, clean.sigma[:used], rank, config.train.seed)
+        clean = source.first(used)
+        target, _ = training.target(clean.flux, 0, 0)
+        blank = compute_statistics(target, clean.sigma, rank, config.train.seed)
     parts = [ranks.from_first(part.to(ranks.device).contiguous()) for part in vars(blank).values()]
     return Statistics(*parts)
 

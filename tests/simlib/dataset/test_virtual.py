@@ -1,36 +1,16 @@
 """A virtual dataset and a replayed row are the stored ones, bit for bit."""
 
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster
+import xarray as xr
 
-from simlib.config import load_config
-from simlib.dataset.build import build_dataset, published
 from simlib.dataset.store import PIXEL_VARIABLES, ROW_VARIABLES, open_dataset
-from simlib.dataset.virtual import endless_blocks
 from simlib.errors import InputError
-from simlib.etc.grid import ensure_terms_grid
 from simlib.storage import join, read_json, write_json
-
-OVERRIDES = ["dataset.n_train=300", "dataset.n_validation=5", "stellar.grid=toy",
-             "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]", "stellar.feh=[-1, 0]",
-             "stellar.alpha=[0, 0.25]"]  # fmt: skip
-
-
-def build(root: Path, *overrides: str) -> str:
-    config = load_config("tiny", [f"storage.root='{root}'", *OVERRIDES, *overrides])
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        folder = build_dataset(config, ensure_terms_grid(config), client)
-    assert published(config) == folder
-    return folder
+from tests.simlib.dataset.toy_build import build
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +30,58 @@ def test_virtual_equals_stored_bit_for_bit(stored: str, split: str) -> None:
         assert np.array_equal(made[name].values, kept[name].values), name
 
 
-def test_a_virtual_dataset_is_indexed_like_a_stored_one(stored: str) -> None:
+ODD = np.arange(300) % 97 == 3
+ROWS = {
+    "one": 7,
+    "the last": -1,
+    "over the edge of a block": slice(250, 260),
+    "the end": slice(290, None),
+    "beyond the end": slice(298, 400),
+    "none": slice(10, 10),
+    "strided": slice(None, None, 97),
+    "from behind": slice(-5, None),
+    "reversed": slice(None, None, -1),
+    "reversed and strided": slice(280, 3, -41),
+    "a list, unsorted and repeated": [299, 0, 3, 3],
+    "negative in a list": [-1, -300, 5],
+    "boolean": ODD,
+}
+
+
+@pytest.mark.parametrize("key", ROWS.values(), ids=ROWS.keys())
+def test_a_virtual_dataset_is_indexed_like_a_stored_one(stored: str, key: Any) -> None:
     kept, made = open_dataset(stored), open_dataset(stored, virtual=True)
-    for key in (7, -1, slice(250, 260), slice(None, None, 97), [299, 0, 3, 3]):
-        for name in ("flux", "snr"):
-            assert np.array_equal(made[name][key].values, kept[name][key].values)
-    assert np.array_equal(made["flux"][5, 100:90:-2].values, kept["flux"][5, 100:90:-2].values)
+    for name in ("flux", "variance", "snr", "teff"):
+        assert np.array_equal(made[name][key].values, kept[name][key].values)
+        assert made[name][key].shape == kept[name][key].shape
+
+
+@pytest.mark.parametrize("key", [slice(100, 90, -2), 4095, -1, [5, 3, 4095], slice(None, None, -1)])
+def test_pixels_are_chosen_like_those_of_a_stored_one(stored: str, key: Any) -> None:
+    kept, made = open_dataset(stored), open_dataset(stored, virtual=True)
+    for rows in (5, slice(298, None), [299, 0]):
+        assert np.array_equal(made["flux"][rows, key].values, kept["flux"][rows, key].values)
+
+
+def test_rows_and_pixels_are_chosen_by_label_and_pointwise(stored: str) -> None:
+    kept, made = open_dataset(stored), open_dataset(stored, virtual=True)
+    red = {"wavelength": slice(850.0, 850.5)}
+    assert np.array_equal(made["flux"].sel(red)[::50].values, kept["flux"].sel(red)[::50].values)
+    points = {
+        "spectrum": xr.DataArray([0, 299, 255, 256], dims="point"),
+        "wavelength": xr.DataArray([0, 4095, 17, 18], dims="point"),
+    }
+    assert np.array_equal(
+        made["variance"].isel(points).values, kept["variance"].isel(points).values
+    )
+    bright = kept["snr"].values > np.median(kept["snr"].values)
+    assert made.isel(spectrum=bright).load().equals(kept.isel(spectrum=bright).load())
+
+
+def test_a_row_beyond_the_end_is_no_row(stored: str) -> None:
+    for dataset in (open_dataset(stored), open_dataset(stored, virtual=True)):
+        with pytest.raises(IndexError):
+            _ = dataset["flux"][300].values
 
 
 def test_a_dataset_may_be_published_without_storing_it(stored: str, tmp_path: Path) -> None:
@@ -70,15 +96,6 @@ def test_a_dataset_may_be_published_without_storing_it(stored: str, tmp_path: Pa
     assert again == folder
     assert read_json(join(folder, "manifest.json"))["mode"] == "stored"
     assert (Path(folder) / "spectra.zarr").exists()
-
-
-def test_fresh_spectra_never_end_and_begin_with_the_dataset_s(stored: str) -> None:
-    kept = open_dataset(stored)
-    blocks = list(islice(endless_blocks(stored, "train", 150), 3))
-    for number, block in enumerate(blocks[:2]):
-        rows = slice(150 * number, 150 * (number + 1))
-        assert np.array_equal(block["flux"].values, kept["flux"][rows].values)
-    assert not np.isin(blocks[2]["magnitude"].values, kept["magnitude"].values).any()
 
 
 def test_a_dataset_of_other_physics_is_not_made_again(stored: str, tmp_path: Path) -> None:

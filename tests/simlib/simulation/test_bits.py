@@ -65,8 +65,9 @@ def test_the_order_of_rows_changes_no_bit(whole: xr.Dataset) -> None:
         assert np.array_equal(found[name].values, whole[name].values[order])
 
 
-def test_several_processes_at_once_give_the_same_bits(whole: xr.Dataset) -> None:
-    edges = [0, 250, 500, 750, 1000]
+@pytest.mark.parametrize("processes", [2, 4])
+def test_several_processes_at_once_give_the_same_bits(processes: int, whole: xr.Dataset) -> None:
+    edges = [part * ROWS // processes for part in range(processes + 1)]
     running = [
         subprocess.Popen(
             [sys.executable, "-c", IN_A_PROCESS.format(a, b)], stdout=subprocess.PIPE, text=True

@@ -1,0 +1,109 @@
+"""Simulated spectra written as the survey's pfsObject files, read back with astropy alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from simlib.config import SimulationConfig, load_config
+from simlib.parameters import as_table
+from simlib.photometry import load_band, sample_weights, zero_counts
+from simlib.rng import Purpose, Split, normals
+from simlib.simulation.pfs_object import file_name, visit_hash, write_pfs_objects
+from simlib.simulation.targets import simulate_targets, terms_of_targets
+from simlib.units import nanojansky
+
+TOY = ["stellar.grid=toy", "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]",
+       "stellar.feh=[-1, 0]", "stellar.alpha=[0, 0.25]"]  # fmt: skip
+TARGETS = {
+    "teff": [4200.0, 4400.0], "logg": [2.2, 1.4], "feh": [-0.4, -0.8], "alpha": [0.1, 0.2],
+    "redshift": [0.001, 0.0], "ebv": [0.05, 0.0], "magnitude": [20.5, 22.0],
+    "seeing": [0.8, 1.1], "zenith_angle": [30.0, 10.0], "field_angle": [0.3, 0.5],
+    "moon_zenith_angle": [60.0, 95.0], "moon_target_angle": [90.0, 100.0],
+    "moon_phase": [0.1, 0.2], "exposure_count": [3.0, 12.0],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def config() -> SimulationConfig:
+    return load_config("tiny", TOY)
+
+
+@pytest.fixture(scope="module")
+def simulated(config: SimulationConfig) -> tuple[xr.Dataset, xr.Dataset]:
+    columns = {name: np.array(values) for name, values in TARGETS.items()}
+    columns["interpolated_axis"] = np.full(2, -1, dtype=np.int8)
+    targets = as_table(columns, np.arange(2))
+    return simulate_targets(targets, config), terms_of_targets(targets, config)
+
+
+@pytest.fixture(scope="module")
+def files(simulated, config, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_pfs_objects(*simulated, config, tmp_path_factory.mktemp("pfs") / "out")
+
+
+def test_each_star_is_a_file_named_by_the_data_model(files: list[Path]) -> None:
+    visits = visit_hash([1, 2, 3])
+    assert files[0].name == f"pfsObject-00000-00000-0,0-0000000000000001-003-0x{visits:016x}.fits"
+    assert "-0000000000000002-012-0x" in files[1].name
+    for path in files:
+        with fits.open(path) as stored:
+            assert file_name(stored) == path.name
+            stored.verify("exception")
+            names = [hdu.name for hdu in stored[1:]]
+        assert names == ["FLUX", "MASK", "SKY", "COVAR", "COVAR2", "SIMULATED", "TARGET",
+                         "OBSERVATIONS", "FLUX_TABLE"]  # fmt: skip
+
+
+def test_the_header_gives_the_pixels_wavelengths(files: list[Path], simulated) -> None:
+    expected = simulated[0]["wavelength"].values
+    with fits.open(files[0]) as stored:
+        for name in ("FLUX", "MASK", "SKY", "COVAR", "SIMULATED"):
+            wcs = WCS(stored[name].header, naxis=1)
+            metre = wcs.pixel_to_world_values(np.arange(len(expected)))
+            assert np.allclose(np.asarray(metre) * 1e9, expected, rtol=1e-12)
+        assert np.array_equal(stored["FLUX_TABLE"].data["wavelength"], expected)
+
+
+def test_the_noiseless_flux_has_the_star_s_magnitude(files: list[Path], simulated) -> None:
+    """The band reaches beyond the arm: the part inside is compared with the simulator's flux."""
+    spectra = simulated[0]
+    wavelength = spectra["wavelength"].values
+    band = load_band("hsc2017-i2")
+    for path, row in zip(files, range(2), strict=True):
+        with fits.open(path) as stored:
+            clean = stored["SIMULATED"].data.astype(float)
+            given = float(stored["TARGET"].data["fiberFlux"][0])
+        per_angstrom = clean / nanojansky(1.0, wavelength)
+        weights, below, above = sample_weights(band, wavelength)
+        counts = np.sum(weights * per_angstrom) + below * per_angstrom[0] + above * per_angstrom[-1]
+        magnitude = -2.5 * np.log10(counts / zero_counts(band))
+        assert magnitude == pytest.approx(TARGETS["magnitude"][row], abs=0.02)
+        assert -2.5 * np.log10(given) + 31.4 == pytest.approx(TARGETS["magnitude"][row], abs=1e-4)
+
+
+def test_the_noise_is_that_of_the_variance(files: list[Path]) -> None:
+    pulls = []
+    for path in files:
+        with fits.open(path) as stored:
+            variance = stored["COVAR"].data[0].astype(float)
+            pull = (stored["FLUX"].data - stored["SIMULATED"].data) / np.sqrt(variance)
+            assert np.allclose(stored["FLUX_TABLE"].data["error"] ** 2, variance, rtol=1e-6)
+            assert not stored["COVAR"].data[1:].any() and not stored["MASK"].data.any()
+            assert (stored["SKY"].data > 0).all()
+        pulls.append(pull)
+        assert abs(pull.mean()) < 4.0 / np.sqrt(pull.size)
+        assert pull.std() == pytest.approx(1.0, abs=4.0 / np.sqrt(2.0 * pull.size))
+    assert abs(np.corrcoef(pulls)[0, 1]) < 4.0 / np.sqrt(pulls[0].size)
+
+
+def test_the_noise_of_a_row_does_not_depend_on_the_others(
+    files: list[Path], simulated, config: SimulationConfig, tmp_path: Path
+) -> None:
+    again = write_pfs_objects(*simulated, config, tmp_path / "again")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]
+    one, other = (normals(1, Split.test, Purpose.target_noise, row, 4096) for row in (0, 1))
+    assert not np.array_equal(one, other)

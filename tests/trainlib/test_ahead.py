@@ -1,0 +1,111 @@
+"""What a thread makes ahead: the same items, never more than asked for, and a clean end."""
+
+import threading
+
+import pytest
+
+from trainlib.training.ahead import Ahead
+
+WAIT_S = 20.0
+
+
+def is_thread_left() -> bool:
+    return any(thread.name == "ahead" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_items_come_in_order_and_end(depth):
+    ahead = Ahead(range(50), depth)
+    assert list(ahead) == list(range(50))
+    assert list(ahead) == []
+    ahead.close()
+    assert not is_thread_left()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_as_many_as_asked_for_are_made_in_advance_and_no_more(depth):
+    made, full = [], threading.Event()
+
+    def items():
+        while True:
+            made.append(len(made))
+            if len(made) == depth:
+                full.set()
+            yield made[-1]
+
+    ahead = Ahead(items(), depth)
+    try:
+        assert full.wait(WAIT_S)  # without a single one being used
+        for used in range(1, 200):
+            assert next(ahead) == used - 1
+            assert len(made) <= used + depth
+    finally:
+        ahead.close()
+    left = len(made)
+    assert not is_thread_left()
+    assert len(made) == left
+
+
+def test_an_error_is_raised_in_the_place_of_its_item_and_again_after_it():
+    def items():
+        yield 1
+        yield 2
+        raise ValueError("the third cannot be made")
+
+    ahead = Ahead(items(), 2)
+    assert [next(ahead), next(ahead)] == [1, 2]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="the third cannot be made"):
+            next(ahead)
+    ahead.close()
+    assert not is_thread_left()
+
+
+def test_closing_waits_for_the_item_in_the_making_and_makes_no_other():
+    begun, may_end, made = threading.Event(), threading.Event(), []
+
+    def items():
+        while True:
+            begun.set()
+            assert may_end.wait(WAIT_S)
+            made.append(1)
+            yield 1
+
+    ahead = Ahead(items(), 5)
+    assert begun.wait(WAIT_S)
+    threading.Timer(0.05, may_end.set).start()
+    ahead.close()
+    assert not is_thread_left()
+    assert len(made) <= 5
+    ahead.close()  # harmless when done again
+
+
+def test_a_thread_that_does_not_end_is_left_behind_with_a_word(monkeypatch, caplog):
+    monkeypatch.setattr("trainlib.training.ahead._FAREWELL_S", 0.05)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def items():
+        begun.set()
+        may_end.wait(WAIT_S)
+        yield 1
+
+    ahead = Ahead(items(), 1)
+    assert begun.wait(WAIT_S)
+    ahead.close()
+    assert "left behind" in caplog.text
+    may_end.set()
+
+
+def test_nothing_made_in_time_is_told(monkeypatch):
+    monkeypatch.setattr("trainlib.training.ahead._PATIENCE_S", 0.05)
+    may_end = threading.Event()
+
+    def items():
+        may_end.wait(WAIT_S)
+        yield 1
+
+    ahead = Ahead(items(), 1)
+    with pytest.raises(RuntimeError, match="nothing was made within 0.05 s"):
+        next(ahead)
+    may_end.set()
+    ahead.close()

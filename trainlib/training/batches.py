@@ -1,0 +1,188 @@
+"""The batches of an epoch, each cut over the ranks: from memory, or simulated as they are needed.
+
+An epoch visits `rows` spectra. The stored ones are the same in every epoch, in another order; the
+endless ones go on where the epoch before ended, and none comes twice. What the ranks hold together
+follows from epoch and batch alone: neither their number nor an interruption changes a run.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, count, islice
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simlib.dataset.endless import EndlessSplit
+from simlib.errors import InputError
+from trainlib.config import TrainingConfig
+from trainlib.training.ahead import Ahead
+from trainlib.training.data import (
+    Spectra,
+    open_endless_split,
+    open_split,
+    put_rows,
+    read_spectra,
+)
+from trainlib.training.distributed import Ranks
+from trainlib.training.normals import epoch_order
+
+_ROWS_A_CALL = 1024  # of this rank, about: a call of the simulator has a cost of its own
+_CALLS_AHEAD = 2  # beside the one whose batches are in use
+
+
+@dataclass(frozen=True)
+class Share:
+    """This rank's rows of one batch, clean flux and noise sigma, float32 (rows, pixels).
+
+    place: of the first row in the epoch's order. batch_rows: of all ranks together.
+    """
+
+    flux: Tensor
+    sigma: Tensor
+    place: int
+    batch_rows: int
+
+
+class Source(Protocol):
+    """Where training spectra come from: `rows` an epoch, of `pixels` pixels."""
+
+    @property
+    def rows(self) -> int:
+        """Spectra of one epoch."""
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a spectrum."""
+
+    def first(self, rows: int) -> Spectra:
+        """Return the first rows of the training split."""
+
+    def epoch(self, number: int) -> Iterator[Share]:
+        """Yield this rank's share of every batch of an epoch."""
+
+    def close(self) -> None:
+        """End what works in the background."""
+
+
+def open_source(
+    config: TrainingConfig, url: str, options: dict[str, Any] | None, ranks: Ranks
+) -> Source:
+    """Return the source that `dataset.mode` asks for; InputError where it cannot be one."""
+    batch_size = config.train.batch_size
+    if config.dataset.mode == "endless":
+        return Endless(open_endless_split(url, options), batch_size, ranks)
+    split = open_split(url, "train", options)
+    clean = read_spectra(split, 0, split.sizes["spectrum"], ranks.device)
+    return Stored(clean, config.train.seed, batch_size, ranks)
+
+
+class Cut(NamedTuple):
+    """Places start … stop - 1 of an epoch's order: what a rank has of a batch of batch_rows."""
+
+    start: int
+    stop: int
+    batch_rows: int
+
+
+def cuts(rows: int, batch_size: int, ranks: Ranks) -> Iterator[Cut]:
+    """Yield what this rank has of every batch of an epoch, the last one shorter."""
+    for first in range(0, rows, batch_size):
+        batch_rows = min(batch_size, rows - first)
+        mine = ranks.part(batch_rows)
+        yield Cut(first + mine.start, first + mine.stop, batch_rows)
+
+
+class Stored:
+    """A whole split in memory, visited in a new order every epoch."""
+
+    def __init__(self, clean: Spectra, seed: int, batch_size: int, ranks: Ranks) -> None:
+        self.clean, self.seed, self.batch_size, self.ranks = clean, seed, batch_size, ranks
+        self.rows, self.pixels = clean.flux.shape
+
+    def first(self, rows: int) -> Spectra:
+        """Return the first rows of the split."""
+        return Spectra(self.clean.flux[:rows], self.clean.sigma[:rows])
+
+    def epoch(self, number: int) -> Iterator[Share]:
+        """Yield this rank's share of every batch of an epoch."""
+        order = torch.from_numpy(epoch_order(self.seed, number, self.rows)).to(self.ranks.device)
+        for cut in cuts(self.rows, self.batch_size, self.ranks):
+            chosen = order[cut.start : cut.stop]
+            yield Share(
+                self.clean.flux[chosen], self.clean.sigma[chosen], cut.start, cut.batch_rows
+            )
+
+    def close(self) -> None:
+        """Nothing works in the background."""
+
+
+class Endless:
+    """Spectra simulated by a thread, a little ahead of their use; epoch 0 are the split's own."""
+
+    def __init__(self, split: EndlessSplit, batch_size: int, ranks: Ranks) -> None:
+        self.split, self.batch_size, self.ranks = split, batch_size, ranks
+        self.rows, self.pixels = split.rows, split.pixels
+        self._ahead: Ahead[list[Share]] | None = None
+        self._shares: Iterator[Share] = iter(())
+        self._next: int | None = None  # the epoch that `_shares` goes on with
+
+    def first(self, rows: int) -> Spectra:
+        """Return the first rows of the split."""
+        parts = [
+            self._simulate(np.arange(start, min(start + _ROWS_A_CALL, rows)))
+            for start in range(0, rows, _ROWS_A_CALL)
+        ]
+        return Spectra(torch.cat([p.flux for p in parts]), torch.cat([p.sigma for p in parts]))
+
+    def epoch(self, number: int) -> Iterator[Share]:
+        """Yield this rank's share of every batch of an epoch; the next is simulated meanwhile."""
+        if number != self._next:
+            self.close()
+            self._ahead = Ahead(self._calls(number), _CALLS_AHEAD)
+            self._shares = chain.from_iterable(self._ahead)
+        self._next = None
+        yield from islice(self._shares, -(-self.rows // self.batch_size))
+        self._next = number + 1
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._ahead is not None:
+            self._ahead.close()
+        self._ahead, self._shares, self._next = None, iter(()), None
+
+    def _calls(self, epoch: int) -> Iterator[list[Share]]:
+        """Yield the shares of some batches at a time, for ever, from the start of an epoch."""
+        planned = (
+            (number * self.rows, cut)
+            for number in count(epoch)
+            for cut in cuts(self.rows, self.batch_size, self.ranks)
+        )
+        rows_a_batch = min(self.batch_size, self.rows) / self.ranks.world
+        batches = max(1, round(_ROWS_A_CALL / rows_a_batch))
+        while True:
+            yield self._shares_of(list(islice(planned, batches)))
+
+    def _shares_of(self, planned: list[tuple[int, Cut]]) -> list[Share]:
+        """Return the shares of these batches; each comes with the number of its epoch's first."""
+        rows = [np.arange(first + cut.start, first + cut.stop) for first, cut in planned]
+        made = self._simulate(np.concatenate(rows))
+        sizes = [len(some) for some in rows]
+        flux, sigma = torch.split(made.flux, sizes), torch.split(made.sigma, sizes)
+        return [
+            Share(f, s, cut.start, cut.batch_rows)
+            for f, s, (_, cut) in zip(flux, sigma, planned, strict=True)
+        ]
+
+    def _simulate(self, numbers: np.ndarray) -> Spectra:
+        flux = np.empty((len(numbers), self.pixels), np.float32)
+        sigma = np.empty_like(flux)
+        bad = put_rows(self.split.spectra(numbers), flux, sigma)
+        if bad is not None:
+            raise InputError(
+                f"row {numbers[bad]} of the endless training set has a flux that is not finite or "
+                "a variance that is not positive; narrow the ranges of stellar and conditions"
+            )
+        device = self.ranks.device
+        return Spectra(torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device))
