@@ -14,10 +14,11 @@ from simlib.config import Noise, Normalize
 from simlib.errors import InputError
 from simlib.etc.grid_interpolate import CONVERSION, interpolate_numbers
 from simlib.simulation import kernel
+from simlib.simulation.band import band_basis
 from simlib.simulation.nodes import KINDS, table_rows
 from simlib.simulation.noise import exposure_counts
 from simlib.simulation.taps import TAPS
-from simlib.simulation.templates import Templates, band_basis, box_excess, shift_weights
+from simlib.simulation.templates import Templates, box_excess, shift_weights
 
 _LN_PER_MAGNITUDE = -0.4 * np.log(10.0)
 
@@ -100,8 +101,8 @@ def _magnitude_scale(
     """Return the factor that gives each spectrum its magnitude, (spectra,)."""
     redshift, ebv = parameters["redshift"].values, parameters["ebv"].values
     counts = np.empty(len(redshift))
-    basis = band_basis(templates, redshift, ebv)
-    kernel.band_counts(templates.band, numbers, weights, basis, counts)
+    first, basis = band_basis(redshift, ebv, templates.redshift, templates.ebv)
+    kernel.band_counts(templates.band, numbers, weights, first, basis, counts)
     brightness = 10.0 ** (-0.4 * parameters["magnitude"].values)
     return np.asarray(float(templates.zero_counts) * brightness / counts)
 

@@ -14,6 +14,7 @@ from simlib.simulation.select import two_middles
 from simlib.simulation.taps import PAIRS, WEIGHTS
 
 ROWS_TOGETHER = 4  # of the tables
+_COLUMNS_TOGETHER = 64  # of a matrix product, which stay near
 _LARGEST_EXPONENT = 0.09  # that the polynomial of the exponential is used for
 # No reassociation: sums keep their order. No check of divisions, which would stop vectorisation.
 OPTIONS: dict[str, Any] = {
@@ -127,15 +128,54 @@ def dim(curve, largest, factor, scratch, out):
 
 
 @njit(**OPTIONS)
-def band_counts(band, numbers, weights, basis, out):
+def row_products(rows, columns, out):
+    """Add the matrix product of rows (n, w) and columns (w, k) to `out` (n, k).
+
+    In a fixed order, which that of a library is not; a few columns at a time, which stay near.
+    """
+    width = rows.shape[1]
+    for begin in range(0, width, _COLUMNS_TOGETHER):
+        end = min(begin + _COLUMNS_TOGETHER, width)
+        for n in range(len(rows)):
+            i = begin
+            while i + ROWS_TOGETHER <= end:
+                _add_rows(
+                    columns[i], columns[i + 1], columns[i + 2], columns[i + 3], rows[n, i:], out[n]
+                )
+                i += ROWS_TOGETHER
+            for j in range(i, end):
+                for k in range(columns.shape[1]):
+                    out[n, k] += rows[n, j] * columns[j, k]
+
+
+@njit(**OPTIONS)
+def combine(matrix, values, out):
+    """Put sums over j of matrix[i, j] x values[:, j] into out[:, i], float32, summed in float64."""
+    total = np.empty(_COLUMNS_TOGETHER, np.float64)
+    for outer in range(len(values)):
+        for i in range(len(matrix)):
+            for begin in range(0, values.shape[2], _COLUMNS_TOGETHER):
+                part = out[outer, i, begin : begin + _COLUMNS_TOGETHER]
+                some = total[: len(part)]
+                some[:] = 0.0
+                for j in range(matrix.shape[1]):
+                    weight, of = matrix[i, j], values[outer, j, begin:]
+                    for k in range(len(part)):
+                        some[k] += weight * of[k]
+                for k in range(len(part)):
+                    part[k] = some[k]
+
+
+@njit(**OPTIONS)
+def band_counts(band, numbers, weights, first, basis, out):
     """Put the counts of each spectrum in the band into `out`, float64."""
     for row in range(len(out)):
         total = 0.0
         for place in range(numbers.shape[1]):
             if weights[row, place] != 0.0:
                 counts = 0.0
-                for order in range(basis.shape[1]):
-                    counts += band[numbers[row, place], order] * basis[row, order]
+                for column in range(basis.shape[1]):
+                    counts += band[numbers[row, place], first[row] + column] * basis[row, column]
                 total += weights[row, place] * counts
         out[row] = total
 

@@ -39,28 +39,29 @@ def table_rows(grid: xr.Dataset, parameters: xr.Dataset) -> tuple[np.ndarray, np
     """
     shape = tuple(grid.sizes[name] for name in AXES)
     axis = parameters["interpolated_axis"].values
+    values = {name: parameters[name].values for name in AXES}
     most = int(np.prod(shape)) if np.any(axis < 0) else 4
     numbers = np.zeros((len(axis), max(most, 4)), dtype=np.int64)
     weights = np.zeros(numbers.shape)
     for kind in np.unique(axis):
         rows = np.flatnonzero(axis == kind)
-        some = parameters.isel(spectrum=rows)
+        some = {name: of_rows[rows] for name, of_rows in values.items()}
         n, w = _all_axes(grid, some, rows) if kind < 0 else _one_axis(grid, some, rows, int(kind))
         numbers[rows, : n.shape[1]], weights[rows, : w.shape[1]] = n, w
     return numbers, weights
 
 
 def _one_axis(
-    grid: xr.Dataset, parameters: xr.Dataset, rows: np.ndarray, axis: int
+    grid: xr.Dataset, parameters: dict[str, np.ndarray], rows: np.ndarray, axis: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the four rows and weights of spectra that share their interpolated axis."""
     shape = tuple(grid.sizes[name] for name in AXES)
-    nodes, x = grid[AXES[axis]].values, parameters[AXES[axis]].values
+    nodes, x = grid[AXES[axis]].values, parameters[AXES[axis]]
     _require_inside(AXES[axis], nodes, x, rows)
     place = np.empty((len(AXES), len(x)), dtype=np.int64)
     for number, name in enumerate(AXES):
         if number != axis:
-            place[number] = _on_nodes(name, grid[name].values, parameters[name].values, rows)
+            place[number] = _on_nodes(name, grid[name].values, parameters[name], rows)
     last = max(len(nodes) - 2, 0)
     lower = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, last)
     upper = np.minimum(lower + 1, len(nodes) - 1)
@@ -79,14 +80,14 @@ def _one_axis(
 
 
 def _all_axes(
-    grid: xr.Dataset, parameters: xr.Dataset, rows: np.ndarray
+    grid: xr.Dataset, parameters: dict[str, np.ndarray], rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return all nodes and their weights: the product of the four splines."""
     count = len(rows)
     numbers, weights = np.zeros((count, 1), dtype=np.int64), np.ones((count, 1))
     for name in AXES:
         nodes = grid[name].values
-        share = spline_weights(nodes, parameters[name].values, name)
+        share = spline_weights(nodes, parameters[name], name)
         numbers = numbers[:, :, np.newaxis] * len(nodes) + np.arange(len(nodes))
         weights = weights[:, :, np.newaxis] * share[:, np.newaxis]
         numbers, weights = numbers.reshape(count, -1), weights.reshape(count, -1)
@@ -109,7 +110,7 @@ def _require_inside(name: str, nodes: np.ndarray, x: np.ndarray, rows: np.ndarra
 
 
 def _on_nodes(name: str, nodes: np.ndarray, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    nearest = np.abs(values[:, np.newaxis] - nodes).argmin(axis=1)
+    nearest = np.searchsorted(0.5 * (nodes[1:] + nodes[:-1]), values)
     off = ~(np.abs(values - nodes[nearest]) <= _ON_NODE * np.maximum(1.0, np.abs(values)))
     if off.any():
         row = int(np.flatnonzero(off)[0])

@@ -3,8 +3,7 @@
 Every node of the stellar grid is convolved with the instrument's lines at rest, on an even
 wavelength axis of half a pixel, and kept as the coefficients that `taps.py` weighs, beside its
 second derivatives along the grid's axes. `reordering.md` explains why that is enough for any
-Doppler shift and any star. Band counts of every node are a small polynomial in redshift and
-reddening.
+Doppler shift and any star. `band.py` has the counts of every node in the band.
 """
 
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from simlib import dust, photometry
 from simlib.config import Stellar
 from simlib.errors import InputError
 from simlib.parameters import AXES
+from simlib.simulation import kernel
+from simlib.simulation.band import band_table, band_weights
 from simlib.simulation.line_spread import LineSpread
 from simlib.simulation.nodes import KINDS, second_derivatives
 from simlib.simulation.taps import coefficients
@@ -25,8 +26,6 @@ from simlib.stellar.grid import continuum_on
 
 _MARGIN = 48  # points beyond the shifted arm: coefficients ring at their ends
 _REACH = 8.0  # sigmas of the kernel that are summed
-_BAND_ORDERS = (21, 4)  # Chebyshev terms in redshift and in reddening, over the paper's ranges
-_BAND_RANGES = (0.006, 0.1)  # the paper's; a wider range takes more terms
 _PROFILE_SHIFTS = 3  # Doppler shifts at which nodes are convolved with a tabulated profile
 _WIDENING_ORDERS = 2  # powers of redshift in the width that a shifted kernel lacks
 _POINTS_A_PIXEL = 2
@@ -39,8 +38,8 @@ class Templates:
 
     coefficients: (shifts x kinds x nodes, m) float32, see `nodes.table_rows`; what taps weigh at
     rest_start + i x rest_pitch nm, first those of even i, then those of odd i.
-    band: (kinds x nodes, orders) Chebyshev coefficients of the counts in the band, for
-    redshift and ebv in `redshift`, `ebv` (2,). shifts: (shifts,) the Doppler shifts at which nodes
+    band: (kinds x nodes, columns) float32, counts in the band, see `band.band_basis`, for redshift
+    and ebv in `redshift`, `ebv` (2,). shifts: (shifts,) the Doppler shifts at which nodes
     were convolved. widening: (powers, pixels) float32, see `_widening`. curve, displacement:
     (pixels,) float32, dust in magnitudes per E(B-V), and points that it moves a pixel by.
     """
@@ -74,30 +73,27 @@ def make_templates(grid: xr.Dataset, line_spread: LineSpread, stellar: Stellar) 
     shifts = _shifts(line_spread, stellar)
     convolutions = [_convolution(wavelength, rest, line_spread, shift) for shift in shifts]
     band = photometry.load_band(stellar.band)
-    weights, ends = _band_weights(wavelength, band, stellar)
+    in_band = band_weights(wavelength, band, stellar)
     shape = tuple(grid.sizes[name] for name in AXES)
-    smooth = np.empty((len(shifts), *shape, len(rest)), dtype=np.float32)
-    counts = np.empty((*shape, weights.shape[1]))
+    tables = np.empty((len(shifts), KINDS, *shape, len(rest)), dtype=np.float32)
+    counts = np.empty((KINDS, *shape, in_band[0].shape[1]), dtype=np.float32)
     for number in range(shape[0]):  # one Teff at a time bounds the memory
         part = grid.isel(teff=number)
         flux, continuum = _spectra(part, wavelength)
         for shift, convolve in enumerate(convolutions):
             points = coefficients(convolve @ flux.T)
             halves = np.concatenate([points[0::2], points[1::2]])
-            smooth[shift, number] = halves.T.reshape(*shape[1:], -1)
-        # einsum, not a matrix product: its bits do not depend on the number of threads.
-        in_band = np.einsum("nw,wk->nk", flux, weights)
-        in_band += continuum[:, [0]] * ends[0] + continuum[:, [-1]] * ends[1]
-        counts[number] = in_band.reshape(*shape[1:], -1)
+            tables[shift, 0, number] = halves.T.reshape(*shape[1:], -1)
+        counts[0, number] = band_table(flux, continuum, *in_band).reshape(*shape[1:], -1)
     axes = [grid[name].values for name in AXES]
-    tables = np.stack([with_derivatives(table, axes) for table in smooth])
-    fit = _fit_matrix(band_orders(stellar.redshift, stellar.ebv))
+    for some in (*tables, counts):
+        add_derivatives(some, axes)
     moment = line_spread.second_moment(line_spread.wavelength)
     curve = dust.extinction_curve(line_spread.wavelength, stellar.r_v)
     slope = np.gradient(curve, line_spread.wavelength)
     return Templates(
         coefficients=tables.reshape(-1, len(rest)),
-        band=with_derivatives(counts @ fit, axes).reshape(-1, weights.shape[1]),
+        band=counts.reshape(-1, counts.shape[-1]),
         shifts=shifts,
         widening=_widening(line_spread, stellar, pitch),
         curve=curve.astype(np.float32),
@@ -115,25 +111,21 @@ def _spectra(part: xr.Dataset, wavelength: np.ndarray) -> tuple[np.ndarray, np.n
     continuum = continuum_on(part, wavelength).reshape(-1, len(wavelength))
     flux = part["flux_normalized"].values.reshape(continuum.shape) * continuum
     present = np.asarray(part["present"].values).reshape(-1, 1)
+    if present.all():
+        return flux, continuum
     return np.where(present, flux, 0.0), np.where(present, continuum, 0.0)
 
 
-def with_derivatives(values: np.ndarray, axes: list[np.ndarray]) -> np.ndarray:
-    """Return (kinds, axes …, n): node values, and the spline's second derivatives along each axis.
+def add_derivatives(tables: np.ndarray, axes: list[np.ndarray]) -> None:
+    """Fill tables[1:] with the second derivatives along each axis of the splines of tables[0].
 
-    values: (axes …, n). Sums run over nodes in a fixed order: no product of matrices.
+    tables: (kinds, axes …, n), float32. Sums run over nodes in a fixed order.
     """
-    tables = np.zeros((KINDS, *values.shape), dtype=values.dtype)
-    tables[0] = values
     for axis, nodes in enumerate(axes):
-        along = np.moveaxis(values, axis, 0)
-        out = np.moveaxis(tables[1 + axis], axis, 0)
-        for i, row in enumerate(second_derivatives(nodes)):
-            total = np.zeros(along.shape[1:])
-            for weight, node in zip(row, along, strict=True):
-                total += weight * node
-            out[i] = total
-    return tables
+        shape = (int(np.prod(tables.shape[1 : 1 + axis])), len(nodes), -1)
+        kernel.combine(
+            second_derivatives(nodes), tables[0].reshape(shape), tables[1 + axis].reshape(shape)
+        )
 
 
 def _rest_axis(line_spread: LineSpread, stellar: Stellar, pitch: float) -> np.ndarray:
@@ -209,67 +201,6 @@ def box_excess(templates: Templates, stretch: np.ndarray) -> np.ndarray:
     if len(templates.shifts) > 1:
         return np.zeros(len(stretch))
     return np.asarray(-(_POINTS_A_PIXEL**4) / 120.0 * (stretch**-4 - 1.0))
-
-
-def band_orders(
-    redshift: tuple[float, float] | np.ndarray, ebv: tuple[float, float] | np.ndarray
-) -> tuple[int, int]:
-    """Return the Chebyshev terms that ranges of redshift and reddening take."""
-    widths = (redshift[1] - redshift[0], ebv[1] - ebv[0])
-    wider = (
-        max(1.0, float(width) / usual) for width, usual in zip(widths, _BAND_RANGES, strict=True)
-    )
-    by_redshift, by_ebv = wider
-    # The band's response has kinks, so terms in redshift grow with it; dust is smooth.
-    return round(_BAND_ORDERS[0] * by_redshift), _BAND_ORDERS[1] + round(2.0 * np.log2(by_ebv))
-
-
-def _band_nodes(limits: tuple[float, float], order: int) -> np.ndarray:
-    """Return where a Chebyshev series over the limits is sampled."""
-    return limits[0] + 0.5 * (limits[1] - limits[0]) * (1.0 + chebyshev.chebpts1(order))
-
-
-def _band_weights(
-    wavelength: np.ndarray, band: photometry.Band, stellar: Stellar
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return sample weights (w, k) and end paddings (2, k) at the k nodes of redshift and dust."""
-    photometry.require_coverage(
-        band,
-        wavelength[0] * (1.0 + stellar.redshift[1]),
-        wavelength[-1] * (1.0 + stellar.redshift[0]),
-    )
-    orders = band_orders(stellar.redshift, stellar.ebv)
-    columns, ends = [], []
-    for redshift in _band_nodes(stellar.redshift, orders[0]):
-        observed = wavelength * (1.0 + redshift)
-        weights, below, above = photometry.sample_weights(band, observed)
-        for ebv in _band_nodes(stellar.ebv, orders[1]):
-            dimming = dust.transmission(observed, ebv, stellar.r_v)
-            columns.append(weights * dimming)
-            ends.append((below * dimming[0], above * dimming[-1]))
-    return np.stack(columns, axis=1), np.asarray(ends).T
-
-
-def _fit_matrix(orders: tuple[int, int]) -> np.ndarray:
-    """Return the matrix that turns values at the nodes into Chebyshev coefficients."""
-    one, other = (
-        np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts1(order), order - 1)).T
-        for order in orders
-    )
-    return np.kron(one, other)
-
-
-def band_basis(templates: Templates, redshift: np.ndarray, ebv: np.ndarray) -> np.ndarray:
-    """Return the values (n, orders) of the polynomials that `templates.band` multiplies."""
-    parts, orders = [], band_orders(templates.redshift, templates.ebv)
-    for values, limits, order in (
-        (redshift, templates.redshift, orders[0]),
-        (ebv, templates.ebv, orders[1]),
-    ):
-        half = 0.5 * (limits[1] - limits[0])
-        scaled = np.zeros_like(values) if half == 0.0 else (values - limits[0]) / half - 1.0
-        parts.append(chebyshev.chebvander(scaled, order - 1))
-    return np.asarray(np.einsum("ni,nj->nij", *parts).reshape(len(redshift), -1))
 
 
 def shift_weights(templates: Templates, redshift: np.ndarray) -> np.ndarray:
