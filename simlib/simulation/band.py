@@ -10,7 +10,7 @@ from numpy.polynomial import chebyshev
 
 from simlib import dust, photometry
 from simlib.config import Stellar
-from simlib.simulation import kernel
+from simlib.simulation.products import row_products
 
 _REDSHIFT_STEP = 6.25e-5  # between tabulated places, a good pixel
 _REDSHIFT_TAPS = 4  # places that a cubic goes through
@@ -62,7 +62,7 @@ def band_table(
     held = np.flatnonzero(weights.any(axis=1))
     band = slice(held[0], held[-1] + 1)
     out = np.zeros((len(flux), weights.shape[1]))
-    kernel.row_products(np.ascontiguousarray(flux[:, band]), weights[band], out)
+    row_products(np.ascontiguousarray(flux[:, band]), weights[band], out)
     return np.asarray(out + continuum[:, [0]] * ends[0] + continuum[:, [-1]] * ends[1])
 
 

@@ -14,7 +14,6 @@ from simlib.simulation.select import two_middles
 from simlib.simulation.taps import PAIRS, WEIGHTS
 
 ROWS_TOGETHER = 4  # of the tables
-_COLUMNS_TOGETHER = 64  # of a matrix product, which stay near
 _LARGEST_EXPONENT = 0.09  # that the polynomial of the exponential is used for
 # No reassociation: sums keep their order. No check of divisions, which would stop vectorisation.
 OPTIONS: dict[str, Any] = {
@@ -28,11 +27,19 @@ _THREE, _FIVE, _SIX, _TEN = np.float32(3.0), np.float32(5.0), np.float32(6.0), n
 
 
 @njit(**OPTIONS)
-def _add_rows(a, b, c, d, weights, out):
+def add_rows(a, b, c, d, weights, out):
     """Add four weighted rows to `out`."""
     wa, wb, wc, wd = weights[0], weights[1], weights[2], weights[3]
     for i in range(len(out)):
         out[i] += wa * a[i] + wb * b[i] + (wc * c[i] + wd * d[i])
+
+
+@njit(**OPTIONS)
+def _put_rows(a, b, c, d, weights, out):
+    """Put four weighted rows into `out`."""
+    wa, wb, wc, wd = weights[0], weights[1], weights[2], weights[3]
+    for i in range(len(out)):
+        out[i] = wa * a[i] + wb * b[i] + (wc * c[i] + wd * d[i])
 
 
 @njit(**OPTIONS)
@@ -128,45 +135,6 @@ def dim(curve, largest, factor, scratch, out):
 
 
 @njit(**OPTIONS)
-def row_products(rows, columns, out):
-    """Add the matrix product of rows (n, w) and columns (w, k) to `out` (n, k).
-
-    In a fixed order, which that of a library is not; a few columns at a time, which stay near.
-    """
-    width = rows.shape[1]
-    for begin in range(0, width, _COLUMNS_TOGETHER):
-        end = min(begin + _COLUMNS_TOGETHER, width)
-        for n in range(len(rows)):
-            i = begin
-            while i + ROWS_TOGETHER <= end:
-                _add_rows(
-                    columns[i], columns[i + 1], columns[i + 2], columns[i + 3], rows[n, i:], out[n]
-                )
-                i += ROWS_TOGETHER
-            for j in range(i, end):
-                for k in range(columns.shape[1]):
-                    out[n, k] += rows[n, j] * columns[j, k]
-
-
-@njit(**OPTIONS)
-def combine(matrix, values, out):
-    """Put sums over j of matrix[i, j] x values[:, j] into out[:, i], float32, summed in float64."""
-    total = np.empty(_COLUMNS_TOGETHER, np.float64)
-    for outer in range(len(values)):
-        for i in range(len(matrix)):
-            for begin in range(0, values.shape[2], _COLUMNS_TOGETHER):
-                part = out[outer, i, begin : begin + _COLUMNS_TOGETHER]
-                some = total[: len(part)]
-                some[:] = 0.0
-                for j in range(matrix.shape[1]):
-                    weight, of = matrix[i, j], values[outer, j, begin:]
-                    for k in range(len(part)):
-                        some[k] += weight * of[k]
-                for k in range(len(part)):
-                    part[k] = some[k]
-
-
-@njit(**OPTIONS)
 def band_counts(band, numbers, weights, first, basis, out):
     """Put the counts of each spectrum in the band into `out`, float64."""
     for row in range(len(out)):
@@ -194,11 +162,12 @@ def observe_rows(
     spectrum = np.empty(table.shape[1], np.float32)
     scratch = np.empty(flux.shape[1], np.float32)
     for row in order:
-        spectrum[:] = np.float32(0.0)
-        for place in range(0, numbers.shape[1], ROWS_TOGETHER):
+        w, n = weights[row], numbers[row]
+        _put_rows(table[n[0]], table[n[1]], table[n[2]], table[n[3]], w, spectrum)
+        for place in range(ROWS_TOGETHER, numbers.shape[1], ROWS_TOGETHER):
             w, n = weights[row, place:], numbers[row, place:]
             if w[0] != 0.0 or w[1] != 0.0 or w[2] != 0.0 or w[3] != 0.0:
-                _add_rows(table[n[0]], table[n[1]], table[n[2]], table[n[3]], w, spectrum)
+                add_rows(table[n[0]], table[n[1]], table[n[2]], table[n[3]], w, spectrum)
         out = flux[row]
         _sample(
             spectrum, first[row], redshift[row], shift[row], excess[row], ramp, widening,
@@ -228,7 +197,6 @@ def noise_rows(
     around = np.empty(pixels + 2, np.float32)  # the sky, whose ends are their own neighbours
     sky = around[1:-1]
     share, snr_squared = np.empty(pixels, np.float32), np.empty(pixels, np.float32)
-    scratch = np.empty(pixels, np.float32)
     for row in range(len(flux)):
         k = node[row]
         _fill_sky(
@@ -241,7 +209,7 @@ def noise_rows(
             flux[row], np.float32(flux_scale[row]), around, share, conversion[k],
             conversion[k + 1], conversion_weights[row], electrons[row], variance[row], snr_squared,
         )  # fmt: skip
-        low, high = two_middles(snr_squared, scratch)
+        low, high = two_middles(snr_squared, share)
         snr[row] = 0.5 * (_signed_root(low) + _signed_root(high))
 
 

@@ -10,6 +10,8 @@ so four rows make a spectrum, however long the axis. All four axes at once take 
 splines' node weights.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
 from scipy.interpolate import CubicSpline
@@ -20,6 +22,14 @@ from simlib.stellar.interpolate import spline_weights
 
 KINDS = 1 + len(AXES)  # of tables: node spectra, their second derivatives along each axis
 _ON_NODE = 1e-6
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """Values of each axis, and which nodes are there, (axes)."""
+
+    axes: dict[str, np.ndarray]
+    present: np.ndarray
 
 
 def second_derivatives(nodes: np.ndarray) -> np.ndarray:
@@ -37,31 +47,34 @@ def table_rows(grid: xr.Dataset, parameters: xr.Dataset) -> tuple[np.ndarray, np
     the second derivative there. Raises InputError for a parameter off its axis, off a node where
     it should be on one, or a spectrum that needs a missing node.
     """
-    shape = tuple(grid.sizes[name] for name in AXES)
-    axis = parameters["interpolated_axis"].values
-    values = {name: parameters[name].values for name in AXES}
-    most = int(np.prod(shape)) if np.any(axis < 0) else 4
+    nodes = _Nodes(
+        {name: grid.variables[name].values for name in AXES},
+        grid.variables["present"].transpose(*AXES).values,
+    )
+    axis = parameters.variables["interpolated_axis"].values
+    values = {name: parameters.variables[name].values for name in AXES}
+    most = nodes.present.size if np.any(axis < 0) else 4
     numbers = np.zeros((len(axis), max(most, 4)), dtype=np.int64)
     weights = np.zeros(numbers.shape)
     for kind in np.unique(axis):
         rows = np.flatnonzero(axis == kind)
         some = {name: of_rows[rows] for name, of_rows in values.items()}
-        n, w = _all_axes(grid, some, rows) if kind < 0 else _one_axis(grid, some, rows, int(kind))
+        n, w = _all_axes(nodes, some, rows) if kind < 0 else _one_axis(nodes, some, rows, int(kind))
         numbers[rows, : n.shape[1]], weights[rows, : w.shape[1]] = n, w
     return numbers, weights
 
 
 def _one_axis(
-    grid: xr.Dataset, parameters: dict[str, np.ndarray], rows: np.ndarray, axis: int
+    grid: _Nodes, parameters: dict[str, np.ndarray], rows: np.ndarray, axis: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the four rows and weights of spectra that share their interpolated axis."""
-    shape = tuple(grid.sizes[name] for name in AXES)
-    nodes, x = grid[AXES[axis]].values, parameters[AXES[axis]]
+    shape = grid.present.shape
+    nodes, x = grid.axes[AXES[axis]], parameters[AXES[axis]]
     _require_inside(AXES[axis], nodes, x, rows)
     place = np.empty((len(AXES), len(x)), dtype=np.int64)
     for number, name in enumerate(AXES):
         if number != axis:
-            place[number] = _on_nodes(name, grid[name].values, parameters[name], rows)
+            place[number] = _on_nodes(name, grid.axes[name], parameters[name], rows)
     last = max(len(nodes) - 2, 0)
     lower = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, last)
     upper = np.minimum(lower + 1, len(nodes) - 1)
@@ -80,22 +93,22 @@ def _one_axis(
 
 
 def _all_axes(
-    grid: xr.Dataset, parameters: dict[str, np.ndarray], rows: np.ndarray
+    grid: _Nodes, parameters: dict[str, np.ndarray], rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return all nodes and their weights: the product of the four splines."""
     count = len(rows)
     numbers, weights = np.zeros((count, 1), dtype=np.int64), np.ones((count, 1))
     for name in AXES:
-        nodes = grid[name].values
+        nodes = grid.axes[name]
         share = spline_weights(nodes, parameters[name], name)
         numbers = numbers[:, :, np.newaxis] * len(nodes) + np.arange(len(nodes))
         weights = weights[:, :, np.newaxis] * share[:, np.newaxis]
         numbers, weights = numbers.reshape(count, -1), weights.reshape(count, -1)
-    missing = ~np.asarray(grid["present"].values).ravel()[numbers] & (weights != 0.0)
+    missing = ~grid.present.ravel()[numbers] & (weights != 0.0)
     if missing.any():
         row, which = np.argwhere(missing)[0]
-        shape = tuple(grid.sizes[name] for name in AXES)
-        raise _missing(grid, int(rows[row]), np.unravel_index(numbers[row, which], shape))
+        where = np.unravel_index(numbers[row, which], grid.present.shape)
+        raise _missing(grid, int(rows[row]), where)
     return numbers, weights
 
 
@@ -123,10 +136,10 @@ def _on_nodes(name: str, nodes: np.ndarray, values: np.ndarray, rows: np.ndarray
 
 
 def _require_line(
-    grid: xr.Dataset, place: np.ndarray, axis: int, on_node: np.ndarray, rows: np.ndarray
+    grid: _Nodes, place: np.ndarray, axis: int, on_node: np.ndarray, rows: np.ndarray
 ) -> None:
     """Refuse a spectrum whose line of nodes has a hole, unless it is on a node that is there."""
-    present = np.asarray(grid["present"].values)
+    present = grid.present
     if present.all():
         return
     for row in range(place.shape[1]):
@@ -137,8 +150,8 @@ def _require_line(
                 raise _missing(grid, int(rows[row]), tuple(where))
 
 
-def _missing(grid: xr.Dataset, row: int, node: tuple[np.integer, ...]) -> InputError:
-    where = ", ".join(f"{n} {grid[n].values[i]:g}" for n, i in zip(AXES, node, strict=True))
+def _missing(grid: _Nodes, row: int, node: tuple[np.integer, ...]) -> InputError:
+    where = ", ".join(f"{n} {grid.axes[n][i]:g}" for n, i in zip(AXES, node, strict=True))
     return InputError(
         f"row {row} needs the grid's missing node {where}, which the spline runs through; "
         "move the star"

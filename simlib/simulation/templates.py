@@ -17,10 +17,10 @@ from simlib import dust, photometry
 from simlib.config import Stellar
 from simlib.errors import InputError
 from simlib.parameters import AXES
-from simlib.simulation import kernel
 from simlib.simulation.band import band_table, band_weights
 from simlib.simulation.line_spread import LineSpread
 from simlib.simulation.nodes import KINDS, second_derivatives
+from simlib.simulation.products import combine
 from simlib.simulation.taps import coefficients
 from simlib.stellar.grid import continuum_on
 
@@ -123,7 +123,7 @@ def add_derivatives(tables: np.ndarray, axes: list[np.ndarray]) -> None:
     """
     for axis, nodes in enumerate(axes):
         shape = (int(np.prod(tables.shape[1 : 1 + axis])), len(nodes), -1)
-        kernel.combine(
+        combine(
             second_derivatives(nodes), tables[0].reshape(shape), tables[1 + axis].reshape(shape)
         )
 
