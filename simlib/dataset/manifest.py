@@ -11,7 +11,7 @@ from simlib.parameters import COLUMN
 from simlib.stellar.grid import grid_fingerprint
 
 # Raised by hand when the simulator's results change; a test with golden values guards it.
-PHYSICS_VERSION = 1
+PHYSICS_VERSION = 2
 
 
 def dataset_fingerprint(config: SimulationConfig, grid: xr.Dataset) -> str:

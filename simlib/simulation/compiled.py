@@ -18,7 +18,7 @@ from simlib.simulation.band import band_basis
 from simlib.simulation.nodes import KINDS, table_rows
 from simlib.simulation.noise import exposure_counts
 from simlib.simulation.taps import TAPS
-from simlib.simulation.templates import Templates, box_excess, shift_weights
+from simlib.simulation.templates import Templates, box_excess, shift_powers
 
 _LN_PER_MAGNITUDE = -0.4 * np.log(10.0)
 
@@ -114,10 +114,10 @@ def _with_shifts(
     weights: np.ndarray,
     rows: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Take the rows of every prepared shift, each as much as the redshift asks for."""
+    """Take the rows of every power of the redshift, each as much as the redshift asks for."""
     if len(templates.shifts) == 1:
         return numbers, weights
-    shares = shift_weights(templates, redshift)
+    shares = shift_powers(templates.shifts, redshift)
     places = [numbers + shift * rows for shift in range(len(templates.shifts))]
     return np.concatenate(places, axis=1), np.concatenate(
         [weights * shares[:, [shift]] for shift in range(len(templates.shifts))], axis=1

@@ -20,7 +20,8 @@ from simlib.errors import InputError
 from simlib.etc.lsf import FREQUENCY, profile
 from simlib.units import FWHM_PER_SIGMA
 
-_FALL_PIXELS = 2.0  # over which a tabulated profile falls to nothing at the ends of its table
+_FALL_PIXELS = 4.0  # over which a tabulated profile falls to nothing at the ends of its table
+_FADE = (0.7, 1.0)  # cycles a pixel, over which its transfer falls to nothing
 _EDGE_PIXELS = 256  # over which the trend is taken that continues sigma beyond the arm
 
 
@@ -117,6 +118,9 @@ class LineSpread:
         waves = np.cos(2.0 * np.pi * np.outer(table.offset, FREQUENCY))
         transfer = np.einsum("ko,of->kf", share, waves) * step
         sigma = wavelength / (FWHM_PER_SIGMA * self.template_resolution) / self.pixel_nm
+        # The lines leave 1e-5 of waves this short, which the next step would lift to 1e-4.
+        fade = np.clip((FREQUENCY - _FADE[0]) / (_FADE[1] - _FADE[0]), 0.0, 1.0)
+        transfer = transfer * np.cos(0.5 * np.pi * fade) ** 2
         transfer = transfer * np.exp(2.0 * (np.pi * sigma[:, np.newaxis] * FREQUENCY) ** 2)
         # A wing that ends in a step would weigh a template's sample there or not, by chance.
         fall = np.clip((table.offset[-1] - np.abs(table.offset)) / _FALL_PIXELS, 0.0, 1.0)

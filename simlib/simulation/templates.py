@@ -36,7 +36,7 @@ _LEAST_SHIFT = 1e-4  # redshifts are never prepared for less than this range
 class Templates:
     """Pre-convolved nodes, band counts, and vectors over pixels. All arrays are read-only.
 
-    coefficients: (shifts x kinds x nodes, m) float32, see `nodes.table_rows`; what taps weigh at
+    coefficients: (powers x kinds x nodes, m) float32, see `nodes.table_rows`; what taps weigh at
     rest_start + i x rest_pitch nm, first those of even i, then those of odd i.
     band: (kinds x nodes, columns) float32, counts in the band, see `band.band_basis`, for redshift
     and ebv in `redshift`, `ebv` (2,). shifts: (shifts,) the Doppler shifts at which nodes
@@ -72,6 +72,7 @@ def make_templates(grid: xr.Dataset, line_spread: LineSpread, stellar: Stellar) 
     rest = _rest_axis(line_spread, stellar, pitch)
     shifts = _shifts(line_spread, stellar)
     convolutions = [_convolution(wavelength, rest, line_spread, shift) for shift in shifts]
+    to_powers = np.linalg.inv(shift_powers(shifts, shifts))
     band = photometry.load_band(stellar.band)
     in_band = band_weights(wavelength, band, stellar)
     shape = tuple(grid.sizes[name] for name in AXES)
@@ -80,10 +81,11 @@ def make_templates(grid: xr.Dataset, line_spread: LineSpread, stellar: Stellar) 
     for number in range(shape[0]):  # one Teff at a time bounds the memory
         part = grid.isel(teff=number)
         flux, continuum = _spectra(part, wavelength)
-        for shift, convolve in enumerate(convolutions):
-            points = coefficients(convolve @ flux.T)
+        at_shifts = [convolve @ flux.T for convolve in convolutions]
+        for power, shares in enumerate(to_powers):
+            points = coefficients(sum(s * at for s, at in zip(shares, at_shifts, strict=True)))
             halves = np.concatenate([points[0::2], points[1::2]])
-            tables[shift, 0, number] = halves.T.reshape(*shape[1:], -1)
+            tables[power, 0, number] = halves.T.reshape(*shape[1:], -1)
         counts[0, number] = band_table(flux, continuum, *in_band).reshape(*shape[1:], -1)
     axes = [grid[name].values for name in AXES]
     for some in (*tables, counts):
@@ -203,11 +205,11 @@ def box_excess(templates: Templates, stretch: np.ndarray) -> np.ndarray:
     return np.asarray(-(_POINTS_A_PIXEL**4) / 120.0 * (stretch**-4 - 1.0))
 
 
-def shift_weights(templates: Templates, redshift: np.ndarray) -> np.ndarray:
-    """Return (n, shifts): how the tables of the prepared shifts make one of each redshift."""
-    shifts = templates.shifts
-    weights = np.ones((len(redshift), len(shifts)))
-    for k, here in enumerate(shifts):
-        for other in np.delete(shifts, k):
-            weights[:, k] *= (redshift - other) / (here - other)
-    return weights
+def shift_powers(shifts: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+    """Return (n, shifts): powers 0, 1, ... of redshifts from the middle of the prepared shifts.
+
+    The first is 1 and the others' tables are small, which spares float32 a rounding.
+    """
+    half = max(0.5 * float(np.ptp(shifts)), _LEAST_SHIFT)
+    from_middle = (redshift - shifts[len(shifts) // 2]) / half
+    return np.asarray(from_middle[:, np.newaxis] ** np.arange(len(shifts)))

@@ -7,6 +7,7 @@ import xarray as xr
 
 from simlib.fingerprint import checksum
 from simlib.parameters import AXES
+from simlib.stellar import open_grid
 
 RESOLUTION = 20_000.0
 NODES = {"teff": [4000.0, 4500.0], "logg": [1.0, 2.0], "feh": [-1.0, 0.0], "alpha": [0.0, 0.25]}
@@ -27,6 +28,12 @@ def same_everywhere(flux: Callable[[np.ndarray], np.ndarray]) -> xr.Dataset:
         coords={**NODES, "wavelength_model": WAVELENGTH, "wavelength_continuum": knots},
         attrs={"resolution": RESOLUTION, "medium": "vacuum", "checksum": checksum(spectrum)},
     )
+
+
+def four_of_each_axis() -> xr.Dataset:
+    """Return the first four nodes of each axis of the embedded grid."""
+    grid = open_grid("default")
+    return grid.isel({name: slice(0, 4) for name in AXES}).assign_attrs(name="part")
 
 
 def one_star(**values: float) -> xr.Dataset:
