@@ -53,6 +53,16 @@ def test_info_judges_a_grid_by_what_is_known_of_cool_stars(capsys) -> None:
     assert "unexplained: stars: depth of Mg I, Fe I, off by: line" in capsys.readouterr().out
 
 
+def test_info_of_cool_stars_alone_is_strict_json_and_prints(tmp_path: Path, capsys) -> None:
+    store = str(tmp_path / "cool.zarr")
+    write_grid(store, open_grid("toy").isel(teff=[0]))
+    command = ["grid", "info", store, "--sanity"]
+    assert run_program([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert told["leave_one_out"][0]["axes"][0]["warm"] == {"nodes": 0, "rms": None, "largest": None}
+    assert run_program(command) == 0
+
+
 def test_verify_fails_for_a_changed_store(tmp_path: Path, capsys) -> None:
     store = str(tmp_path / "toy.zarr")
     write_grid(store, open_grid("toy"))
