@@ -88,7 +88,7 @@ def test_the_store_equals_its_source(source: Path, tmp_path: Path, client: Clien
 def test_every_format_imports_to_the_source(
     release: str, write, tmp_path: Path, client: Client
 ) -> None:
-    default, nodes = open_grid(), NODES[:2]
+    default, nodes = open_grid(), NODES[: 1 if release == "bosz2024" else 2]  # long to write
     native = whole_native_wavelength(7)
     stretch = () if release == "bosz2024" else (native[(native > 840) & (native < 880)],)
     for node in nodes:
