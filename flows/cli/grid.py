@@ -11,7 +11,7 @@ from rich.table import Table
 
 from flows.cli.grid_download import download_release
 from flows.cli.grid_progress import item_progress
-from flows.cli.grid_storage import StorageOption, storage_options
+from flows.cli.grid_storage import StorageOption, explain_refusal, storage_options
 from flows.cli.grid_text import MOST_LISTED, and_more, print_description, text_of
 from flows.cli.options import JsonOption
 
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
         ("verify", verify),
         ("diff", diff),
     ):
-        group.command(name)(verb)
+        group.command(name)(explain_refusal(verb))
     app.add_typer(group, name="grid")
 
 

@@ -60,8 +60,10 @@ def holdout(
     seed: Annotated[int, typer.Option(help="Of the stars' parameters.")] = 1,
     teff: Annotated[tuple[float, float], typer.Option(help="K.")] = held_out.ENDS["teff"],
     logg: Annotated[tuple[float, float], typer.Option(help="log g.")] = held_out.ENDS["logg"],
-    feh: Annotated[tuple[float, float], typer.Option(help="[M/H].")] = held_out.ENDS["feh"],
-    alpha: Annotated[tuple[float, float], typer.Option(help="[a/M].")] = held_out.ENDS["alpha"],
+    feh: Annotated[tuple[float, float], typer.Option(help="Metallicity.")] = held_out.ENDS["feh"],
+    alpha: Annotated[tuple[float, float], typer.Option(help="Alpha enhancement.")] = held_out.ENDS[
+        "alpha"
+    ],
     through: Annotated[str, typer.Option(help=f"One of {', '.join(THROUGH)}.")] = "flux",
     jobs: Annotated[int, typer.Option("-j", help="Stars at once.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -97,6 +97,27 @@ def test_every_verb_opens_a_url_with_options(vault, source: Path, capsys, comman
     assert KEY not in error
 
 
+class Locked(MemoryFileSystem):
+    """A place that refuses everybody."""
+
+    protocol = "locked"
+
+    def exists(self, path: str, **_: object) -> bool:
+        raise PermissionError("Access Denied")
+
+
+@pytest.mark.parametrize("verb", ["import", "info", "verify"])
+def test_a_refused_access_is_told_with_the_way_out(verb: str, source: Path, capsys) -> None:
+    fsspec.register_implementation("locked", Locked, clobber=True)
+    url = "locked://bucket/grid.zarr"
+    command = importing(source, url) if verb == "import" else ["grid", verb, url]
+    assert run_program([*command, "--storage-option", f"token={KEY}"]) == 2
+    error = capsys.readouterr().err
+    assert "access refused (Access Denied); for a URL give credentials with" in error
+    assert "--storage-option KEY=VALUE" in error
+    assert KEY not in error
+
+
 def test_a_failing_worker_does_not_print_the_options(
     vault, source: Path, capfd, caplog, monkeypatch
 ) -> None:
