@@ -2,8 +2,10 @@
 
 Numbers of the six stars were computed at their own parameters; another program, and another family
 of structures, met them to about one per cent, and the bounds leave room for other codes. The rest
-are rules of cool atmospheres. Resolution 5000 unless a row speaks of the grid's own. Where TiO (M stars) or CN (metal-rich giants) hide what a rule is about,
-the row says so: nodes that fail there are explained, the others are a question to the grid.
+are rules of cool atmospheres. Resolution 5000 unless a row speaks of the grid's own.
+
+Where TiO (M stars) or CN (metal-rich giants) hide what a rule is about, the row says so: nodes that
+fail there are explained, the others are a question to the grid.
 """
 
 from collections.abc import Hashable
