@@ -68,3 +68,29 @@ def test_running_again_does_nothing_again(trained: tuple[Path, Path]) -> None:
 def test_the_published_dataset_is_the_one_of_the_run(trained: tuple[Path, Path]) -> None:
     folder, _ = trained
     assert open_dataset(str(folder / "data/datasets/tiny"), "train").sizes["spectrum"] == 96
+
+
+@pytest.mark.slow
+def test_the_dataset_serves_a_run_without_end_beside_the_other(trained: tuple[Path, Path]) -> None:
+    folder, run = trained
+    before = all_files(folder / "data" / "datasets"), all_files(run / "checkpoints")
+    options = ("--set", f"train.ranks={RANKS}", "--set", "dataset.mode=endless")
+    done = program(folder, "train", "tiny", *options)
+    assert done.returncode == 0, done.stderr
+    endless = Path(folder / done.stdout.strip().splitlines()[-1])
+    assert endless != run
+    assert (all_files(folder / "data" / "datasets"), all_files(run / "checkpoints")) == before
+    judged = program(folder, "evaluate", str(endless), "--json")
+    assert judged.returncode == 0, judged.stderr
+    resumed = program(folder, "train", "tiny", "--resume", *options)
+    assert resumed.returncode == 0 and resumed.stdout == done.stdout
+
+
+@pytest.mark.slow
+def test_the_whole_workflow_runs_without_stored_spectra(tmp_path: Path) -> None:
+    sets = ["dataset.mode=endless", "dataset.n_train=600", "dataset.n_validation=64",
+            "train.seconds=15", f"train.ranks={RANKS}", "model.rank=64"]  # fmt: skip
+    done = program(tmp_path, "demo", *(part for value in sets for part in ("--set", value)))
+    assert done.returncode == 0, done.stderr
+    assert "<html" in Path(done.stdout.strip().splitlines()[-1]).read_text()
+    assert not list((tmp_path / "data" / "datasets").rglob("spectra.zarr"))

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from flows.cli.grid_download import download_release
 from flows.cli.grid_progress import item_progress
+from flows.cli.grid_storage import StorageOption, explain_refusal, storage_options
 from flows.cli.grid_text import MOST_LISTED, and_more, print_description, text_of
 from flows.cli.options import JsonOption
 
@@ -32,12 +33,13 @@ def register(app: typer.Typer) -> None:
         ("verify", verify),
         ("diff", diff),
     ):
-        group.command(name)(verb)
+        group.command(name)(explain_refusal(verb))
     app.add_typer(group, name="grid")
 
 
 def list_grids(
     root: Annotated[str, typer.Option(help="Where stores are looked for, in grids/.")] = "./data",
+    storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what `stellar.grid` may name, the stores that are there, and what can be downloaded."""
@@ -45,7 +47,10 @@ def list_grids(
     from simlib.stellar.grid import KNOWN_GRIDS
     from simlib.stellar.releases import RELEASES
 
-    known = {"embedded": list(KNOWN_GRIDS), "stores": stores_below(root)}
+    known = {
+        "embedded": list(KNOWN_GRIDS),
+        "stores": stores_below(root, storage_options(storage_option)),
+    }
     releases = {name: release.source for name, release in RELEASES.items()}
     if as_json:
         print(json.dumps({**known, "releases": releases}, indent=1))
@@ -65,14 +70,18 @@ def info(
     sanity: Annotated[
         bool, typer.Option("--sanity", help="Judge it by what is known of cool stars.")
     ] = False,
+    storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show axes, resolution, holes, size, provenance and interpolation error of a grid."""
     from simlib.stellar.describe import describe_grid
     from simlib.stellar.grid import open_grid
 
-    grid = open_grid(name)
-    description = describe_grid(grid, name, with_quality=quality, with_sanity=sanity)
+    options = storage_options(storage_option)
+    grid = open_grid(name, options)
+    description = describe_grid(
+        grid, name, with_quality=quality, with_sanity=sanity, options=options
+    )
     if figure is not None:
         from simlib.stellar.coverage_figure import draw_coverage
 
@@ -93,6 +102,7 @@ def import_folder(
     window: Annotated[tuple[float, float], typer.Option(help="nm, vacuum.")] = (670.0, 920.0),
     workers: Annotated[int | None, typer.Option(help="Threads; by default one a core.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Dask scheduler.")] = None,
+    storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Turn a folder of BOSZ files into a store; run again, it does what is left."""
@@ -100,6 +110,7 @@ def import_folder(
     from simlib.stellar.import_plan import plan_import
     from simlib.stellar.importing import import_grid
 
+    options = storage_options(storage_option)
     plan = plan_import(
         path,
         resolution=resolution,
@@ -111,7 +122,7 @@ def import_folder(
         dask_client(_cluster(workers, address)) as client,
         item_progress("importing", "files") as show,
     ):
-        report = import_grid(plan, to, client, on_progress=show)
+        report = import_grid(plan, to, client, options=options, on_progress=show)
     if as_json:
         print(json.dumps(asdict(report), indent=1))
         return
@@ -134,12 +145,14 @@ def _cluster(workers: int | None, address: str | None) -> "Cluster":
     return Cluster(kind="threads", workers=workers)
 
 
-def verify(name: GridArgument, as_json: JsonOption = False) -> None:
+def verify(
+    name: GridArgument, storage_option: StorageOption = None, as_json: JsonOption = False
+) -> None:
     """Compare every node of a grid with its digest; exit code 1 where one differs."""
     from simlib.stellar.grid import open_grid
     from simlib.stellar.verify import verify_grid
 
-    result = verify_grid(open_grid(name))
+    result = verify_grid(open_grid(name, storage_options(storage_option)))
     if as_json:
         print(json.dumps(asdict(result), indent=1))
     else:
@@ -153,12 +166,18 @@ def verify(name: GridArgument, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def diff(a: GridArgument, b: GridArgument, as_json: JsonOption = False) -> None:
+def diff(
+    a: GridArgument,
+    b: GridArgument,
+    storage_option: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Compare two grids: axes, holes, attributes, rms of every common node."""
     from simlib.stellar.compare import compare_grids
     from simlib.stellar.grid import open_grid
 
-    difference = compare_grids(open_grid(a), open_grid(b))
+    options = storage_options(storage_option)
+    difference = compare_grids(open_grid(a, options), open_grid(b, options))
     if as_json:
         print(json.dumps(asdict(difference), indent=1))
         return

@@ -48,12 +48,14 @@ def _print_quality(part: dict[str, Any]) -> None:
         cells = [
             text
             for pool in (entry["warm"], entry["cool"])
-            for text in (
-                str(pool["nodes"]), f"{100 * pool['rms']:.3f}", f"{100 * pool['largest']:.2f}"
-            )
-        ]  # fmt: skip
+            for text in (str(pool["nodes"]), _percent(pool["rms"]), _percent(pool["largest"]))
+        ]
         table.add_row(entry["axis"], *cells)
     Console().print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.3f}"
 
 
 def _print_sanity(rows: list[dict[str, Any]]) -> None:

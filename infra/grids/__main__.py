@@ -21,6 +21,7 @@ from infra.grids.sources import prepare_sources
 from infra.grids.structures import read_structures
 from infra.grids.synthesis import GRID_FOLDER, run_node
 from simlib.stellar import open_grid
+from simlib.stellar.interpolate import THROUGH
 from simlib.stellar.quality import ARM
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -59,8 +60,11 @@ def holdout(
     seed: Annotated[int, typer.Option(help="Of the stars' parameters.")] = 1,
     teff: Annotated[tuple[float, float], typer.Option(help="K.")] = held_out.ENDS["teff"],
     logg: Annotated[tuple[float, float], typer.Option(help="log g.")] = held_out.ENDS["logg"],
-    feh: Annotated[tuple[float, float], typer.Option(help="[M/H].")] = held_out.ENDS["feh"],
-    alpha: Annotated[tuple[float, float], typer.Option(help="[a/M].")] = held_out.ENDS["alpha"],
+    feh: Annotated[tuple[float, float], typer.Option(help="Metallicity.")] = held_out.ENDS["feh"],
+    alpha: Annotated[tuple[float, float], typer.Option(help="Alpha enhancement.")] = held_out.ENDS[
+        "alpha"
+    ],
+    through: Annotated[str, typer.Option(help=f"One of {', '.join(THROUGH)}.")] = "flux",
     jobs: Annotated[int, typer.Option("-j", help="Stars at once.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -72,7 +76,7 @@ def holdout(
     stars = held_out.draw_stars(count, seed, ranges)
     for _ in _compute(work, stars, held_out.FOLDER, jobs):
         pass
-    errors = held_out.compare_stars(open_grid(), work.resolve(), stars)
+    errors = held_out.compare_stars(open_grid(), work.resolve(), stars, through)
     pools = held_out.pool_errors(errors)
     if as_json:
         entries = {name: asdict(pool) for name, pool in pools.items()}

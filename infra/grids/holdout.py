@@ -74,10 +74,14 @@ def pool_of(star: Node) -> str:
 
 
 def compare_star(
-    grid: xr.Dataset, star: Node, flux: np.ndarray, continuum: np.ndarray
+    grid: xr.Dataset,
+    star: Node,
+    flux: np.ndarray,
+    continuum: np.ndarray,
+    through: str = "flux",
 ) -> StarError:
     """Compare one star's spectrum with the grid's, on the grid's wavelengths."""
-    expected = interpolate_grid(grid, **asdict(star))
+    expected = interpolate_grid(grid, **asdict(star), through=through)
     wavelength, native = grid["wavelength_model"].values, float(grid.attrs["resolution"])
     error = degrade(
         expected["flux_normalized"].values - flux, wavelength, native, RESOLUTION
@@ -94,12 +98,15 @@ def compare_star(
     )
 
 
-def compare_stars(grid: xr.Dataset, work: Path, stars: Sequence[Node]) -> list[StarError]:
+def compare_stars(
+    grid: xr.Dataset, work: Path, stars: Sequence[Node], through: str = "flux"
+) -> list[StarError]:
     """Compare computed stars with the grid's interpolation, one by one."""
     errors = []
     for star in stars:
         with np.load(node_file(work, star, FOLDER)) as computed:
-            errors.append(compare_star(grid, star, computed["n"].astype(float), computed["c"]))
+            flux = computed["n"].astype(float)
+            errors.append(compare_star(grid, star, flux, computed["c"], through))
     return errors
 
 

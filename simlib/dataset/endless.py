@@ -38,7 +38,7 @@ class EndlessSplit:
         """Return the spectra of these rows, dim `spectrum`, in the variables and types of a store.
 
         numbers: whole, from 0 on, in any order. All parameters between the least and the largest
-        are drawn, at 0.1 us each; only the rows asked for are simulated.
+        are drawn, at less than 1 us each; only the rows asked for are simulated.
         """
         if not len(numbers):  # the simulator wants a row to work on
             return self.spectra(np.zeros(1, int)).isel(spectrum=slice(0, 0))

@@ -32,7 +32,8 @@ def replay(folder: str, split: str, index: int, options: Options | None = None) 
     reddened, and convolved (kernel and pixel at every template point of the arm), in
     1e-17 erg s-1 cm-2 AA-1, as from `shifted` on. Over `wavelength`: sampled (physical flux), the
     electrons of one exposure by term, the variance, and `flux`, `variance` as stored. Scalars:
-    the row's parameters, flux_scale, snr, and how far the stored row is from the one made again.
+    the row's parameters, the exposures, flux_scale, snr, and how far the stored row is from the
+    one made again.
     Raises InputError for a row that the dataset does not have.
     """
     place = published_folder(folder, options)
@@ -105,6 +106,8 @@ def steps_of(
                 "units": "electron"}) for name in COUNTS},
             "flux_scale": ((), unit, {"units": FLUX_UNIT_NAME}),
             "snr": ((), noisy.snr[0], {"units": "1"}),
+            "exposure_time_s": ((), config.conditions.exposure_time_s, {"units": "s"}),
+            "exposure_count": ((), config.conditions.exposure_count, {"units": "1"}),
             **{str(name): ((), float(star[name]), star[name].attrs) for name in star.data_vars},
         },
         coords={

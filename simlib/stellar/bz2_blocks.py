@@ -8,28 +8,41 @@ looking into a few.
 
 import bz2
 import math
-from bisect import insort
+from bisect import bisect_right, insort
 from pathlib import Path
 
 from simlib.stellar.spectrum_files import BadFileError, first_number
 
 _BLOCK, _END = 0x314159265359, 0x177245385090
 _MARKER_BITS, _CHECKSUM_BITS = 48, 32
+REACH = 0.15  # of the data, on both sides of where a stretch is expected
 _TAIL_BYTES = 11  # marker, checksum and up to seven bits that fill the last byte
 
 
 class PackedText:
-    """A bzip2 text, unpacked block by block when asked; `blocks` says how many it has."""
+    """A bzip2 text, unpacked block by block when asked; `blocks` says how many were looked for."""
 
-    def __init__(self, data: bytes, name: str) -> None:
-        """Find the blocks. BadFileError where the end is not there: the file is cut."""
+    def __init__(self, data: bytes, name: str, low: float = 0.0, high: float = 1.0) -> None:
+        """Find the blocks that begin between two shares of the data.
+
+        BadFileError where the end is not there: the file is cut.
+        """
         self._data, self._name = data, name
         tail = max(0, len(data) - _TAIL_BYTES)
         ends = [8 * tail + position for position in find_marker(data[tail:], _END)]
-        self._edges = [*find_marker(data, _BLOCK), *ends[-1:]]
-        if data[:3] != b"BZh" or not ends or len(self._edges) < 2:
+        start, stop = max(0, int(low * len(data))), math.ceil(high * len(data))
+        self._edges = [8 * start + at for at in find_marker(data[start:stop], _BLOCK)]
+        self.has_first, self.has_last = start == 0, stop >= len(data)
+        if data[:3] != b"BZh" or not ends or (self.has_first and not self._edges):
             raise BadFileError("is cut short, or no bzip2 file")
+        if self.has_last:
+            self._edges.append(ends[-1])
         self.blocks = len(self._edges) - 1
+
+    def block_at(self, share: float) -> int:
+        """Return the block at a share of the data, or the nearest one."""
+        at = bisect_right(self._edges, share * 8 * len(self._data)) - 1
+        return min(self.blocks - 1, max(0, at))
 
     def unpack(self, block: int) -> bytes:
         """Return the text of one block; its first and last line are parts, as a rule."""
@@ -69,21 +82,37 @@ def _bits(data: bytes, start: int, stop: int) -> int:
 def lines_between(path: Path, low: float, high: float, guess: float) -> bytes:
     """Return the lines whose first number lies in [low, high].
 
-    guess: where `low` is expected, as a share of the text, 0 … 1.
+    guess: where `low` is expected, as a share of the text, 0 … 1. The blocks around it are looked
+    for first, all of them only where these do not do.
     """
-    packed = PackedText(path.read_bytes(), path.name)
-    first = last = min(packed.blocks - 1, max(0, int(guess * packed.blocks)))
+    data, guess = path.read_bytes(), min(1.0, max(0.0, guess))
+    near = PackedText(data, path.name, guess - REACH, guess + REACH)
+    text = _lines_in(near, low, high, guess)
+    if text is None:
+        text = _lines_in(PackedText(data, path.name), low, high, guess)
+    return b"" if text is None else text
+
+
+def _lines_in(packed: PackedText, low: float, high: float, guess: float) -> bytes | None:
+    """Return the lines; None where they may begin before or end after the blocks found."""
+    if packed.blocks < 1:
+        return None
+    first = last = packed.block_at(guess)
     text = packed.unpack(first)
-    while first > 0 and _starts(text, first) > low:
+    while first > 0 and _starts(packed, text, first) > low:
         first -= 1
         text = packed.unpack(first) + text
-        if _starts(text, first) <= low:
-            break
     while last < packed.blocks - 1 and _stops(text) <= high:
         last += 1
         text += packed.unpack(last)
-    begin = 0 if first == 0 else text.find(b"\n") + 1
-    end = len(text) if last == packed.blocks - 1 else text.rfind(b"\n") + 1
+    is_begun = first == 0 and packed.has_first
+    is_ended = last == packed.blocks - 1 and packed.has_last
+    if not (is_begun or _starts(packed, text, first) <= low):
+        return None
+    if not (is_ended or _stops(text) > high):
+        return None
+    begin = 0 if is_begun else text.find(b"\n") + 1
+    end = len(text) if is_ended else text.rfind(b"\n") + 1
     return cut_lines(text[begin:end], low, high)
 
 
@@ -104,8 +133,8 @@ def _line_reaching(text: bytes, value: float) -> int:
     return low
 
 
-def _starts(text: bytes, block: int) -> float:
-    begin = 0 if block == 0 else text.find(b"\n") + 1
+def _starts(packed: PackedText, text: bytes, block: int) -> float:
+    begin = 0 if block == 0 and packed.has_first else text.find(b"\n") + 1
     return first_number(text[begin : begin + 80])
 
 

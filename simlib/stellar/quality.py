@@ -18,8 +18,8 @@ class PooledError:
     """Error pooled over predicted nodes and wavelengths, in units of the continuum."""
 
     nodes: int
-    rms: float  # NaN where no node was predicted
-    largest: float
+    rms: float | None  # where any node was predicted
+    largest: float | None
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,6 @@ def _along(
 
 def _pool(squares: np.ndarray) -> PooledError:
     if not squares.size:
-        return PooledError(nodes=0, rms=float("nan"), largest=float("nan"))
+        return PooledError(nodes=0, rms=None, largest=None)
     rms, largest = np.sqrt(squares.mean()), np.sqrt(squares.max())
     return PooledError(nodes=len(squares), rms=float(rms), largest=float(largest))

@@ -1,9 +1,11 @@
 """What must be true of a grid of cool stars, as a table that any grid can be judged by.
 
-Numbers of the six stars are those of two independent codes on two families of structures, which
-agree to a few per cent; the rest are rules of cool atmospheres. Resolution 5000 unless a row
-speaks of the grid's own. Where TiO (M stars) or CN (metal-rich giants) hide what a rule is about,
-the row says so: nodes that fail there are explained, the others are a question to the grid.
+Numbers of the six stars were computed at their own parameters; another program, and another family
+of structures, met them to about one per cent, and the bounds leave room for other codes. The rest
+are rules of cool atmospheres. Resolution 5000 unless a row speaks of the grid's own.
+
+Where TiO (M stars) or CN (metal-rich giants) hide what a rule is about, the row says so: nodes that
+fail there are explained, the others are a question to the grid.
 """
 
 from collections.abc import Hashable

@@ -22,9 +22,9 @@ def measure_stars(grid: xr.Dataset, stars: Mapping[str, Parameters]) -> xr.Datas
     """Return the features of stars, by name; NaN for one outside this grid or beside a hole."""
     wavelength = grid["wavelength_model"].values
     flux = np.full((len(stars), len(wavelength)), np.nan)
-    for i, parameters in enumerate(stars.values()):
+    for i, (teff, logg, feh, alpha) in enumerate(stars.values()):
         with suppress(InputError):
-            star = interpolate_grid(grid, **dict(zip(AXES, parameters, strict=True)))
+            star = interpolate_grid(grid, teff=teff, logg=logg, feh=feh, alpha=alpha)
             flux[i] = _smooth(grid, star["flux_normalized"].values)
     return _as_dataset(features(flux, wavelength), {"star": np.array(list(stars))})
 

@@ -146,3 +146,24 @@ def test_a_finished_dataset_is_left_alone(tmp_path: Path, client: Client) -> Non
     assert build.build_dataset(config, terms, client, lambda *args: seen.append(1)) == folder
     assert not seen
     assert files == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_what_a_broken_build_left_may_be_used_without_storing_and_finished_later(
+    tmp_path: Path, client: Client
+) -> None:
+    config = config_at(tmp_path)
+    terms = ensure_terms_grid(config)
+
+    def break_off(done: int, total: int, rows: int) -> None:
+        raise ConnectionError("the cable was cut")
+
+    with pytest.raises(ConnectionError):
+        build.build_dataset(config, terms, client, break_off)
+    endless = load_config("tiny", [f"storage.root='{tmp_path}'", "dataset.mode=endless"])
+    folder = build.build_dataset(endless, terms, client)
+    made = open_dataset(folder, "validation").load()
+    assert read_json(join(folder, "manifest.json"))["mode"] == "endless"
+    assert build.build_dataset(config, terms, client) == folder
+    assert read_json(join(folder, "manifest.json"))["mode"] == "stored"
+    kept = open_dataset(folder, "validation").load()
+    assert all((kept[name].values == made[name].values).all() for name in kept.data_vars)

@@ -24,26 +24,34 @@ def test_items_come_in_order_and_end(depth):
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_as_many_as_asked_for_are_made_in_advance_and_no_more(depth):
-    made, full = [], threading.Event()
+    made, used, advance = 0, 0, []
+    changed = threading.Condition()
 
     def items():
+        nonlocal made
         while True:
-            made.append(len(made))
-            if len(made) == depth:
-                full.set()
-            yield made[-1]
+            with changed:
+                made += 1
+                advance.append(made - used)
+                changed.notify()
+            yield made
+
+    def is_far_ahead():
+        return made >= used + depth
 
     ahead = Ahead(items(), depth)
     try:
-        assert full.wait(WAIT_S)  # without a single one being used
-        for used in range(1, 200):
-            assert next(ahead) == used - 1
-            assert len(made) <= used + depth
+        for _ in range(300):
+            with changed:  # it gets as far ahead as it may before the next is used
+                assert changed.wait_for(is_far_ahead, WAIT_S)
+                used += 1
+            assert next(ahead) == used
     finally:
         ahead.close()
-    left = len(made)
+    assert max(advance) == depth
+    left = made
     assert not is_thread_left()
-    assert len(made) == left
+    assert made == left
 
 
 def test_an_error_is_raised_in_the_place_of_its_item_and_again_after_it():

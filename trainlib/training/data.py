@@ -75,8 +75,9 @@ def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.devic
     for first in range(start, stop, _READ_ROWS):
         rows = slice(first, min(first + _READ_ROWS, stop))
         here = slice(rows.start - start, rows.stop - start)
-        bad = put_rows(spectra[["flux", "variance"]].isel(spectrum=rows), flux[here], sigma[here])
-        if bad is not None:
+        flux[here] = spectra["flux"][rows].values
+        root_of(spectra["variance"][rows].values, out=sigma[here])
+        if (bad := first_unusable(flux[here], sigma[here])) is not None:
             raise InputError(
                 f"spectrum {first + bad} of the dataset holds a flux that is not "
                 "finite or a variance that is not positive; build the dataset again"
@@ -84,16 +85,17 @@ def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.devic
     return Spectra(torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), start)
 
 
-def put_rows(spectra: xr.Dataset, flux: np.ndarray, sigma: np.ndarray) -> int | None:
-    """Put the rows of spectra into arrays (rows, pixels), the square root of the variance as sigma.
+def root_of(variance: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Put the noise sigma into `out`, which may be the variance itself, and return it."""
+    with np.errstate(invalid="ignore"):  # of a negative variance: `first_unusable` finds it
+        np.sqrt(variance, out=out)
+    return out
 
-    Returns the first row whose flux is not finite or whose variance is not positive, None if good.
-    """
-    flux[:] = spectra["flux"].values
-    with np.errstate(invalid="ignore"):  # of a negative variance, which is found below
-        np.sqrt(spectra["variance"].values, out=sigma)
-    bad = ~(np.isfinite(flux).all(axis=1) & (np.isfinite(sigma) & (sigma > 0)).all(axis=1))
-    return int(bad.argmax()) if bad.any() else None
+
+def first_unusable(flux: np.ndarray, sigma: np.ndarray) -> int | None:
+    """Return the first row with a flux that is not finite or a sigma that is not positive."""
+    good = np.isfinite(flux).all(axis=1) & (sigma > 0).all(axis=1) & np.isfinite(sigma).all(axis=1)
+    return None if good.all() else int(np.argmin(good))
 
 
 def check_pixels(found: int, expected: int | None) -> None:

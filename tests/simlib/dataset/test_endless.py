@@ -95,3 +95,15 @@ def test_a_stored_dataset_serves_every_mode_and_others_all_but_stored(
 def test_a_split_that_was_not_made_has_no_rows(stored: str) -> None:
     with pytest.raises(InputError, match="no split 'test'; it has train, validation"):
         open_endless(stored, "test")
+
+
+def test_rows_whose_terms_are_computed_directly_are_those_that_a_store_would_hold(
+    tmp_path: Path,
+) -> None:
+    folder = build(tmp_path, "terms.source=direct", "dataset.mode=endless", "dataset.n_train=20")
+    endless, kept = open_endless(folder), open_dataset(folder)
+    assert endless.pixels == kept.sizes["wavelength"]
+    made = endless.spectra(np.array([19, 3]))
+    for name in (*PIXEL_VARIABLES, *ROW_VARIABLES):
+        assert made[name].dtype == kept[name].dtype
+        assert np.array_equal(made[name].values, kept[name].values[[19, 3]])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from astropy.io import fits
 
 from simlib.stellar import bosz2017, bosz2024, open_grid
 from simlib.stellar.spectrum_files import BadFileError, decimals
@@ -38,6 +39,8 @@ def native() -> np.ndarray:
 
 def check(spectrum, grid: xr.Dataset) -> None:
     wavelength = spectrum.wavelength_nm
+    assert wavelength.dtype == np.dtype("=f8")  # native order, whatever the file has
+    assert spectrum.flux_normalized.dtype == np.dtype("=f4")
     assert WINDOW[0] <= wavelength[0] < wavelength[-1] <= WINDOW[1]
     flux, continuum = model_on(grid, NODE, wavelength)
     np.testing.assert_allclose(spectrum.flux_normalized, flux, atol=1e-6)
@@ -62,6 +65,25 @@ def test_whole_files_of_2017_round_trip(write, grid: xr.Dataset, tmp_path) -> No
         bosz2017.read_spectrum(write(tmp_path, grid, NODE, whole_native_wavelength(7)), WINDOW),
         grid,
     )
+
+
+def test_the_resolution_of_a_name_is_not_trusted(grid: xr.Dataset, native, tmp_path) -> None:
+    path = write_2017_text(tmp_path, grid, NODE, native)
+    lying = path.rename(path.with_name(path.name.replace("b20000", "b5000")))
+    spectrum = bosz2017.read_spectrum(lying, WINDOW)
+    check(spectrum, grid)
+    assert spectrum.is_rebuilt
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower])
+def test_columns_of_fits_are_found_whatever_their_case(
+    change, grid: xr.Dataset, native: np.ndarray, tmp_path
+) -> None:
+    path = write_2017_fits(tmp_path, grid, NODE, native)
+    with fits.open(path, mode="update") as units:
+        for column in units[1].columns:
+            column.name = change(column.name)
+    check(bosz2017.read_spectrum(path, WINDOW), grid)
 
 
 def test_files_of_2024_round_trip_from_air_to_vacuum(grid: xr.Dataset, tmp_path) -> None:
@@ -157,8 +179,6 @@ def test_a_cut_file_of_2024_is_rejected(grid: xr.Dataset, tmp_path) -> None:
 
 
 def test_a_fits_table_without_its_columns_is_rejected(tmp_path) -> None:
-    from astropy.io import fits
-
     path = tmp_path / "amm05cp00op00t4000g30v20modrt0b5000rs.fits"
     table = fits.BinTableHDU.from_columns([fits.Column("Other", "D", array=np.arange(9.0))])
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(path)

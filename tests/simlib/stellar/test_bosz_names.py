@@ -71,6 +71,8 @@ def test_exact_folders_win_over_rounded_codes() -> None:
         "amm05cp00op00t4000g30v20modrt0b5000rs.fits.part",
         "amm99cp00op00t4000g30v20modrt0b5000rs.fits",
         "bosz2024_ms_t4000_g+1.5_m-0.50_a+0.00_c+0.00_v2_rorig_noresam.txt.gz",
+        "bosz2024_ms_t4000_g+1.5_m-0.50_a+0.00_c+0.00_v2_r20000_lineid.txt.gz",
+        "bosz2024_wave_r20000.txt",
     ],
 )
 def test_other_files_are_not_models(text: str) -> None:
@@ -100,6 +102,22 @@ def test_paths_of_2024_are_made_and_read(model: ModelName, path: str) -> None:
     assert bosz2024.parse_path(path) == model
 
 
+def test_either_family_of_2024_is_read_where_both_exist() -> None:
+    model = ModelName(7750, 4.0, 0.0, 0.0, 0.0, 2.0, 5000, "txt.gz")
+    asked = bosz2024.file_name(model)
+    assert asked.startswith("bosz2024_mp_")
+    other = asked.replace("_mp_", "_ap_")
+    assert bosz2024.parse_path(asked) == bosz2024.parse_path(other) == model
+
+
+@pytest.mark.parametrize("code", ["p03", "p08", "m03", "m08", "m13", "m18", "m23", "m28"])
+def test_a_rounded_code_is_read_as_its_node_not_divided_by_ten(code: str) -> None:
+    model = bosz2017.parse_path(f"a{'m' + code}cp00op00t4000g30v20modrt0b5000rs.fits")
+    assert model is not None
+    assert (4 * model.feh) % 1 == 0
+    assert bosz2017.composition_code(model.feh) == code
+
+
 def test_boxes_have_the_sizes_of_the_archives() -> None:
     assert math.prod(len(nodes) for nodes in bosz2017.BOX.values()) == 4312
     assert math.prod(len(nodes) for nodes in bosz2024.BOX.values()) == 6160
@@ -114,8 +132,11 @@ def test_native_series_of_2017_has_the_published_ends_and_length() -> None:
 
 @pytest.mark.parametrize(
     ("step", "rows"),
-    [(300, 5769), (75, 23074), (30, 57684), (15, 115367), (3, 576833), (7, 247215)],
-)
+    [
+        (300, 5769), (75, 23074), (30, 57684), (15, 115367), (7, 247215), (3, 576833),
+        (1, 1730499),
+    ],
+)  # fmt: skip
 def test_every_resolution_of_2017_has_its_row_count(step: int, rows: int) -> None:
     assert len(whole_native_wavelength(step)) == rows
     assert bosz2017.is_row_count(rows)

@@ -29,6 +29,23 @@ def test_a_range_is_found_wherever_it_is(
     assert lines_between(path, low, high, guess).splitlines() == expected
 
 
+@pytest.mark.parametrize("reach", [0.02, 0.2, 0.6])
+@pytest.mark.parametrize("guess", [-0.5, 0.0, 0.3, 0.9, 1.5])
+def test_a_wrong_guess_or_a_short_reach_costs_time_only(
+    tmp_path, monkeypatch, reach: float, guess: float
+) -> None:
+    monkeypatch.setattr("simlib.stellar.bz2_blocks.REACH", reach)
+    numbers = np.random.default_rng(2).random(60_000)
+    lines = [f"{1000 + i:10.3f} {x:.15f}" for i, x in enumerate(numbers)]
+    path = tmp_path / "t.bz2"
+    path.write_bytes(bz2.compress("".join(f"{line}\n" for line in lines).encode(), 1))
+    assert PackedText(path.read_bytes(), "t").blocks > 15
+    for low, high in ((19_000.0, 19_500.0), (1000.0, 1001.0), (60_000.0, 70_000.0)):
+        expected = [line for line in lines if low <= float(line.split()[0]) <= high]
+        found = lines_between(path, low, high, guess)
+        assert found.decode().splitlines() == expected
+
+
 def test_the_blocks_together_are_the_text(text: bytes) -> None:
     packed = PackedText(bz2.compress(text, 1), "t")
     assert packed.blocks > 3

@@ -49,6 +49,10 @@ def changed_flux(grid: xr.Dataset) -> None:
     grid["flux_normalized"].values[1, 2, 3, 0, 17] += np.float32(1e-4)
 
 
+def changed_continuum(grid: xr.Dataset) -> None:
+    grid["continuum"].values[3, 2, 1, 0, 5] *= np.float32(1.001)
+
+
 def changed_axis(grid: xr.Dataset) -> None:
     grid["alpha"] = grid["alpha"] + 1e-6
 
@@ -66,8 +70,10 @@ def changed_medium(grid: xr.Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [changed_flux, changed_axis, changed_mask, changed_resolution, changed_medium]
-)
+    "change",
+    [changed_flux, changed_continuum, changed_axis, changed_mask, changed_resolution,
+     changed_medium],
+)  # fmt: skip
 def test_grids_that_differ_in_anything_differ_in_fingerprint(change) -> None:
     grid = open_grid("toy")
     before = grid_fingerprint(grid)

@@ -10,13 +10,15 @@ import xarray as xr
 from distributed import Client, LocalCluster
 
 from simlib.errors import InputError
-from simlib.stellar import grid_fingerprint, interpolate_axis, open_grid
+from simlib.stellar import bosz2024, grid_fingerprint, interpolate_axis, open_grid
 from simlib.stellar.import_plan import plan_import
 from simlib.stellar.importing import import_grid, records_folder
+from simlib.stellar.medium import air_to_vacuum
 from simlib.stellar.shape import AXES
 from tests.simlib.stellar.bosz_files import (
     model_on,
     whole_native_wavelength,
+    write_2017_fits,
     write_2017_text,
     write_2024,
 )
@@ -77,6 +79,38 @@ def test_the_store_equals_its_source(source: Path, tmp_path: Path, client: Clien
         np.testing.assert_allclose(line["flux_normalized"], flux, atol=1e-6)
         at = imported["wavelength_continuum"].values
         np.testing.assert_allclose(got["continuum"], model_on(default, node, at)[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("release", "write"),
+    [("bosz2017", write_2017_text), ("bosz2017", write_2017_fits), ("bosz2024", write_2024)],
+)
+def test_every_format_imports_to_the_source(
+    release: str, write, tmp_path: Path, client: Client
+) -> None:
+    default, nodes = open_grid(), NODES[: 1 if release == "bosz2024" else 2]  # long to write
+    native = whole_native_wavelength(7)
+    stretch = () if release == "bosz2024" else (native[(native > 840) & (native < 880)],)
+    for node in nodes:
+        write(tmp_path / "files", default, node, *stretch)
+    store = str(tmp_path / "grid.zarr")
+    import_grid(plan_import(tmp_path / "files", window=WINDOW), store, client)
+    imported = open_grid(store)
+    assert imported.attrs["name"] == release
+    wavelength = imported["wavelength_model"].values
+    expected = (
+        native if release == "bosz2017" else air_to_vacuum(bosz2024.file_wavelength(20000) / 10)
+    )
+    expected = expected[(expected >= WINDOW[0]) & (expected <= WINDOW[1])]
+    np.testing.assert_allclose(10 * wavelength, 10 * expected, atol=1e-4)
+    for node in nodes:
+        flux = imported["flux_normalized"].sel(node).values
+        np.testing.assert_allclose(flux, model_on(default, node, wavelength)[0], atol=1e-6)
+        near = np.abs(wavelength - 854.444) < 0.3
+        assert abs(wavelength[near][np.argmin(flux[near])] - 854.444) < 0.015
+        at = imported["wavelength_continuum"].values
+        continuum = imported["continuum"].sel(node).values
+        np.testing.assert_allclose(continuum, model_on(default, node, at)[1], rtol=1e-6)
 
 
 def test_2024_and_2017_import_to_the_same_surface_flux(tmp_path: Path, client: Client) -> None:

@@ -5,9 +5,11 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline
 
 from simlib.errors import InputError
 from simlib.stellar import continuum_on, interpolate_axis, interpolate_grid, open_grid
+from simlib.stellar.interpolate import from_root_depth, root_depth
 from simlib.stellar.toy import toy_continuum, toy_flux
 
 INSIDE = {
@@ -41,6 +43,31 @@ def test_four_axes_at_once_reproduce_the_analytic_spectrum(point: dict[str, floa
     np.testing.assert_allclose(got["flux_normalized"], expected, atol=3e-6)
     expected = toy_continuum(toy["wavelength_continuum"].values, **point)
     np.testing.assert_allclose(got["continuum"], expected, rtol=3e-6)
+
+
+def test_through_the_root_of_depth_a_node_is_its_flux_and_between_is_cubic(
+    toy: xr.Dataset,
+) -> None:
+    node = {"teff": 4500.0, "logg": 1.5, "feh": -0.5, "alpha": 0.25}
+    flux = toy["flux_normalized"].sel(node).values.astype(float)
+    on_node = interpolate_grid(toy, **node, through="root_depth")["flux_normalized"]
+    np.testing.assert_allclose(on_node, flux, rtol=1e-12)
+    got = interpolate_grid(toy, **{**node, "teff": 4321.0}, through="root_depth")
+    line = toy["flux_normalized"].sel({k: v for k, v in node.items() if k != "teff"}).values
+    expected = CubicSpline(toy["teff"], np.sqrt(-np.log(np.minimum(line, 1.0))))(4321.0)
+    np.testing.assert_allclose(got["flux_normalized"], np.exp(-(expected**2)), rtol=1e-6)
+    plain = interpolate_grid(toy, **{**node, "teff": 4321.0})
+    np.testing.assert_array_equal(got["continuum"], plain["continuum"])
+
+
+@given(st.floats(1e-6, 2.0))
+def test_flux_comes_back_from_its_root_of_depth(flux: float) -> None:
+    assert from_root_depth(root_depth(np.array(flux))) == pytest.approx(flux, rel=1e-12)
+
+
+def test_an_unknown_interpolant_is_refused(toy: xr.Dataset) -> None:
+    with pytest.raises(InputError, match="through 'log'; there is flux, root_depth"):
+        interpolate_grid(toy, teff=4000, logg=1, feh=0, alpha=0, through="log")
 
 
 @pytest.mark.parametrize(("axis", "value"), [("logg", 2.2), ("feh", -0.77), ("alpha", 0.4)])

@@ -1,4 +1,4 @@
-"""The embedded grid at the parameters of six stars, against what two other codes give; R = 5000."""
+"""The embedded grid at the parameters of six stars, against spectra computed there; R = 5000."""
 
 import numpy as np
 import pytest
