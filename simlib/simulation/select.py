@@ -29,23 +29,24 @@ def two_middles(values, scratch):
     count = len(values)
     rank = count // 2
     cell = np.empty(1, np.float32)
+    bits = cell.view(np.int32)
     sample = scratch[: min(count, _SAMPLED)]
     for i in range(len(sample)):
         sample[i] = values[i * count // len(sample)]
     first, last = _enclosing(sample)
     # Places on the line of floats: `low` has at most `rank` values below it, `high` has more.
-    low, high = _place(-_INFINITY, cell), _place(_INFINITY, cell)
+    low, high = _place(-_INFINITY, cell, bits), _place(_INFINITY, cell, bits)
     below_low, below_high = 0, count
     steps = 0
     while below_low < rank and high - low > 1:
-        start, stop = np.float64(_value(low, cell)), np.float64(_value(high, cell))
+        start, stop = np.float64(_value(low, cell, bits)), np.float64(_value(high, cell, bits))
         if steps == 0:
             a, c = first, last
             b = np.float32(0.5 * (np.float64(a) + np.float64(c)))
         elif steps % _HALVE_EVERY == 0 or not np.isfinite(stop - start):
-            a = _value(low + max((high - low) // 4, 1), cell)
-            b = _value(low + max((high - low) // 2, 1), cell)
-            c = _value(high - max((high - low) // 4, 1), cell)
+            a = _value(low + max((high - low) // 4, 1), cell, bits)
+            b = _value(low + max((high - low) // 2, 1), cell, bits)
+            c = _value(high - max((high - low) // 4, 1), cell, bits)
         else:
             left = below_high - below_low
             share, spread = (rank - below_low) / left, _SPREAD / np.sqrt(left)
@@ -55,13 +56,13 @@ def two_middles(values, scratch):
         steps += 1
         counts = _count_below(values, a, b, c)
         for pivot, below in zip((a, b, c), counts):  # noqa: B905 (compiled: no keyword)
-            place = _place(pivot, cell)
+            place = _place(pivot, cell, bits)
             if below <= rank:
                 if place > low:
                     low, below_low = place, below
             elif place < high:
                 high, below_high = place, below
-    upper = _value(low, cell)
+    upper = _value(low, cell, bits)
     if below_low < rank:  # all values that are left are the same
         return upper, upper
     return _beside(values, upper, count % 2 == 1)
@@ -84,17 +85,19 @@ def _enclosing(sample):
 
 
 @njit(**_OPTIONS)
-def _place(value, cell):
-    """Return where a float is among all, as a number: neighbours are one apart."""
+def _place(value, cell, bits):
+    """Return where a float is among all, as a number: neighbours are one apart.
+
+    cell, bits: one value as a float and as an integer, the same memory.
+    """
     cell[0] = value
-    bits = cell.view(np.int32)[0]
-    return np.int64(bits ^ ((bits >> np.int32(31)) & _SIGN))
+    return np.int64(bits[0] ^ ((bits[0] >> np.int32(31)) & _SIGN))
 
 
 @njit(**_OPTIONS)
-def _value(place, cell):
-    bits = np.int32(place)
-    cell.view(np.int32)[0] = bits ^ ((bits >> np.int32(31)) & _SIGN)
+def _value(place, cell, bits):
+    number = np.int32(place)
+    bits[0] = number ^ ((number >> np.int32(31)) & _SIGN)
     return cell[0]
 
 

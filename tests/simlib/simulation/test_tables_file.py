@@ -21,6 +21,7 @@ STELLAR = load_config("demo").stellar
 MAKE = """
 import sys
 from tests.simlib.simulation.test_tables_file import *
+prepare.make_templates = lambda *given: print("made") or make_templates(*given)
 templates = prepare.templates_for(same_everywhere(np.ones_like), SPREAD, STELLAR)
 print(templates.coefficients.sum(dtype=float))
 """
@@ -70,9 +71,10 @@ def test_processes_that_need_it_at_once_share_one_file(cache: Path) -> None:
         subprocess.Popen([sys.executable, "-c", MAKE], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    sums = {process.communicate(timeout=200)[0] for process in running}
+    said = [process.communicate(timeout=200)[0].split() for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
-    assert len(sums) == 1
+    assert sorted(words[:-1] for words in said) == [[], [], ["made"]]
+    assert len({words[-1] for words in said}) == 1
     assert len(list(cache.glob("*.tables"))) == 1
     assert not list(cache.glob(".making-*"))
 
