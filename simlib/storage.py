@@ -35,6 +35,11 @@ def open_location(location: str, options: Options | None = None) -> tuple[Any, s
     return filesystem, str(path)
 
 
+def zarr_options(location: str, options: Options | None) -> Options | None:
+    """Return what Zarr takes as options for a location: it wants none for a folder."""
+    return (options or {}) if "://" in location else None
+
+
 def exists(location: str, options: Options | None = None) -> bool:
     """Return whether something is there."""
     filesystem, path = open_location(location, options)

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from flows.cli.grid_download import download_release
 from flows.cli.grid_progress import item_progress
-from flows.cli.grid_storage import StorageOption, explain_refusal, storage_options
 from flows.cli.grid_text import MOST_LISTED, and_more, print_description, text_of
 from flows.cli.options import JsonOption
+from flows.cli.storage import StorageOption, explain_refusal, storage_options
 
 if TYPE_CHECKING:
     from flows.config import Cluster

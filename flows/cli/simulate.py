@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from flows.cli.options import JsonOption, SetOption
+from flows.cli.storage import StorageOption, explain_refusal, storage_options
 from simlib.errors import InputError
 
 FORMATS = ("zarr", "pfs")
@@ -16,7 +17,7 @@ FORMATS = ("zarr", "pfs")
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("simulate")(simulate)
-    app.command("replay")(replay)
+    app.command("replay")(explain_refusal(replay))
 
 
 def simulate(
@@ -85,12 +86,13 @@ def replay(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the steps (.nc) and a figure (.png).")
     ] = None,
+    storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make one row of a dataset again, and show every step on the way."""
     from simlib.dataset.replay import replay as replay_row
 
-    steps = replay_row(store, split, index)
+    steps = replay_row(store, split, index, storage_options(storage_option))
     written: list[str] = []
     if out is not None:
         from simlib.dataset.replay_figure import draw_replay

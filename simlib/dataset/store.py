@@ -13,7 +13,7 @@ from simlib.config import Storage
 from simlib.dataset.plan import Block, Plan
 from simlib.errors import InputError
 from simlib.fingerprint import checksum
-from simlib.storage import Options, join, open_location, read_json
+from simlib.storage import Options, join, open_location, read_json, zarr_options
 
 PIXEL_VARIABLES = ("flux", "variance")
 ROW_VARIABLES = (
@@ -41,9 +41,8 @@ def zarr_location(folder: str) -> str:
 def open_zarr(folder: str, options: Options | None, mode: Literal["r", "r+", "a"]) -> zarr.Group:
     """Return the root group of a dataset's arrays."""
     location = zarr_location(folder)
-    is_url = "://" in location
     return zarr.open_group(
-        location, mode=mode, zarr_format=3, storage_options=(options or {}) if is_url else None
+        location, mode=mode, zarr_format=3, storage_options=zarr_options(location, options)
     )
 
 
@@ -156,9 +155,8 @@ def open_dataset(
 
         return open_virtual(place, split, options)
     location = zarr_location(place)
-    storage_options = (options or {}) if "://" in location else None
     data: xr.Dataset = xr.open_zarr(
-        location, group=split, chunks=None, storage_options=storage_options
+        location, group=split, chunks=None, storage_options=zarr_options(location, options)
     )
     return data
 

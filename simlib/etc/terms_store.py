@@ -16,7 +16,7 @@ from simlib.etc.grid_build import build_terms_grid, terms_fingerprint
 from simlib.etc.grid_check import GridCheck, check_terms_grid, refuse_a_bad_grid
 from simlib.fingerprint import checksum
 from simlib.provenance import provenance
-from simlib.storage import Options, exists, join, read_json, write_json
+from simlib.storage import Options, exists, join, read_json, write_json, zarr_options
 
 ROWS_BEFORE_PUBLISHING = 256
 
@@ -55,7 +55,7 @@ def publish_terms_grid(
     fingerprint = str(grid.attrs["fingerprint"])
     url = terms_path(config.storage.root, fingerprint)
     options = config.storage.options
-    grid.to_zarr(url, mode="w", consolidated=False, storage_options=options or None)
+    grid.to_zarr(url, mode="w", consolidated=False, storage_options=zarr_options(url, options))
     manifest = {
         "fingerprint": fingerprint,
         "checksum": grid_checksum(grid),
@@ -91,7 +91,7 @@ def open_terms_grid(url: str, storage_options: Options | None = None) -> xr.Data
     if manifest is None:
         raise InputError(f"no terms grid is published at {url}; build it with `etc-grid build`")
     grid: xr.Dataset = xr.open_zarr(
-        url, consolidated=False, storage_options=storage_options or None
+        url, consolidated=False, storage_options=zarr_options(url, storage_options)
     ).load()
     if grid_checksum(grid) != manifest["checksum"]:
         raise InputError(f"the terms grid at {url} is damaged: remove it and build it again")

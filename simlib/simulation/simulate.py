@@ -49,16 +49,24 @@ def simulate(
         raise InputError(f"unknown path {path!r} of the simulation; known: {', '.join(PATHS)}")
     settings = config if config is not None else SimulationConfig()
     is_lean = path == "compiled" and isinstance(terms, xr.Dataset)
-    step, parts = _ROWS_AT_ONCE if is_lean else _ROWS_WITH_TERMS, []
-    for start in range(0, max(parameters.sizes["spectrum"], 1), step):
-        rows = parameters.isel(spectrum=slice(start, start + step))
-        parts.append(_PATHS[path](rows, grid, terms, settings))
-    whole = parts[0]
-    if len(parts) > 1:
-        names = vars(whole)
-        whole = Spectra(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
+    step = _ROWS_AT_ONCE if is_lean else _ROWS_WITH_TERMS
+    parts = [
+        _PATHS[path](parameters.isel(spectrum=slice(start, start + step)), grid, terms, settings)
+        for start in range(0, parameters.sizes["spectrum"], step)
+    ]
     wavelength = terms.wavelength if isinstance(terms, Instrument) else terms["wavelength"].values
-    return label(parameters, wavelength, whole)
+    return label(parameters, wavelength, _joined(parts, len(wavelength)))
+
+
+def _joined(parts: list[Spectra], pixels: int) -> Spectra:
+    """Return parts one after the other; no rows at all where there are none."""
+    if not parts:
+        none = np.empty((0, pixels), dtype=np.float32)
+        return Spectra(none, none, np.empty(0), np.empty(0))
+    if len(parts) == 1:
+        return parts[0]
+    names = vars(parts[0])
+    return Spectra(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
 
 
 def _compiled(

@@ -22,7 +22,7 @@ from simlib.stellar.shape import (
     grid_checksum,
     node_digest,
 )
-from simlib.storage import Options, exists, join
+from simlib.storage import Options, exists, join, zarr_options
 
 _CODEC = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
 WAVELENGTHS = {"flux_normalized": "wavelength_model", "continuum": "wavelength_continuum"}
@@ -34,7 +34,7 @@ def open_group(location: str, mode: str, options: Options | None = None) -> zarr
         location,
         mode=mode,  # type: ignore[arg-type]
         zarr_format=3,
-        storage_options=(options or {}) if "://" in location else None,
+        storage_options=zarr_options(location, options),
     )
 
 
@@ -168,9 +168,11 @@ def open_store(location: str, options: Options | None = None) -> xr.Dataset:
     Not through Dask: a worker's task that computed a Dask array would wait for its own scheduler.
     Raises InputError when the store is not finished or is no grid.
     """
-    url_options = (options or {}) if "://" in location else None
     grid: xr.Dataset = xr.open_zarr(
-        location, chunks=None, consolidated=False, storage_options=url_options
+        location,
+        chunks=None,
+        consolidated=False,
+        storage_options=zarr_options(location, options),
     )
     absent = {*AXES, *WAVELENGTHS, *WAVELENGTHS.values(), "present"} - set(grid.variables)
     if absent:

@@ -13,7 +13,7 @@ from distributed import LocalCluster
 from fsspec.implementations.memory import MemoryFileSystem
 
 from flows.cli import run_program
-from flows.cli.grid_storage import storage_options
+from flows.cli.storage import storage_options
 from simlib.errors import InputError
 from simlib.stellar import grid_fingerprint, open_grid
 from tests.simlib.stellar.bosz_files import whole_native_wavelength, write_2017_text

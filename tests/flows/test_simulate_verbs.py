@@ -125,6 +125,17 @@ def test_a_replayed_row_shows_every_step_and_is_the_row(
     assert (tmp_path / "validation-00000003.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_row_of_a_dataset_at_a_url_is_replayed(
+    dataset: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = Path(dataset).absolute().as_uri()
+    arguments = ["replay", url, "validation", "3", "--json", "--storage-option", "auto_mkdir=true"]
+    assert run_program(arguments) == 0
+    assert json.loads(capfd.readouterr().out)["row"]["flux_off_again"] == 0.0
+    assert run_program([*arguments[:-1], "auto_mkdir"]) == 2
+    assert "has no KEY=VALUE" in capfd.readouterr().err
+
+
 def test_a_row_that_is_not_there_is_refused(
     dataset: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

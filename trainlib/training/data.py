@@ -15,6 +15,7 @@ from simlib.dataset.endless import EndlessSplit, open_endless
 from simlib.dataset.store import open_dataset, published_folder
 from simlib.errors import InputError
 from simlib.fingerprint import checksum
+from simlib.storage import zarr_options
 
 _READ_ROWS = 1024  # at a time: a shard of the store
 
@@ -37,7 +38,11 @@ def open_split(url: str, split: str, options: dict[str, Any] | None = None) -> x
     if is_bare(url):
         try:
             spectra: xr.Dataset = xr.open_zarr(
-                url, group=split, chunks=None, consolidated=False, storage_options=options or None
+                url,
+                group=split,
+                chunks=None,
+                consolidated=False,
+                storage_options=zarr_options(url, options),
             )
             return spectra
         except (FileNotFoundError, KeyError, ValueError) as error:

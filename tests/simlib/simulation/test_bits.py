@@ -65,6 +65,14 @@ def test_the_order_of_rows_changes_no_bit(whole: xr.Dataset) -> None:
         assert np.array_equal(found[name].values, whole[name].values[order])
 
 
+def test_no_rows_are_no_spectra() -> None:
+    config, grid, terms = demo()
+    none = draw_parameters(config, grid, "train", 0, 3).isel(spectrum=slice(0, 0))
+    for source in (terms, load_instrument(config.instrument.name)):
+        found = simulate(none, grid, source, config)
+        assert found["flux"].shape == found["variance"].shape == (0, found.sizes["wavelength"])
+
+
 @pytest.mark.parametrize("processes", [2, 4])
 def test_several_processes_at_once_give_the_same_bits(processes: int, whole: xr.Dataset) -> None:
     edges = [part * ROWS // processes for part in range(processes + 1)]
