@@ -49,7 +49,9 @@ def band_weights(
         observed = wavelength * (1.0 + redshift)
         weights, below, above = photometry.sample_weights(band, observed)
         curve = dust.extinction_curve(observed, stellar.r_v)
-        dimming = 10.0 ** (-0.4 * np.outer(curve, reddening)) @ to_terms
+        dimming = 10.0 ** (-0.4 * np.outer(curve, reddening))
+        # einsum, not a matrix product: its bits do not depend on the number of threads.
+        dimming = np.einsum("we,et->wt", dimming, to_terms)
         columns.append(weights[:, np.newaxis] * dimming)
         ends.append(np.stack([below * dimming[0], above * dimming[-1]]))
     return np.concatenate(columns, axis=1), np.concatenate(ends, axis=1)

@@ -25,7 +25,7 @@ from simlib.simulation.templates import Templates, make_templates
 from simlib.stellar.default import lock
 from simlib.stellar.grid import grid_fingerprint
 
-_VERSION = 5  # of what is kept on disk
+_VERSION = 6  # of what is kept on disk
 _ALIGNMENT = 4096  # bytes: arrays begin on a page of memory
 
 

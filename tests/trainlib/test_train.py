@@ -78,7 +78,8 @@ def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(mode_and
     assert not runs.read_manifest(directory)["is_finished"]
     launch.train(config, data, str(directory))
     assert "going on from epoch" in (directory / launch.LOG).read_text()
-    whole = train_here(config, data, tmp_path / "whole")
+    whole = tmp_path / "whole"
+    launch.train(config, data, str(whole))  # as the other: NumPy's threads change last bits too
     assert losses(directory) == losses(whole)
     assert same_weights(directory, whole)
 
