@@ -59,8 +59,12 @@ def _percent(share: float | None) -> str:
 
 
 def _print_sanity(rows: list[dict[str, Any]]) -> None:
-    held = sum(not row["unexplained"] for row in rows)
-    title = f"what is known of cool stars: {held} of {len(rows)} rules hold"
+    open_ones = sum(bool(row["unexplained"]) for row in rows)
+    but_for_known = sum(bool(row["failed"]) for row in rows) - open_ones
+    title = (
+        f"what is known of cool stars, {len(rows)} rules: {len(rows) - but_for_known - open_ones} "
+        f"hold everywhere, {but_for_known} but for known exceptions, {open_ones} do not"
+    )
     columns = ("rule", "bounds", "judged", "fail", "unexplained", "worst", "known exception")
     table = Table(*columns, title=title)
     for row in rows:
