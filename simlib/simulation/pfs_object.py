@@ -16,8 +16,9 @@ import xarray as xr
 from astropy.io import fits
 
 from simlib.config import SimulationConfig
+from simlib.errors import InputError
 from simlib.rng import Purpose, Split, normals
-from simlib.simulation.noise import SKY_TERMS
+from simlib.simulation.noise import SKY_TERMS, exposure_counts
 from simlib.units import AB_ZERO_POINT, NANOJANSKY, nanojansky
 
 CATALOGUE, TRACT, PATCH = 0, 0, "0,0"  # catalogue 0 is that of simulated objects
@@ -34,8 +35,15 @@ def write_pfs_objects(
     """Write each row of simulated spectra as one file into a new folder; return the files.
 
     spectra: as from `simulate`, (spectrum, wavelength). terms: the calculator's terms of the same
-    rows. Row i is object i + 1; its noise depends on `dataset.seed` and i alone.
+    rows. Row i is object i + 1; its noise depends on `dataset.seed` and i alone. Raises InputError
+    for a stack of a broken number of exposures, which are listed one by one.
     """
+    counts = exposure_counts(spectra, config.conditions.exposure_count)
+    if (broken := np.flatnonzero(counts != np.floor(counts))).size:
+        raise InputError(
+            f"row {broken[0] + 1}: exposure_count = {counts[broken[0]]:g}, but a pfsObject file "
+            "lists its exposures one by one; give a whole number, or use --format zarr"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as scratch:
         whole = Path(scratch) / "objects"

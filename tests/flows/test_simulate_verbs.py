@@ -61,6 +61,12 @@ def test_own_stars_become_files_of_the_survey(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "header", "options", "message"),
     [
+        (
+            (ROWS[0].replace(",900,12,", ",900,2.5,"),),
+            HEADER,
+            ["--format", "pfs"],
+            "row 1: exposure_count = 2.5",
+        ),
         ((ROWS[0].replace("4200", "hot"),), HEADER, [], "row 1 (line 2): teff is 'hot'"),
         ((ROWS[0].replace("4200", "9000"),), HEADER, [], "teff = 9000 is outside"),
         ((ROWS[0] + ",colour",), HEADER + ",interpolated_axis", [], "interpolated_axis is 'col"),
