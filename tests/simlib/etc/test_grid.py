@@ -187,3 +187,12 @@ def test_a_grid_of_one_point_still_answers_there(config):
     np.testing.assert_allclose(
         terms.conversion_e, direct.conversion_e, rtol=2e-4
     )  # the field angle lies between nodes
+
+
+def test_opening_computes_no_task_of_dask(published, monkeypatch):
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a worker's task must not wait for its own scheduler")
+
+    monkeypatch.setattr("dask.base.get_scheduler", refuse)
+    place, _ = published
+    assert open_terms_grid(place).sizes["wavelength"] > 1
