@@ -156,7 +156,7 @@ def publishing(place: Location, *, replace: bool = False) -> Iterator[Location]:
     scratch = _scratch_name(target)
     try:
         yield Location.of(scratch)
-        _flush_tree(scratch)
+        flush_tree(scratch)
         if replace:
             _exchange(scratch, target)
         else:
@@ -165,6 +165,12 @@ def publishing(place: Location, *, replace: bool = False) -> Iterator[Location]:
         raise InputError(f"{place} exists; choose another place, or remove it") from None
     finally:
         _remove(scratch)
+
+
+def flush_tree(top: Path) -> None:
+    """Flush every file and folder below, and the top itself."""
+    for entry in (*top.rglob("*"), top):
+        _flush_folder(entry)
 
 
 @contextmanager
@@ -292,12 +298,6 @@ def _exchange(scratch: Path, target: Path) -> None:
 def _flush(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _flush_tree(top: Path) -> None:
-    """Flush every file and folder below, and the top itself."""
-    for entry in (*top.rglob("*"), top):
-        _flush_folder(entry)
 
 
 def _flush_folder(path: Path) -> None:

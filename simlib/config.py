@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from simlib.errors import InputError
-from simlib.location import Location, absolute
+from simlib.location import Location, Place, absolute
 
 LATER_SECTIONS = frozenset({"model", "augment", "train", "evaluate", "cluster"})
 
@@ -181,6 +181,12 @@ class SimulationConfig(Section):
     def root(self) -> Location:
         """Return where everything is kept."""
         return self.place(self.storage.root)
+
+    @property
+    def grid(self) -> Place:
+        """Return the stellar grid: the name of a known one, or where its store is."""
+        name = self.stellar.grid
+        return self.place(name) if "/" in name else name
 
     def place(self, path: str) -> Location:
         """Return the location of a path or URL, with the options of this config's storage."""

@@ -17,6 +17,7 @@ from flows.cli.storage import StorageOption, explain_refusal, storage_options
 
 if TYPE_CHECKING:
     from flows.config import Cluster
+    from simlib.location import Place
 
 HELP = "Stellar grids: the embedded one, and published ones to download and import."
 GridArgument = Annotated[str, typer.Argument(metavar="GRID", help="default, or a store's path.")]
@@ -49,7 +50,7 @@ def list_grids(
 
     known = {
         "embedded": list(KNOWN_GRIDS),
-        "stores": stores_below(root, storage_options(storage_option)),
+        "stores": [str(store) for store in stores_below(_place(root, storage_option))],
     }
     releases = {name: release.source for name, release in RELEASES.items()}
     if as_json:
@@ -77,11 +78,9 @@ def info(
     from simlib.stellar.describe import describe_grid
     from simlib.stellar.grid import open_grid
 
-    options = storage_options(storage_option)
-    grid = open_grid(name, options)
-    description = describe_grid(
-        grid, name, with_quality=quality, with_sanity=sanity, options=options
-    )
+    place = _place(name, storage_option)
+    grid = open_grid(place)
+    description = describe_grid(grid, place, with_quality=quality, with_sanity=sanity)
     if figure is not None:
         from simlib.stellar.coverage_figure import draw_coverage
 
@@ -110,7 +109,7 @@ def import_folder(
     from simlib.stellar.import_plan import plan_import
     from simlib.stellar.importing import import_grid
 
-    options = storage_options(storage_option)
+    store = _place(to, storage_option)
     plan = plan_import(
         path,
         resolution=resolution,
@@ -122,7 +121,7 @@ def import_folder(
         dask_client(_cluster(workers, address)) as client,
         item_progress("importing", "files") as show,
     ):
-        report = import_grid(plan, to, client, options=options, on_progress=show)
+        report = import_grid(plan, store, client, on_progress=show)
     if as_json:
         print(json.dumps(asdict(report), indent=1))
         return
@@ -131,6 +130,14 @@ def import_folder(
         print(f"hole {text_of(hole)}: {hole['reason']}")
     print(and_more(len(report.holes)), end="")
     print(report.store)
+
+
+def _place(name: str, options: list[str] | None) -> "Place":
+    """Return a known grid's name as it is; all else is a path or URL."""
+    from simlib.location import Location
+    from simlib.stellar.grid import KNOWN_GRIDS
+
+    return name if name in KNOWN_GRIDS else Location.of(name, storage_options(options))
 
 
 def _cluster(workers: int | None, address: str | None) -> "Cluster":
@@ -152,7 +159,7 @@ def verify(
     from simlib.stellar.grid import open_grid
     from simlib.stellar.verify import verify_grid
 
-    result = verify_grid(open_grid(name, storage_options(storage_option)))
+    result = verify_grid(open_grid(_place(name, storage_option)))
     if as_json:
         print(json.dumps(asdict(result), indent=1))
     else:
@@ -176,8 +183,8 @@ def diff(
     from simlib.stellar.compare import compare_grids
     from simlib.stellar.grid import open_grid
 
-    options = storage_options(storage_option)
-    difference = compare_grids(open_grid(a, options), open_grid(b, options))
+    grids = (open_grid(_place(name, storage_option)) for name in (a, b))
+    difference = compare_grids(*grids)
     if as_json:
         print(json.dumps(asdict(difference), indent=1))
         return

@@ -21,13 +21,13 @@ from simlib.dataset.manifest import (
     public_config,
 )
 from simlib.dataset.plan import FORMAT_VERSION, Block, Plan, dataset_folder, make_plan
-from simlib.dataset.rows import grid_named, simulate_rows
+from simlib.dataset.rows import simulate_rows
 from simlib.dataset.store import create_store, records_of, write_block
 from simlib.fingerprint import fingerprint
 from simlib.location import Place
 from simlib.parameters import impossible_geometry
 from simlib.provenance import provenance
-from simlib.stellar.grid import open_grid
+from simlib.stellar.grid import open_grid, open_grid_kept
 from simlib.storage import join, read_json, write_json
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def build_dataset(
     terms: location of the stored grid of terms. Raises InputError for a config that cannot be
     simulated, OSError when the store cannot be written; finished blocks stay for the next run.
     """
-    grid = open_grid(config.stellar.grid)
+    grid = open_grid(config.grid)
     identity = dataset_fingerprint(config, grid)
     folder = dataset_folder(config.storage.root, config.dataset.name, identity)
     options = config.storage.options
@@ -112,7 +112,7 @@ def simulate_block(
 ) -> dict[str, Any]:
     """Simulate one block, write it, and return its record (this is what a worker runs)."""
     started = time.monotonic()
-    spectra = simulate_rows(config, grid_named(config.stellar.grid), terms, block)
+    spectra = simulate_rows(config, open_grid_kept(config.grid), terms, block)
     computed = time.monotonic()
     record = {
         "split": block.split,
@@ -176,13 +176,13 @@ def is_made(folder: str, config: SimulationConfig) -> bool:
 
 def grid_provenance(config: SimulationConfig) -> dict[str, Any]:
     """Return what a stellar grid says of itself, as plain text and numbers."""
-    attrs = open_grid(config.stellar.grid).attrs
+    attrs = open_grid(config.grid).attrs
     return {key: value for key, value in attrs.items() if isinstance(value, (str, int, float))}
 
 
 def published(config: SimulationConfig) -> str | None:
     """Return the folder of the config's dataset when it is complete and the latest, else None."""
-    identity = dataset_fingerprint(config, grid_named(config.stellar.grid))
+    identity = dataset_fingerprint(config, open_grid_kept(config.grid))
     folder = dataset_folder(config.storage.root, config.dataset.name, identity)
     options = config.storage.options
     latest = join(dataset_folder(config.storage.root, config.dataset.name), "latest.json")

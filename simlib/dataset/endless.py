@@ -10,12 +10,13 @@ import numpy as np
 import xarray as xr
 
 from simlib.config import SimulationConfig
-from simlib.dataset.rows import grid_named, recipe_of, terms_named
+from simlib.dataset.rows import recipe_of, terms_named
 from simlib.dataset.store import PIXEL_VARIABLES, ROW_VARIABLES, dtype_of, published_folder
 from simlib.errors import InputError
 from simlib.instrument import Instrument
 from simlib.parameters import draw_parameters
 from simlib.simulation.simulate import simulate
+from simlib.stellar.grid import open_grid_kept
 from simlib.storage import Options, join, read_json
 
 
@@ -58,5 +59,5 @@ def open_endless(folder: str, split: str = "train", options: Options | None = No
     if split not in rows:
         raise InputError(f"{place} has no split {split!r}; it has {', '.join(rows)}")
     config, terms = recipe_of(place, options)
-    grid = grid_named(config.stellar.grid)
+    grid = open_grid_kept(config.grid)
     return EndlessSplit(config, grid, terms_named(config, terms), split, int(rows[split]))

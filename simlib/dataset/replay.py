@@ -10,7 +10,7 @@ import xarray as xr
 from simlib import dust
 from simlib.config import SimulationConfig
 from simlib.dataset.plan import Block
-from simlib.dataset.rows import grid_named, recipe_of, simulate_rows, terms_named
+from simlib.dataset.rows import recipe_of, simulate_rows, terms_named
 from simlib.dataset.store import PIXEL_VARIABLES, dtype_of, open_dataset, published_folder
 from simlib.errors import InputError
 from simlib.parameters import AXES, draw_parameters
@@ -19,6 +19,7 @@ from simlib.simulation.compiled import window_pixels
 from simlib.simulation.line_spread import line_spread_of
 from simlib.simulation.noise import PHOTON_TERMS
 from simlib.simulation.simulate import terms_at, with_noise
+from simlib.stellar.grid import open_grid_kept
 from simlib.storage import Options
 from simlib.units import FLUX_UNIT_NAME
 
@@ -44,7 +45,7 @@ def replay(folder: str, split: str, index: int, options: Options | None = None) 
             f"{stored.sizes['spectrum'] - 1}"
         )
     config, location = recipe_of(place, options)
-    grid = grid_named(config.stellar.grid)
+    grid = open_grid_kept(config.grid)
     terms = terms_named(config, location)
     drawn = draw_parameters(config, grid, split, index, index + 1)
     steps = steps_of(drawn, grid, terms_at(drawn, terms, config), config)

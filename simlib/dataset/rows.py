@@ -13,7 +13,7 @@ from simlib.instrument import Instrument, load_instrument
 from simlib.location import Location, Place
 from simlib.parameters import draw_parameters
 from simlib.simulation.simulate import simulate
-from simlib.stellar.grid import open_grid
+from simlib.stellar.grid import open_grid_kept
 from simlib.storage import Options, join, read_json
 
 
@@ -23,12 +23,6 @@ def simulate_rows(
     """Return the spectra of a block's rows. terms: location of the stored grid of terms."""
     parameters = draw_parameters(config, grid, block.split, block.start, block.stop)
     return simulate(parameters, grid, terms_named(config, terms), config)
-
-
-@lru_cache(maxsize=2)
-def grid_named(name: str) -> xr.Dataset:
-    """Return a stellar grid; a worker keeps what it opened."""
-    return open_grid(name)
 
 
 def terms_named(config: SimulationConfig, location: Place) -> xr.Dataset | Instrument:
@@ -59,7 +53,7 @@ def recipe_of(folder: str, options: Options | None = None) -> tuple[SimulationCo
     tables = {k: v for k, v in manifest["config"].items() if k in SimulationConfig.model_fields}
     tables["storage"] = tables["storage"] | {"options": options or {}}
     config = validate(SimulationConfig, tables)
-    now = dataset_fingerprint(config, grid_named(config.stellar.grid))
+    now = dataset_fingerprint(config, open_grid_kept(config.grid))
     if now != manifest["fingerprint"]:
         raise InputError(
             f"{folder} was made with physics version {manifest['physics_version']} and other "

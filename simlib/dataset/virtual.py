@@ -15,9 +15,10 @@ from xarray.core import indexing
 
 from simlib.config import SimulationConfig
 from simlib.dataset.plan import Block
-from simlib.dataset.rows import grid_named, recipe_of, simulate_rows
+from simlib.dataset.rows import recipe_of, simulate_rows
 from simlib.dataset.store import PIXEL_VARIABLES, ROW_VARIABLES, dtype_of, published_folder
 from simlib.parameters import draw_parameters
+from simlib.stellar.grid import open_grid_kept
 from simlib.storage import Options, join, read_json
 
 _COMPUTED = (*PIXEL_VARIABLES, "snr", "flux_scale")
@@ -34,7 +35,7 @@ def open_virtual(folder: str, split: str, options: Options | None = None) -> xr.
     place = published_folder(folder, options)
     config, terms = recipe_of(place, options)
     rows = int(read_json(join(place, "parts", "plan.json"), options)["rows"][split])
-    grid = grid_named(config.stellar.grid)
+    grid = open_grid_kept(config.grid)
     maker = _Maker(config, terms, split, rows)
     example = maker.block(0).isel(spectrum=slice(0, 1))
     drawn = draw_parameters(config, grid, split, 0, rows)
@@ -67,7 +68,7 @@ class _Maker:
         """Return the rows number x 256 and on."""
         start = number * _ROWS_AT_ONCE
         rows = Block(self.split, start, min(start + _ROWS_AT_ONCE, self.rows))
-        return simulate_rows(self.config, grid_named(self.config.stellar.grid), self.terms, rows)
+        return simulate_rows(self.config, open_grid_kept(self.config.grid), self.terms, rows)
 
 
 class _Computed(BackendArray):
