@@ -51,8 +51,7 @@ def folder() -> Path:
     """Return the folder that is meant; it need not exist. Raises InputError for no usable path."""
     if configured := os.environ.get(VARIABLE):
         return Path(absolute(configured))
-    usual = platformdirs.user_cache_path("specdenoise")
-    return usual if usual.is_absolute() else spare()  # relative: a user without a home
+    return platformdirs.user_cache_path("specdenoise")
 
 
 def spare() -> Path:
@@ -68,7 +67,7 @@ def spare() -> Path:
 
 def places(kind: str, name: str) -> list[Path]:
     """Return where a file may be, the likelier place first."""
-    return [root / kind / name for root in (folder(), spare())]
+    return [root / kind / name for root in _roots()]
 
 
 def writable(kind: str) -> Path:
@@ -76,40 +75,48 @@ def writable(kind: str) -> Path:
 
     Raises InputError where neither the cache nor its spare can be written.
     """
-    main, other = folder(), spare()
-    try:
-        return _tried(main / kind)
-    except OSError as error:
-        reason = error
-    try:
-        _require_own(other)
-        place = _tried(other / kind)
-    except OSError as error:
-        raise InputError(
-            f"the cache {main} cannot be written ({reason}), nor can {other} ({error}); "
-            f"set {VARIABLE} to a folder that you can write"
-        ) from None
-    warn_once(
-        f"the cache {main} cannot be written ({reason}); using {other}, which may not last. Set "
-        f"{VARIABLE} to a folder that you can write"
-    )
-    return place
+    reasons = {}
+    for root in dict.fromkeys((folder(), spare())):
+        try:
+            if root == spare():
+                _require_own(root)
+            (root / kind).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=root / kind):
+                break
+        except OSError as error:
+            reasons[root] = error
+    else:
+        tried = ", nor can ".join(f"{root} be written ({why})" for root, why in reasons.items())
+        raise InputError(f"neither can {tried}; set {VARIABLE} to a folder that you can write")
+    for failed, why in reasons.items():
+        warn_once(
+            f"the cache {failed} cannot be written ({why}); using {root}, which may not last. Set "
+            f"{VARIABLE} to a folder that you can write"
+        )
+    return root / kind
 
 
-def _tried(place: Path) -> Path:
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=place):
-        return place
+def _roots() -> list[Path]:
+    """Return the folders to read from: nothing of anyone else's is trusted."""
+    other = spare()
+    return list(dict.fromkeys((folder(), other) if _is_own(other) else (folder(),)))
 
 
 def _require_own(place: Path) -> None:
     """Make a folder that nobody else can write; PermissionError where it is another's."""
     with suppress(FileExistsError):
         place.mkdir(mode=0o700)
-    found = place.lstat()
+    if not _is_own(place):
+        raise PermissionError("it is not this user's alone")
+
+
+def _is_own(place: Path) -> bool:
+    try:
+        found = place.lstat()
+    except OSError:
+        return False
     is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    if not is_ours or found.st_mode & 0o022:
-        raise PermissionError(f"{place} is not this user's alone")
+    return is_ours and not found.st_mode & 0o022
 
 
 def warn_once(message: str) -> None:
@@ -175,10 +182,6 @@ def describe() -> dict[str, object]:
         "bytes": sum(entry.bytes for entry in kept),
         "kinds": {kind: _totals(entry for entry in kept if entry.kind == kind) for kind in KINDS},
     }
-
-
-def _roots() -> list[Path]:
-    return list(dict.fromkeys((folder(), spare())))
 
 
 def _totals(some: Iterator[Entry]) -> dict[str, int]:

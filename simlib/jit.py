@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba.core import config
 
 from simlib import cache
+
+_CONFIG: Any = numba.config
 
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -17,12 +18,12 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        configured = config.CACHE_DIR
-        config.CACHE_DIR = configured or str(cache.writable("numba"))
+        configured = _CONFIG.CACHE_DIR
+        _CONFIG.CACHE_DIR = configured or str(cache.writable("numba"))
         try:  # where it is kept is settled here, for this function; other people's stay as they are
             compiled: Callable[..., Any] = numba.njit(**options)(function)
         finally:
-            config.CACHE_DIR = configured
+            _CONFIG.CACHE_DIR = configured
         return compiled
 
     return decorate

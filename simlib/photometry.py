@@ -42,20 +42,23 @@ def load_band(name: str) -> Band:
 
 
 def band_digest(name: str) -> str:
-    """Return 16 hex digits over a filter's file, without the second that loading it would take.
+    """Return 16 hex digits over a filter's curve, without the second that loading it would take.
 
     Raises InputError for a name that is not known.
     """
-    if name.endswith(".ecsv"):
-        path = Path(name)
-    else:
-        package = find_spec("speclite")  # found, not imported
-        folders = (package and package.submodule_search_locations) or []
-        path = Path(*folders[:1]) / "data" / "filters" / f"{name}.ecsv"
     try:
-        return sha256(path.read_bytes()).hexdigest()[:16]
+        return sha256(band_file(name).read_bytes()).hexdigest()[:16]
     except (OSError, ValueError) as error:
         raise _unknown(name, error) from None
+
+
+def band_file(name: str) -> Path:
+    """Return where the curve of a filter is, if there is such a filter."""
+    if name.endswith(".ecsv"):
+        return Path(name)
+    package = find_spec("speclite")  # found, not imported
+    folders = (package and package.submodule_search_locations) or []
+    return Path(*folders[:1]) / "data" / "filters" / f"{name}.ecsv"
 
 
 @lru_cache(maxsize=8)
