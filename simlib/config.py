@@ -25,6 +25,7 @@ from pydantic import (
 
 from simlib.errors import InputError
 from simlib.location import Location, absolute
+from simlib.secrets import refuse_secrets, shown
 
 LATER_SECTIONS = frozenset({"model", "augment", "train", "evaluate", "cluster"})
 
@@ -72,7 +73,8 @@ class Storage(Section):
 
     root: AbsolutePath = Field("./data", validate_default=True)  # a folder or any fsspec URL
     codec: Literal["lz4", "zstd", "none"] = "lz4"
-    options: dict[str, Any] = Field(default_factory=dict)  # to fsspec, e.g. endpoint_url
+    # to fsspec, e.g. endpoint_url; no secrets
+    options: Annotated[dict[str, Any], AfterValidator(refuse_secrets)] = Field(default_factory=dict)
 
 
 class Instrument(Section):
@@ -228,12 +230,12 @@ def _put(tables: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
     if not equals or len(keys) < 2 or not all(keys):
-        raise InputError(f"--set {override!r} is not of the form section.key=value")
+        raise InputError(f"--set {name.strip()!r} is not of the form section.key=value")
     table = tables
     for key in keys[:-1]:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            raise InputError(f"--set {override!r}: {key!r} is a value, not a section")
+            raise InputError(f"--set {name.strip()}: {key!r} is a value, not a section")
     try:
         table[keys[-1]] = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
@@ -254,7 +256,7 @@ def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
     name = ".".join([*parents, key])
     if problem["type"] != "extra_forbidden":
         text = problem["msg"].removeprefix("Value error, ")
-        return f"{name} = {problem['input']!r}: {text}"
+        return f"{shown(name, problem['input'])}: {text}"
     section: Any = model
     for parent in parents:
         section = section.model_fields[parent].annotation

@@ -64,8 +64,10 @@ def etc(
     )
     draw = None
     if figures is not None:
-        from simlib.etc.figures import draw_conditions
+        from simlib.etc.figures import MOST_CONDITIONS, draw_conditions
 
+        if table.sizes["condition"] > MOST_CONDITIONS:
+            say(f"figures of the first {MOST_CONDITIONS} of {table.sizes['condition']} conditions")
         draw = partial(draw_conditions, folder=figures)
     with item_progress("computing", "pieces", "conditions") as show:
         medians, drawn = evaluate_list(table, out, evaluate, flux, draw, show)

@@ -10,5 +10,5 @@ def build(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOpti
     from simlib.config import load_config
     from simlib.etc.grid import ensure_terms_grid
 
-    url = ensure_terms_grid(load_config(config, overrides or []))
+    url = str(ensure_terms_grid(load_config(config, overrides or [])))
     print(json.dumps({"url": url}) if as_json else url)

@@ -23,7 +23,7 @@ def check(
 
     found, url, size = check_and_record(load_config(config, overrides or []), rows, seed)
     if as_json:
-        print(json.dumps(found.record() | {"record": url, "grid_bytes": size}, indent=1))
+        print(json.dumps(found.record() | {"record": str(url), "grid_bytes": size}, indent=1))
     else:
         lines = [
             (name, f"{100 * error.largest:.4f} %", f"{100 * error.rms:.4f} %")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from simlib.errors import InputError
+from simlib.secrets import refuse_secrets
 
 ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A preset (tiny, demo, survey, paper) or a file.")
@@ -34,7 +35,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 def storage_options(given: list[str] | None) -> dict[str, Any]:
     """Return options for fsspec; a value is JSON (true, 5, {…}) or else text.
 
-    Raises InputError, without the value, for what is no KEY=VALUE.
+    Raises InputError, without the value, for what is no KEY=VALUE, and for a secret.
     """
     options = {}
     for number, text in enumerate(given or [], start=1):
@@ -48,4 +49,4 @@ def storage_options(given: list[str] | None) -> dict[str, Any]:
             options[key] = json.loads(value)
         except ValueError:
             options[key] = value
-    return options
+    return refuse_secrets(options)
