@@ -50,14 +50,14 @@ def observe(
     stretch = 1.0 + redshift
     start, pitch = templates.rest
     first = (templates.wavelength[0] / stretch - start) / pitch
-    _require_margin(first, stretch, templates)
+    _require_within(templates, numbers, first, stretch)
     curve, middle, largest = _centred(templates.curve)
     flux = np.empty((len(redshift), len(templates.wavelength)), dtype=np.float32)
     flux_scale = np.empty(len(redshift))
     kernel.observe_rows(
         templates.coefficients,
-        numbers,
-        weights.astype(np.float32),
+        kernel.in_fours(numbers),
+        kernel.in_fours(weights.astype(np.float32)),
         np.argsort(numbers[:, 0], kind="stable"),  # neighbours share rows of the tables
         first,
         redshift.astype(float),
@@ -124,13 +124,18 @@ def _with_shifts(
     )
 
 
-def _require_margin(first: np.ndarray, stretch: np.ndarray, templates: Templates) -> None:
+def _require_within(
+    templates: Templates, numbers: np.ndarray, first: np.ndarray, stretch: np.ndarray
+) -> None:
     """Stop before the loops would read beyond a table: they do not look."""
+    if not len(first):
+        return
+    rows, points = templates.coefficients.shape
     last = first + 2.0 / stretch * (len(templates.wavelength) - 1)
-    if len(first) and not (
-        first.min() >= TAPS and last.max() < templates.coefficients.shape[1] - TAPS
-    ):
+    if not (first.min() >= TAPS and last.max() < points - TAPS):
         raise AssertionError("a pixel lies outside the prepared templates")
+    if not (numbers.min() >= 0 and numbers.max() < rows):
+        raise AssertionError("a node lies outside the prepared templates")
 
 
 def window_pixels(wavelength: np.ndarray, normalize: Normalize) -> tuple[int, int]:
