@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from simlib.simulation.select import two_middles
+from simlib.simulation.median import two_middles
 from simlib.simulation.taps import PAIRS, WEIGHTS
 
 ROWS_TOGETHER = 4  # of the tables: loops walk them in fours, which `in_fours` makes
