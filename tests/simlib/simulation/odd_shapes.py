@@ -15,8 +15,8 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 from simlib.simulation import kernel
+from simlib.simulation.matrix_products import combine, row_products
 from simlib.simulation.median import two_middles
-from simlib.simulation.products import combine, row_products
 from simlib.simulation.taps import PAIRS, TAPS, WEIGHTS
 from tests.simlib.simulation.odd_grids import Shape, largest_difference
 
