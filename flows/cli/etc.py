@@ -61,7 +61,7 @@ def etc(
 ) -> None:
     """Compute the exposure time calculator's separate terms for a list of conditions."""
     from simlib.etc.conditions_file import read_conditions
-    from simlib.etc.signal import flat_ab_flux, read_spectrum, signal_to_noise
+    from simlib.etc.signal_to_noise import flat_ab_flux, read_spectrum, signal_to_noise
     from simlib.etc.sky import load_sky
     from simlib.etc.terms import run_etc
     from simlib.etc.terms_file import ROWS_AT_ONCE, check_output, write_terms
@@ -176,7 +176,7 @@ def _draw(terms: "xr.Dataset", folder: Path) -> list[str]:
 
 
 def _summaries(terms: "xr.Dataset") -> list[dict[str, float]]:
-    from simlib.etc.signal import variance
+    from simlib.etc.signal_to_noise import variance
 
     medians = {
         "sky_continuum_e": terms["sky_continuum_e"].median("wavelength"),

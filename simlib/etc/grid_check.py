@@ -11,7 +11,7 @@ from simlib.config import SimulationConfig
 from simlib.errors import InputError
 from simlib.etc.grid_build import RANGED
 from simlib.etc.grid_interpolate import interpolate_terms
-from simlib.etc.signal import variance
+from simlib.etc.signal_to_noise import variance
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument

@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from simlib.config import Sky
 from simlib.etc import lsf, oh, telluric
 from simlib.etc.constants import LIGHT_SPEED_M_S
-from simlib.etc.signal import flat_ab_flux, variance
+from simlib.etc.signal_to_noise import flat_ab_flux, variance
 from simlib.etc.sky import FINE_STEP_NM, SPAN_NM, SkyModel, load_sky
 from simlib.etc.tables import embedded
 from simlib.etc.terms import run_etc

@@ -7,7 +7,7 @@ import pytest
 from simlib.config import Sky
 from simlib.errors import InputError
 from simlib.etc.conditions_file import read_conditions
-from simlib.etc.signal import read_spectrum
+from simlib.etc.signal_to_noise import read_spectrum
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
 from simlib.etc.terms_file import check_output

@@ -8,7 +8,7 @@ from simlib.config import Sky
 from simlib.etc import figures, terms_file
 from simlib.etc.conditions_file import read_conditions
 from simlib.etc.output import ATTRS
-from simlib.etc.signal import flat_ab_flux, read_spectrum, signal_to_noise, variance
+from simlib.etc.signal_to_noise import flat_ab_flux, read_spectrum, signal_to_noise, variance
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
