@@ -7,10 +7,10 @@ import xarray as xr
 from simlib.config import Sky
 from simlib.etc import figures, terms_file
 from simlib.etc.conditions_file import read_conditions
-from simlib.etc.output import ATTRS
 from simlib.etc.signal_to_noise import flat_ab_flux, read_spectrum, signal_to_noise, variance
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
+from simlib.etc.terms_dataset import ATTRS
 from simlib.instrument import load_instrument
 from tests.simlib.etc.made import conditions, write_conditions
 
