@@ -129,21 +129,15 @@ def _sky_section(sky_tables: Path | None, overrides: list[str]) -> Any:
 
 
 def _warn_of_impossible_moons(table: "xr.Dataset") -> None:
-    from simlib.etc.moon import impossible
+    from simlib.parameters import impossible_geometry
 
-    rows = np.flatnonzero(
-        impossible(
-            table["zenith_angle"].values,
-            table["moon_zenith_angle"].values,
-            table["moon_target_angle"].values,
-        )
-    )
+    rows = np.flatnonzero(impossible_geometry(table))
     if rows.size:
         shown = ", ".join(str(row + 1) for row in rows[:10]) + (" …" if rows.size > 10 else "")
         Console(stderr=True, soft_wrap=True).print(
             f"warning: row {shown}: no sky has this moon ({rows.size} of "
             f"{table.sizes['condition']}): its distance from the target must lie between "
-            "|z - z_moon| and z + z_moon; computed all the same",
+            "|z - z_moon| and z + z_moon, and all three sum to 360° at most; computed all the same",
             markup=False,
             highlight=False,
         )
