@@ -170,7 +170,7 @@ def _draw(terms: "xr.Dataset", folder: Path) -> list[str]:
 
 
 def _summaries(terms: "xr.Dataset") -> list[dict[str, float]]:
-    from simlib.etc.signal_to_noise import variance
+    from simlib.noise import stack_variance
 
     medians = {
         "sky_continuum_e": terms["sky_continuum_e"].median("wavelength"),
@@ -178,7 +178,7 @@ def _summaries(terms: "xr.Dataset") -> list[dict[str, float]]:
         "moon_e": terms["moon_e"].median("wavelength"),
         "stray_e": terms["stray_e"],
         "conversion_e": terms["conversion_e"].median("wavelength"),
-        "variance_e2": variance(terms, 0.0).median("wavelength"),
+        "variance_e2": stack_variance(terms, 0.0).median("wavelength"),
     }
     if "snr" in terms:
         medians["snr"] = terms["snr"].median("wavelength")

@@ -13,10 +13,10 @@ import xarray as xr
 from simlib.config import Noise, Normalize
 from simlib.errors import InputError
 from simlib.etc.grid_interpolate import CONVERSION, interpolate_numbers
+from simlib.noise import exposure_counts
 from simlib.simulation import kernel
 from simlib.simulation.band import band_basis
 from simlib.simulation.nodes import KINDS, table_rows
-from simlib.simulation.noise import exposure_counts
 from simlib.simulation.taps import TAPS
 from simlib.simulation.templates import Templates, box_excess, shift_powers
 
@@ -162,7 +162,7 @@ def add_noise(
     """Return the variance (spectra, pixels), float32, and S/N (spectra,) of normalised flux.
 
     terms: the stored grid of terms, whose factors are interpolated to the rows; the variance is
-    that of `noise.stack_variance`.
+    that of `noise.flux_variance`.
     """
     # The source is behind the dust already: the terms are those of a clear line of sight.
     _, got = interpolate_numbers(terms, parameters.drop_vars("ebv", errors="ignore"))
