@@ -40,6 +40,7 @@ NUMBERS: dict[str, tuple[str, ...]] = {
     ),
 }
 COUNTS = {"fiber": ("trace_width_pixels",), "spectrograph": ("pixel_count",)}
+FEWEST = {"trace_width_pixels": 1, "pixel_count": 2}  # of two pixels one knows how wide they are
 FIELD_LISTS = ("field_angle_deg", "focal_length_m", "spot_rms_um", "vignetting")
 TABLE2 = (
     "wavelength_min_nm",
@@ -156,7 +157,7 @@ def _figures(name: str, tables: Mapping[str, Any]) -> dict[str, Any]:
     for section, keys in NUMBERS.items():
         figures |= {key: _number(name, key, tables[section][key]) for key in keys}
     for section, keys in COUNTS.items():
-        figures |= {key: int(_number(name, key, tables[section][key])) for key in keys}
+        figures |= {key: int(_number(name, key, tables[section][key], FEWEST[key])) for key in keys}
     for key in FIELD_LISTS:
         figures[key] = np.array([_number(name, key, x) for x in tables["telescope"][key]])
     if len({figures[key].size for key in FIELD_LISTS}) != 1:
@@ -165,9 +166,9 @@ def _figures(name: str, tables: Mapping[str, Any]) -> dict[str, Any]:
     return figures
 
 
-def _number(name: str, key: str, value: object) -> float:
+def _number(name: str, key: str, value: object, least: float = 0.0) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
         raise InputError(f"instrument {name}: {key} = {value!r} is not a number")
-    if value < 0:
-        raise InputError(f"instrument {name}: {key} = {value!r} is negative")
+    if value < least:
+        raise InputError(f"instrument {name}: {key} = {value!r} is less than {least:g}")
     return float(value)

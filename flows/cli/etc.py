@@ -61,7 +61,7 @@ def etc(
 ) -> None:
     """Compute the exposure time calculator's separate terms for a list of conditions."""
     from simlib.etc.conditions_file import read_conditions
-    from simlib.etc.signal import flat_ab_flux, read_spectrum, signal_to_noise
+    from simlib.etc.signal_to_noise import flat_ab_flux, read_spectrum, signal_to_noise
     from simlib.etc.sky import load_sky
     from simlib.etc.terms import run_etc
     from simlib.etc.terms_file import ROWS_AT_ONCE, check_output, write_terms
@@ -129,21 +129,15 @@ def _sky_section(sky_tables: Path | None, overrides: list[str]) -> Any:
 
 
 def _warn_of_impossible_moons(table: "xr.Dataset") -> None:
-    from simlib.etc.moon import impossible
+    from simlib.parameters import impossible_geometry
 
-    rows = np.flatnonzero(
-        impossible(
-            table["zenith_angle"].values,
-            table["moon_zenith_angle"].values,
-            table["moon_target_angle"].values,
-        )
-    )
+    rows = np.flatnonzero(impossible_geometry(table))
     if rows.size:
         shown = ", ".join(str(row + 1) for row in rows[:10]) + (" …" if rows.size > 10 else "")
         Console(stderr=True, soft_wrap=True).print(
             f"warning: row {shown}: no sky has this moon ({rows.size} of "
             f"{table.sizes['condition']}): its distance from the target must lie between "
-            "|z - z_moon| and z + z_moon; computed all the same",
+            "|z - z_moon| and z + z_moon, and all three sum to 360° at most; computed all the same",
             markup=False,
             highlight=False,
         )
@@ -176,7 +170,7 @@ def _draw(terms: "xr.Dataset", folder: Path) -> list[str]:
 
 
 def _summaries(terms: "xr.Dataset") -> list[dict[str, float]]:
-    from simlib.etc.signal import variance
+    from simlib.noise import stack_variance
 
     medians = {
         "sky_continuum_e": terms["sky_continuum_e"].median("wavelength"),
@@ -184,7 +178,7 @@ def _summaries(terms: "xr.Dataset") -> list[dict[str, float]]:
         "moon_e": terms["moon_e"].median("wavelength"),
         "stray_e": terms["stray_e"],
         "conversion_e": terms["conversion_e"].median("wavelength"),
-        "variance_e2": variance(terms, 0.0).median("wavelength"),
+        "variance_e2": stack_variance(terms, 0.0).median("wavelength"),
     }
     if "snr" in terms:
         medians["snr"] = terms["snr"].median("wavelength")

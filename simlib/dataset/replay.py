@@ -13,11 +13,11 @@ from simlib.dataset.plan import Block
 from simlib.dataset.rows import grid_named, recipe_of, simulate_rows, terms_named
 from simlib.dataset.store import PIXEL_VARIABLES, dtype_of, open_dataset, published_folder
 from simlib.errors import InputError
+from simlib.noise import PHOTON_TERMS
 from simlib.parameters import AXES, draw_parameters
 from simlib.simulation import reference
 from simlib.simulation.compiled import window_pixels
 from simlib.simulation.line_spread import line_spread_of
-from simlib.simulation.noise import PHOTON_TERMS
 from simlib.simulation.simulate import terms_at, with_noise
 from simlib.storage import Options
 from simlib.units import FLUX_UNIT_NAME
