@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.cluster import dask_client
 from flows.config import Config
-from flows.progress import block_progress, epoch_progress
+from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
 from simlib.etc.grid import ensure_terms_grid
 from simlib.location import Location
@@ -39,7 +39,10 @@ def build_dataset(config: Config, terms: Location) -> str:
     if (published := build.published(config)) is not None:
         log.info("dataset %s  complete already", published)
         return published
-    with dask_client(config.cluster) as client, block_progress() as progress:
+    with (
+        dask_client(config.cluster) as client,
+        item_progress("simulating", "blocks", "spectra") as progress,
+    ):
         return build.build_dataset(config, terms, client, progress)
 
 

@@ -15,17 +15,14 @@ import xarray as xr
 from distributed import Client, as_completed
 
 from simlib.config import SimulationConfig
-from simlib.dataset.manifest import (
-    PHYSICS_VERSION,
-    dataset_fingerprint,
-    public_config,
-)
+from simlib.dataset.manifest import dataset_fingerprint, public_config
 from simlib.dataset.plan import FORMAT_VERSION, Block, Plan, dataset_folder, make_plan
 from simlib.dataset.rows import grid_named, simulate_rows
 from simlib.dataset.store import create_store, records_of, write_block
 from simlib.fingerprint import fingerprint
 from simlib.location import Place
 from simlib.parameters import impossible_geometry
+from simlib.physics import PHYSICS_VERSION
 from simlib.provenance import provenance
 from simlib.stellar.grid import open_grid
 from simlib.storage import join, read_json, write_json

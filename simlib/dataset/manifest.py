@@ -8,10 +8,8 @@ from simlib.config import SimulationConfig
 from simlib.etc.grid import terms_fingerprint
 from simlib.fingerprint import fingerprint, plain
 from simlib.parameters import COLUMN
+from simlib.physics import PHYSICS_VERSION
 from simlib.stellar.grid import grid_fingerprint
-
-# Raised by hand when the simulator's results change; a test with golden values guards it.
-PHYSICS_VERSION = 2
 
 
 def dataset_fingerprint(config: SimulationConfig, grid: xr.Dataset) -> str:

@@ -119,3 +119,12 @@ def steps_of(
     )  # fmt: skip
     steps["interpolated_axis"].attrs = {"long_name": "number of the parameter that is splined"}
     return steps
+
+
+def scalars_and_medians(steps: xr.Dataset) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the numbers of the row that `replay` returned, and the medians of all else."""
+    scalars = {str(name): float(step) for name, step in steps.data_vars.items() if not step.dims}
+    medians = {
+        str(n): float(np.nanmedian(step)) for n, step in steps.data_vars.items() if step.dims
+    }
+    return scalars, medians

@@ -5,13 +5,14 @@ from functools import lru_cache
 import xarray as xr
 
 from simlib.config import SimulationConfig, validate
-from simlib.dataset.manifest import PHYSICS_VERSION, dataset_fingerprint
+from simlib.dataset.manifest import dataset_fingerprint
 from simlib.dataset.plan import Block
 from simlib.errors import InputError
 from simlib.etc.grid import build_terms_grid, is_published, open_terms_grid
 from simlib.instrument import Instrument, load_instrument
 from simlib.location import Location, Place
 from simlib.parameters import draw_parameters
+from simlib.physics import PHYSICS_VERSION
 from simlib.simulation.simulate import simulate
 from simlib.stellar.grid import open_grid
 from simlib.storage import Options, join, read_json

@@ -8,8 +8,8 @@ from math import factorial, floor
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from simlib.jit import njit
 from simlib.simulation.median import two_middles
 from simlib.simulation.taps import PAIRS, WEIGHTS
 

@@ -3,7 +3,7 @@
 Pure: the same input gives the same bits, whatever else is simulated in the same call.
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import xarray as xr
@@ -46,8 +46,7 @@ def simulate(
     compiled), `flux_scale`, `snr` and the parameters beside them. Raises InputError for what
     cannot be simulated.
     """
-    if path not in PATHS:
-        raise InputError(f"unknown path {path!r} of the simulation; known: {', '.join(PATHS)}")
+    check_path(path)
     settings = config if config is not None else SimulationConfig()
     is_lean = path == "compiled" and isinstance(terms, xr.Dataset)
     step = _ROWS_AT_ONCE if is_lean else _ROWS_WITH_TERMS
@@ -57,6 +56,13 @@ def simulate(
     ]
     wavelength = terms.wavelength if isinstance(terms, Instrument) else terms["wavelength"].values
     return label(parameters, wavelength, _joined(parts, len(wavelength)))
+
+
+def check_path(name: str) -> Path:
+    """Return the name of a path of the simulation; InputError where there is none."""
+    if name not in PATHS:
+        raise InputError(f"unknown path {name!r} of the simulation; known: {', '.join(PATHS)}")
+    return cast(Path, name)
 
 
 def _joined(parts: list[Spectra], pixels: int) -> Spectra:
