@@ -197,6 +197,28 @@ def publishing(place: Location, *, replace: bool = False) -> Iterator[Location]:
 
 
 @contextmanager
+def reading(place: Location, remedy: str) -> Iterator[None]:
+    """Tell what goes wrong while a store is opened or read, whatever the library raises for it.
+
+    A damaged store shows in many ways, from a missing key to a failed decompression: all become
+    one InputError with the remedy. Refused access and a failing network stay what they are.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{place} lacks {error}; {remedy}") from error
+    except OSError:
+        raise
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else ""
+        raise InputError(
+            f"{place} is damaged ({type(error).__name__}: {text}); {remedy}"
+        ) from error
+
+
+@contextmanager
 def lock(path: Path, what: str, timeout_s: float) -> Iterator[None]:
     """Hold the lock of a file; the system frees it whatever ends its holder.
 
