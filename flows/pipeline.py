@@ -21,11 +21,11 @@ def specdenoise(source: str = "demo", overrides: Sequence[str] = ()) -> Path:
 
 
 @flow(name="specdenoise-build")
-def build(source: str, overrides: Sequence[str] = ()) -> str:
-    """Make the dataset of a config; return its folder."""
+def build(source: str, overrides: Sequence[str] = (), repair: bool = False) -> str:
+    """Make the dataset of a config, or what of it is missing or damaged; return its folder."""
     config = load_config(source, overrides)
     terms = stages.etc_grid(config)
-    return stages.build_dataset(config, terms)
+    return stages.build_dataset(config, terms, repair)
 
 
 @flow(name="specdenoise-train")

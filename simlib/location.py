@@ -147,7 +147,7 @@ class Location:
         return data
 
     def read_files(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Return what the files of these names below hold; those that are not there are left out."""
+        """Return what the files of these names below hold; those not there are left out."""
         wanted = list(names)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             held = pool.map(lambda name: (self / name).read_bytes(), wanted)

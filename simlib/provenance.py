@@ -44,8 +44,9 @@ def arithmetic() -> str:
     import numba  # noqa: PLC0415  (most of what tells its provenance compiles nothing)
     from llvmlite import binding  # noqa: PLC0415
 
-    name = numba.config.CPU_NAME or binding.get_host_cpu_name()
-    features = numba.config.CPU_FEATURES
+    settings: Any = numba.config
+    name = settings.CPU_NAME or binding.get_host_cpu_name()
+    features = settings.CPU_FEATURES
     if features is None:
         features = binding.get_host_cpu_features().flatten()
     digest = hashlib.sha256(features.encode()).hexdigest()[:_DIGITS]

@@ -91,8 +91,9 @@ def replay(
 ) -> None:
     """Make one row of a dataset again, and show every step on the way."""
     from simlib.dataset.replay import replay as replay_row
+    from simlib.location import Location
 
-    steps = replay_row(store, split, index, storage_options(storage_option))
+    steps = replay_row(Location.of(store, storage_options(storage_option)), split, index)
     written: list[str] = []
     if out is not None:
         from simlib.dataset.replay_figure import draw_replay

@@ -37,13 +37,20 @@ def demo(
     print(specdenoise("demo", overrides).resolve())
 
 
-def build(config: ConfigArgument, set_: SetOption = None) -> None:
+def build(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Read all that is there, and make again what is damaged."),
+    ] = False,
+) -> None:
     """Make the dataset of a config: exposure time calculator, fan-out, store; rerun = resume."""
     from flows.config import load_config
     from flows.pipeline import build as flow
 
     load_config(config, set_ or [])
-    print(flow(config, set_ or []))
+    print(flow(config, set_ or [], repair))
 
 
 def train(
@@ -72,7 +79,7 @@ def _require_begun(settings: "Config") -> None:
     from trainlib.runs import CHECKPOINT, run_directory
 
     dataset = published(settings)
-    run = run_directory(settings, dataset.rsplit("/", 1)[-1]) if dataset else None
+    run = run_directory(settings, dataset.name) if dataset else None
     if run is None or not (Path(run) / CHECKPOINT).is_file():
         raise InputError(
             f"nothing to resume: {run or 'the dataset of this config'} "
