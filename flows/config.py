@@ -42,7 +42,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
 
     overrides: `section.key=value` each. Raises InputError for what cannot be used.
     """
-    return validate(Config, lay_on_recipe(read_tables(source, overrides)))
+    return validate(Config, lay_on_recipe(read_tables(source, overrides)), f"config {source}")
 
 
 def load_sky_section(overrides: Sequence[str] = (), tables: str | Path | None = None) -> Sky:

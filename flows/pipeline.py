@@ -29,11 +29,11 @@ def workflow(source: str, overrides: Sequence[str]) -> Path:
 
 
 @flow(name="specdenoise-build")
-def building(source: str, overrides: Sequence[str]) -> str:
-    """Make the dataset of a config; return its folder."""
+def building(source: str, overrides: Sequence[str], repair: bool) -> str:
+    """Make the dataset of a config, or what of it is missing or damaged; return its folder."""
     config = load_config(source, overrides)
     terms = stages.etc_grid(config)
-    return stages.build_dataset(config, terms)
+    return stages.build_dataset(config, terms, repair)
 
 
 @flow(name="specdenoise-train")
@@ -51,9 +51,12 @@ def specdenoise(source: str = "demo", overrides: Sequence[str] = ()) -> Path:
     return report
 
 
-def build(source: str, overrides: Sequence[str] = ()) -> str:
-    """Make the dataset of a config; return its folder. Raises InputError for a mistake."""
-    folder: str = _checked(building, source, overrides)
+def build(source: str, overrides: Sequence[str] = (), repair: bool = False) -> str:
+    """Make the dataset of a config; return its folder. Raises InputError for a mistake.
+
+    repair: all that is there is read, and what is damaged is made again.
+    """
+    folder: str = _checked(building, source, overrides, repair)
     return folder
 
 
@@ -63,16 +66,16 @@ def train(source: str, overrides: Sequence[str] = ()) -> str:
     return run
 
 
-def _checked(run: Flow[..., Any], source: str, overrides: Sequence[str]) -> Any:
+def _checked(run: Flow[..., Any], source: str, overrides: Sequence[str], *more: Any) -> Any:
     load_config(source, overrides)
-    return run(source, list(overrides))
+    return run(source, list(overrides), *more)
 
 
 def require_begun(source: str, overrides: Sequence[str] = ()) -> None:
     """Raise InputError unless the config's run has a checkpoint to go on from."""
     config = load_config(source, overrides)
     dataset = published(config)
-    run = run_directory(config, dataset.rsplit("/", 1)[-1]) if dataset else None
+    run = run_directory(config, dataset.name) if dataset else None
     if run is None or not (Path(run) / CHECKPOINT).is_file():
         raise InputError(
             f"nothing to resume: {run or 'the dataset of this config'} "

@@ -13,7 +13,7 @@ _HOME = {
     "open_grid": "simlib.stellar.grid",
     "draw_parameters": "simlib.parameters",
     "simulate": "simlib.simulation.simulate",
-    "open_dataset": "simlib.dataset.store",
+    "open_dataset": "simlib.dataset.open",
     "replay": "simlib.dataset.replay",
     "InputError": "simlib.errors",
 }

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from simlib.errors import InputError
+from simlib.errors import InputError, shown
 
 OptionsMapping = TypeVar("OptionsMapping", bound=Mapping[str, Any])
 
@@ -61,7 +61,7 @@ def has_password(text: str) -> bool:
     return _PASSWORD.search(text) is not None
 
 
-def shown(name: str, value: Any) -> str:
+def entry(name: str, value: Any) -> str:
     """Return `name = value` of a config for a message, the name alone where it may be secret."""
     is_open = "options" not in name.split(".") and not has_password(str(value))
-    return f"{name} = {value!r}" if is_open else name
+    return f"{name} = {shown(value)}" if is_open else name

@@ -23,8 +23,10 @@ def replay(
     from flows.terminal.tables import print_steps
     from simlib.dataset.replay import replay as replay_row
     from simlib.dataset.replay import scalars_and_medians
+    from simlib.location import Location
 
-    steps = replay_row(store, split, index, storage_options(storage_option))
+    place = Location.of(store, storage_options(storage_option))
+    steps = replay_row(place, split, index)
     written: list[str] = []
     if out is not None:
         from simlib.dataset.replay_figure import save_replay

@@ -7,9 +7,10 @@ import numpy as np
 import xarray as xr
 
 from simlib.errors import InputError
-from simlib.etc.moon import impossible
-from simlib.etc.signal import flat_ab_flux, read_spectrum, signal_to_noise, variance
+from simlib.etc.signal_to_noise import flat_ab_flux, read_spectrum, signal_to_noise
 from simlib.etc.terms_file import ROWS_AT_ONCE, Evaluate, write_terms
+from simlib.noise import stack_variance
+from simlib.parameters import impossible_geometry
 
 Progress = Callable[[int, int, int], None]  # pieces done, pieces in all, rows of the last
 
@@ -33,15 +34,14 @@ def source_flux(
 
 def impossible_moons(conditions: xr.Dataset) -> str:
     """Return a sentence on the rows, from 1, whose three directions no sky has; none: empty."""
-    names = ("zenith_angle", "moon_zenith_angle", "moon_target_angle")
-    rows = np.flatnonzero(impossible(*(conditions[name].values for name in names))) + 1
+    rows = np.flatnonzero(impossible_geometry(conditions)) + 1
     if not rows.size:
         return ""
     shown = ", ".join(map(str, rows[:_MOST_NAMED])) + (" …" if rows.size > _MOST_NAMED else "")
     return (
         f"row {shown}: no sky has this moon ({rows.size} of {conditions.sizes['condition']}): its "
-        "distance from the target must lie between |z - z_moon| and z + z_moon; computed all the "
-        "same"
+        "distance from the target must lie between |z - z_moon| and z + z_moon, and all three sum "
+        "to 360° at most; computed all the same"
     )
 
 
@@ -82,7 +82,7 @@ def summaries(terms: xr.Dataset) -> list[dict[str, float]]:
         "moon_e": terms["moon_e"].median("wavelength"),
         "stray_e": terms["stray_e"],
         "conversion_e": terms["conversion_e"].median("wavelength"),
-        "variance_e2": variance(terms, 0.0).median("wavelength"),
+        "variance_e2": stack_variance(terms, 0.0).median("wavelength"),
     }
     if "snr" in terms:
         medians["snr"] = terms["snr"].median("wavelength")

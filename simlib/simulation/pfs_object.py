@@ -17,8 +17,8 @@ from simlib.artifact import publishing
 from simlib.config import SimulationConfig
 from simlib.errors import InputError
 from simlib.location import Location
+from simlib.noise import SKY_TERMS, exposure_counts
 from simlib.rng import Purpose, Split, normals
-from simlib.simulation.noise import SKY_TERMS, exposure_counts
 from simlib.units import AB_ZERO_POINT, NANOJANSKY, nanojansky
 
 CATALOGUE, TRACT, PATCH = 0, 0, "0,0"  # catalogue 0 is that of simulated objects

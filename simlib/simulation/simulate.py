@@ -14,7 +14,8 @@ from simlib.etc.grid import interpolate_terms
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import Instrument
-from simlib.simulation import compiled, noise, reference
+from simlib.noise import exposure_counts, flux_variance, median_signal_to_noise
+from simlib.simulation import compiled, reference
 from simlib.simulation.compiled import Spectra
 from simlib.simulation.line_spread import line_spread_of
 from simlib.simulation.prepare import templates_for
@@ -125,9 +126,9 @@ def with_noise(
 ) -> Spectra:
     """Return normalised flux with its variance and S/N, formed in float64 from the rows' terms."""
     per_row = scale[:, np.newaxis]
-    counts = noise.exposure_counts(parameters, config.conditions.exposure_count)
-    variance = noise.stack_variance(flux * per_row, terms, config.noise, counts) / per_row**2
-    snr = noise.signal_to_noise(flux, variance)
+    counts = exposure_counts(parameters, config.conditions.exposure_count)
+    variance = flux_variance(flux * per_row, terms, config.noise, counts) / per_row**2
+    snr = median_signal_to_noise(flux, variance)
     return Spectra(flux, variance.astype(flux.dtype), scale, snr)
 
 
