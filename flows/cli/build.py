@@ -18,9 +18,7 @@ def build(
     """Make the dataset of a config: exposure time calculator, fan-out, store; rerun = resume."""
     from flows.config import load_config
 
-    load_config(
-        config, overrides or []
-    )  # a mistake is told before Prefect and torch are waited for
+    load_config(config, overrides or [])  # a mistake is told before torch and Prefect are loaded
 
     from flows.pipeline import build as run
 

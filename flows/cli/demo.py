@@ -22,7 +22,7 @@ def demo(
 
     where = [f"storage.root={str(out)!r}"] if out else []
     changes = [*where, *(overrides or [])]
-    load_config("demo", changes)  # a mistake is told before Prefect and torch are waited for
+    load_config("demo", changes)  # a mistake is told before torch and Prefect are loaded
 
     from flows.pipeline import specdenoise
 

@@ -9,10 +9,12 @@ def evaluate(
     run: RunArgument, storage_option: StorageOption = None, as_json: JsonOption = False
 ) -> None:
     """Judge the network of a run and the baselines, by S/N."""
+    options = storage_options(storage_option)
+
     from flows.terminal.tables import print_evaluation
     from trainlib.evaluation.evaluate import evaluate as evaluate_run
 
-    result = evaluate_run(run, options=storage_options(storage_option))
+    result = evaluate_run(run, options=options)
     if as_json:
         print(json.dumps(result, indent=1))
     else:

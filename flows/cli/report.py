@@ -12,6 +12,8 @@ def report(
     storage_option: StorageOption = None,
 ) -> None:
     """Write one self-contained page about one run or several."""
+    options = storage_options(storage_option)
+
     from trainlib.evaluation.report import write_report
 
-    print(write_report(runs, options=storage_options(storage_option)))
+    print(write_report(runs, options=options))

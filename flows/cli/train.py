@@ -20,9 +20,7 @@ def train(
     """
     from flows.config import load_config
 
-    load_config(
-        config, overrides or []
-    )  # a mistake is told before Prefect and torch are waited for
+    load_config(config, overrides or [])  # a mistake is told before torch and Prefect are loaded
 
     from flows.pipeline import require_begun
     from flows.pipeline import train as run
