@@ -23,6 +23,7 @@ from pydantic import (
 
 from simlib.errors import InputError, shown
 from simlib.location import Location, absolute
+from simlib.secrets import entry, refuse_secrets
 from simlib.text_files import read_toml, refuse_odd_values
 
 LATER_SECTIONS = frozenset({"model", "augment", "train", "evaluate", "cluster"})
@@ -74,7 +75,8 @@ class Storage(Section):
 
     root: AbsolutePath = Field("./data", validate_default=True)  # a folder or any fsspec URL
     codec: Literal["lz4", "zstd", "none"] = "lz4"
-    options: dict[str, Any] = Field(default_factory=dict)  # to fsspec, e.g. endpoint_url
+    # to fsspec, e.g. endpoint_url; no secrets
+    options: Annotated[dict[str, Any], AfterValidator(refuse_secrets)] = Field(default_factory=dict)
 
 
 class Instrument(Section):
@@ -237,7 +239,7 @@ def _put(tables: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
     if not equals or len(keys) < 2 or not all(keys):
-        raise InputError(f"--set {shown(override)} is not of the form section.key=value")
+        raise InputError(f"--set {shown(name.strip())} is not of the form section.key=value")
     place = f"--set {shown(name)}"
     table = tables
     for key in keys[:-1]:
@@ -281,7 +283,7 @@ def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
         return f"{name} is missing"
     if problem["type"] != "extra_forbidden":
         text = problem["msg"].removeprefix("Value error, ")
-        return f"{name} = {shown(problem['input'])}: {text}"
+        return f"{entry(name, problem['input'])}: {text}"
     known = sorted({field for found in models for field in found.model_fields})
     near = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.0)[0]
     nearest = ".".join([*above, near])

@@ -72,7 +72,7 @@ class _Fiber(Section):
 class _Spectrograph(Section):
     wavelength_min_nm: Nanometre
     wavelength_max_nm: Nanometre
-    pixel_count: Count
+    pixel_count: Annotated[Count, Field(ge=2)]  # of two pixels one knows how wide they are
     grating_lines: Positive
     camera_focal_ratio: Positive
     camera_spot_rms_um: Micron

@@ -10,7 +10,6 @@ import tomli_w
 
 from flows.config import load_config
 from simlib.config import presets
-from simlib.dataset.plan import make_plan
 from simlib.instrument import FOLDER, load_instrument
 from simlib.simulation.targets import read_targets
 from tests.faults.fuzz.harness import Attempt, Kind
@@ -128,7 +127,6 @@ def _config(texts: dict[str, str], draw: Random, folder: Path, valid: bool) -> A
 
 def _use_config(path: Path, overrides: list[str]) -> None:
     config = load_config(path, overrides)
-    make_plan(config.dataset, config.storage.codec)
     load_instrument(config.instrument.name)
 
 

@@ -1,17 +1,20 @@
 """Each mistake gets one message that names the place, the value and what is allowed."""
 
 import dataclasses
+import re
+import tomllib
 
+import numpy as np
 import pytest
 
 from simlib.config import Sky
 from simlib.errors import InputError
 from simlib.etc.conditions_file import read_conditions
-from simlib.etc.signal import read_spectrum
+from simlib.etc.signal_to_noise import read_spectrum
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
 from simlib.etc.terms_file import check_output
-from simlib.instrument import load_instrument
+from simlib.instrument import FOLDER, load_instrument
 from tests.simlib.etc.made import conditions, write_conditions, write_sky_tables
 
 GOOD = "0.8,30,0.3,45,60,0.2,900,20"
@@ -142,6 +145,30 @@ def test_an_instrument_file_with_a_wrong_figure_is_told(tmp_path):
         InputError, match=r"outer_diameter_m = 'big'.*telescope.central_obscuration is missing"
     ):
         load_instrument(str(path))
+
+
+@pytest.mark.parametrize("pixels", [0, 1])
+def test_an_arm_of_no_pixel_or_one_is_refused(tmp_path, pixels):
+    shipped = FOLDER / f"{NAME}.toml"
+    text = shipped.read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(re.sub(r"(?m)^pixel_count = \d+", f"pixel_count = {pixels}", text))
+    (tmp_path / tomllib.loads(text)["throughput"]).write_text(
+        "wavelength_nm,throughput\n700,0.2\n900,0.2\n"
+    )
+    with pytest.raises(InputError, match=f"pixel_count = {pixels} is less than 2"):
+        load_instrument(str(path))
+
+
+@pytest.mark.parametrize("pixels", [2, 3, 5])
+def test_an_arm_of_few_pixels_has_terms(pixels):
+    arm = dataclasses.replace(
+        load_instrument(NAME), wavelength_min_nm=760.0, wavelength_max_nm=760.0 + 0.04 * pixels,
+        pixel_count=pixels, checksum=f"{pixels} pixels",
+    )  # fmt: skip
+    terms = run_etc(conditions(), arm, load_sky(Sky()))
+    assert terms.sizes["wavelength"] == pixels
+    assert all(np.isfinite(terms[name].values).all() for name in terms)
 
 
 def test_an_arm_outside_the_known_sky_is_refused():

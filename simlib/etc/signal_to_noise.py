@@ -8,11 +8,11 @@ import xarray as xr
 from simlib.bounds import Bound, refuse_out_of_bounds
 from simlib.errors import InputError
 from simlib.etc.constants import AB_ZERO_POINT, FLUX_UNIT_PER_NM, LIGHT_SPEED_NM_S
+from simlib.noise import stack_variance
 from simlib.tables import read_curve
 
 FLUX = Bound(0.0, 1e12, "1e-17 erg s-1 cm-2 AA-1")
 MAGNITUDE = Bound(-30.0, 60.0, "mag")
-SKY_TERMS = ("sky_continuum_e", "sky_lines_e", "moon_e", "stray_e")
 
 
 def flat_ab_flux(magnitude: float, wavelength_nm: np.ndarray) -> np.ndarray:
@@ -41,24 +41,11 @@ def read_spectrum(path: str | Path, wavelength_nm: np.ndarray) -> np.ndarray:
     return np.asarray(np.interp(wavelength_nm, given, table["flux"]))
 
 
-def variance(terms: xr.Dataset, source_e: xr.DataArray | float) -> xr.DataArray:
-    """Return the variance of the sum of `exposure_count` read-outs, electron2.
-
-    source_e: electrons of the target in one exposure. The error of sky subtraction does not
-    average out over exposures.
-    """
-    count = terms["exposure_count"]
-    background = sum(terms[name] for name in SKY_TERMS) + terms["dark_e"]
-    photons = (source_e + background) * terms["sample_factor"] + terms["read_variance_e2"]
-    coherent = count**2 * terms["sky_subtraction_variance_e2"]
-    return (count * photons + coherent) * terms["variance_margin"]
-
-
 def signal_to_noise(terms: xr.Dataset, flux: np.ndarray) -> xr.DataArray:
     """Return S/N per pixel of the stack, (condition, wavelength).
 
     flux: of the target above the atmosphere and after dust, 1e-17 erg s-1 cm-2 AA-1, (wavelength,).
     """
     source = terms["conversion_e"] * xr.DataArray(flux, dims="wavelength")
-    snr = terms["exposure_count"] * source / np.sqrt(variance(terms, source))
+    snr = terms["exposure_count"] * source / np.sqrt(stack_variance(terms, source))
     return snr.assign_attrs(units="1", long_name="signal to noise per pixel, all exposures")
