@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from simlib.config import AbsolutePath, Section, SimulationConfig, read_tables, validate
-from simlib.errors import InputError
+from simlib.errors import InputError, shown
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Recipe = Literal["A", "B"]
@@ -193,12 +193,12 @@ def lay_on_recipe(tables: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: _plain(table) for name, table in tables.items()}
     recipe = given.get("train", {}).get("recipe", "B")
     if recipe not in RECIPES:
-        raise InputError(f"train.recipe = {recipe!r}: known recipes are {', '.join(RECIPES)}")
+        raise InputError(f"train.recipe = {shown(recipe)}: known recipes are {', '.join(RECIPES)}")
     shipped = read_recipe(recipe)
     optimizer = given.get("train", {}).get("optimizer", shipped["train"]["optimizer"])
     if optimizer != shipped["train"]["optimizer"] and "lr" not in given["train"]:
         raise InputError(
-            f"train.optimizer = {optimizer!r} is not recipe {recipe}'s, whose train.lr = "
+            f"train.optimizer = {shown(optimizer)} is not recipe {recipe}'s, whose train.lr = "
             f"{shipped['train']['lr']:g} does not fit it; set train.lr too"
         )
     for section in RECIPE_SECTIONS:
