@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -226,20 +226,40 @@ def validate(model: type[ConfigModel], tables: Mapping[str, Any]) -> ConfigModel
     try:
         return model.model_validate(dict(tables))
     except ValidationError as error:
-        problems = [_explain(model, dict(problem)) for problem in error.errors()]
+        problems = [_explain(model, tables, dict(problem)) for problem in error.errors()]
         raise InputError("config: " + "; ".join(problems)) from None
 
 
-def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
-    *parents, key = [str(part) for part in problem["loc"]] or ["config"]
-    name = ".".join([*parents, key])
+def _explain(model: type[BaseModel], tables: Mapping[str, Any], problem: dict[str, Any]) -> str:
+    text = problem["msg"].removeprefix("Value error, ")
+    place = _place(problem, tables)
+    name = ".".join(place)
     if problem["type"] != "extra_forbidden":
-        text = problem["msg"].removeprefix("Value error, ")
-        return f"{name} = {problem['input']!r}: {text}"
-    section: Any = model
-    for parent in parents:
-        section = section.model_fields[parent].annotation
-    known = sorted(section.model_fields)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-    nearest = ".".join([*parents, near])
+        found = "" if isinstance(problem["input"], Mapping) else f" = {problem['input']!r}"
+        return f"{name}{found}: {text}" if name else text
+    sections: list[Any] = [model]
+    for part in place[:-1]:
+        fields = [section.model_fields[part] for section in sections]
+        sections = [kind for field in fields for kind in classes_in(field.annotation)]
+    known = sorted({key for section in sections for key in section.model_fields})
+    near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.0)[0]
+    nearest = ".".join([*place[:-1], near])
     return f"unknown key {name!r}; the nearest known key is {nearest!r} (known: {', '.join(known)})"
+
+
+def _place(problem: dict[str, Any], tables: Any) -> list[str]:
+    """Return the keys that lead to a problem, without the modes that pydantic puts among them."""
+    place, here = [], tables
+    for part in problem["loc"]:
+        if isinstance(here, Mapping) and part not in here and problem["type"] != "missing":
+            continue
+        place.append(str(part))
+        here = here[part] if isinstance(here, (Mapping, list, tuple)) else None
+    return place
+
+
+def classes_in(annotation: Any) -> list[Any]:
+    """Return the classes of a union, however nested, or the one class."""
+    if isinstance(annotation, type):
+        return [annotation]
+    return [kind for part in get_args(annotation) for kind in classes_in(part)]

@@ -16,6 +16,7 @@ from simlib.dataset.store import open_dataset, published_folder
 from simlib.errors import InputError
 from simlib.fingerprint import checksum
 from simlib.storage import zarr_options
+from trainlib.config import HourglassModel, Model
 
 _READ_ROWS = 1024  # at a time: a shard of the store
 
@@ -103,10 +104,10 @@ def first_unusable(flux: np.ndarray, sigma: np.ndarray) -> int | None:
     return None if good.all() else int(np.argmin(good))
 
 
-def check_pixels(found: int, expected: int | None) -> None:
+def check_pixels(found: int, model: Model) -> None:
     """Raise InputError where a network's width does not fit the dataset."""
-    if expected is not None and found != expected:
+    if isinstance(model, HourglassModel) and model.widths[0] != found:
         raise InputError(
-            f"model.widths begins with {expected} but the dataset has {found} pixels; "
+            f"model.widths begins with {model.widths[0]} but the dataset has {found} pixels; "
             f"set model.widths to begin with {found}"
         )

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from simlib.errors import InputError
 from trainlib import runs
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
-from trainlib.training.schedule import Plateau
 
 
 @dataclass
@@ -24,7 +24,6 @@ class State:
     samples: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    plateau: Plateau = dataclasses.field(default_factory=Plateau)
     is_finished: bool = False
 
 
@@ -33,6 +32,7 @@ def save_state(
     state: State,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    plateau: ReduceLROnPlateau | None,
     fingerprint: str,
 ) -> None:
     """Write the checkpoint. Random numbers need no state: they follow from seed, epoch and row."""
@@ -44,6 +44,7 @@ def save_state(
             "state": dataclasses.asdict(state),
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
+            "plateau": None if plateau is None else plateau.state_dict(),
         },
     )
 
@@ -67,8 +68,7 @@ def load_state(directory: Path, fingerprint: str, device: torch.device) -> dict[
 
 def state_from(saved: dict[str, Any]) -> State:
     """Return the counters of a checkpoint."""
-    values = dict(saved["state"])
-    return State(**values | {"plateau": Plateau(**values["plateau"])})
+    return State(**saved["state"])
 
 
 def append_log(directory: Path, interval: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ from trainlib.training.distributed import Ranks, joined_ranks
 from trainlib.training.guard import follow_parent, lock_run, report_failure
 from trainlib.training.loss import rmse
 from trainlib.training.optimizer import build_optimizer, set_learning_rate
-from trainlib.training.schedule import after_epoch, learning_rate
+from trainlib.training.schedule import learning_rate, plateau_scheduler
 from trainlib.training.state import (
     State,
     append_log,
@@ -79,7 +79,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     source = open_source(config, url, options, ranks)
     held_out = read_validation(url, options, config, ranks)
     rows, pixels = source.rows, source.pixels
-    check_pixels(pixels, config.model.widths[0] if config.model.widths else None)
+    check_pixels(pixels, config.model)
     log.info("%s training spectra, %d an epoch, of %d pixels, %d rank(s), %s",
              config.dataset.mode, rows, pixels, ranks.world, ranks.device)  # fmt: skip
 
@@ -91,9 +91,12 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     torch.manual_seed(section.seed)
     model = build_model(config.model, statistics).to(ranks.device)
     optimizer = build_optimizer(section, model)
+    plateau = plateau_scheduler(section, optimizer)
     if saved is not None:
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
+        if plateau is not None:
+            plateau.load_state_dict(saved["plateau"])
         log.info("going on from epoch %d, step %d", state.epoch, state.step)
     objective: nn.Module = Objective(model)
     if ranks.world > 1:
@@ -115,8 +118,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 if section.seconds is not None:
                     spent = before + time.monotonic() - begin + reserve
                     progress = max(progress, ranks.agree(spent / section.seconds))
-                rate = learning_rate(section, progress, state.plateau)
-                set_learning_rate(optimizer, rate)
+                if plateau is None:
+                    set_learning_rate(optimizer, learning_rate(section, progress))
 
                 errors = objective(batch.noisy, batch.variance, batch.target)
                 # ranks average their gradients: weighted so, the mean is over the global batch
@@ -138,6 +141,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 continue
 
             interval_seconds = time.monotonic() - interval_begin
+            rate = optimizer.param_groups[0]["lr"]
             loss_total, bad = ranks.sum(float(loss_sum), float(not loss_sum.isfinite()))
             if bad:
                 raise InputError(
@@ -146,15 +150,15 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 )
             validation_begin = time.monotonic()
             validation_loss = validate(objective, held_out, validating, ranks)
-            if section.schedule == "plateau":
-                state.plateau = after_epoch(state.plateau, validation_loss, section)
+            if plateau is not None:
+                plateau.step(validation_loss)
             (cpu_seconds,) = ranks.sum(time.process_time() - begin_cpu)
             state.seconds = before + time.monotonic() - begin
             state.cpu_seconds = before_cpu + cpu_seconds
             if ranks.is_first:
                 record(directory, state, loss_total / interval_samples, validation_loss, rate,
                        interval_samples / interval_seconds)  # fmt: skip
-                save_state(directory, state, model, optimizer, fingerprint)
+                save_state(directory, state, model, optimizer, plateau, fingerprint)
             reserve = 1.2 * (time.monotonic() - validation_begin)
             interval_begin, interval_samples = time.monotonic(), 0
             loss_sum.zero_()
