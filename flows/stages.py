@@ -16,6 +16,7 @@ from flows.config import Config
 from flows.progress import block_progress, epoch_progress
 from simlib.dataset import build
 from simlib.etc.grid import ensure_terms_grid
+from simlib.location import Location
 from trainlib.evaluation.evaluate import evaluate as evaluate_run
 from trainlib.evaluation.report import write_report
 from trainlib.runs import run_directory
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 @task(name="etc-grid", cache_policy=NO_CACHE)
-def etc_grid(config: Config) -> str:
+def etc_grid(config: Config) -> Location:
     """Return the location of the calculator's terms on the grid over conditions."""
     location = ensure_terms_grid(config)
     log.info("terms %s", location)
@@ -33,7 +34,7 @@ def etc_grid(config: Config) -> str:
 
 
 @task(name="build-dataset", cache_policy=NO_CACHE)
-def build_dataset(config: Config, terms: str) -> str:
+def build_dataset(config: Config, terms: Location) -> str:
     """Return the folder of the complete dataset, simulated as far as it was not."""
     if (published := build.published(config)) is not None:
         log.info("dataset %s  complete already", published)

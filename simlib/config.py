@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from simlib.errors import InputError
+from simlib.location import Location, absolute
 
 LATER_SECTIONS = frozenset({"model", "augment", "train", "evaluate", "cluster"})
 
@@ -46,6 +47,15 @@ def _within(low: float, high: float) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _absolute_unless_a_name(text: str) -> str:
+    """A plain word is the name of something shipped; all else is a path, kept absolute."""
+    is_path = "/" in text or text.startswith("~") or text.endswith((".zarr", ".toml"))
+    return absolute(text) if is_path else text
+
+
+# Made absolute once, when a config is read: no later change of folder moves what it means.
+AbsolutePath = Annotated[str, AfterValidator(absolute)]
+PathOrName = Annotated[str, AfterValidator(_absolute_unless_a_name)]
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 Angle90 = Annotated[Range, _within(0.0, 90.0)]
 Angle180 = Annotated[Range, _within(0.0, 180.0)]
@@ -60,7 +70,7 @@ class Section(BaseModel):
 class Storage(Section):
     """Where things are kept and how; no part of any fingerprint."""
 
-    root: str = "./data"  # a folder or any fsspec URL
+    root: AbsolutePath = Field("./data", validate_default=True)  # a folder or any fsspec URL
     codec: Literal["lz4", "zstd", "none"] = "lz4"
     options: dict[str, Any] = Field(default_factory=dict)  # to fsspec, e.g. endpoint_url
 
@@ -68,14 +78,14 @@ class Storage(Section):
 class Instrument(Section):
     """The arm that is simulated."""
 
-    name: str = "pfs-redmr-2016-02-29"
+    name: PathOrName = "pfs-redmr-2016-02-29"  # a shipped one, or a .toml file
     lsf: Literal["etc", "profile", "table2"] = "etc"  # fitted Gaussian, whole, or table 2's
 
 
 class Sky(Section):
     """Night sky and atmosphere: the embedded figures and their scales, or a folder of tables."""
 
-    tables: str | None = None  # folder of CSV tables; None: embedded
+    tables: AbsolutePath | None = None  # folder of CSV tables; None: embedded
     continuum: Literal["formula", "skycalc"] = "formula"
     continuum_scale: NonNegativeFloat = 1.0
     oh_scale: NonNegativeFloat = 1.36  # 1: SkyCalc's level
@@ -114,7 +124,7 @@ class Terms(Section):
 class Stellar(Section):
     """The stellar grid and the ranges drawn from it (paper, table 3)."""
 
-    grid: str = "default"  # a known name, or a store's path
+    grid: PathOrName = "default"  # a known name, or a store's path
     teff: Range = (3500.0, 5000.0)  # K
     logg: Range = (0.0, 5.0)
     feh: Range = (-2.5, 0.75)
@@ -157,7 +167,7 @@ class Dataset(Section):
 class SimulationConfig(Section):
     """All sections that shape a dataset."""
 
-    storage: Storage = Storage()
+    storage: Storage = Field(default_factory=Storage)  # now: the folder one is in may change
     instrument: Instrument = Instrument()
     sky: Sky = Sky()
     conditions: Conditions = Conditions()
@@ -166,6 +176,15 @@ class SimulationConfig(Section):
     noise: Noise = Noise()
     normalize: Normalize = Normalize()
     dataset: Dataset = Dataset()
+
+    @property
+    def root(self) -> Location:
+        """Return where everything is kept."""
+        return self.place(self.storage.root)
+
+    def place(self, path: str) -> Location:
+        """Return the location of a path or URL, with the options of this config's storage."""
+        return Location.of(path, self.storage.options)
 
 
 ConfigModel = TypeVar("ConfigModel", bound=BaseModel)

@@ -210,7 +210,7 @@ def build(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOpti
     """Build and publish the config's grid of terms, unless it is there; print its place."""
     from simlib.etc.grid import ensure_terms_grid
 
-    url = ensure_terms_grid(_config(config, overrides))
+    url = str(ensure_terms_grid(_config(config, overrides)))
     print(json.dumps({"url": url}) if as_json else url)
 
 
@@ -228,7 +228,7 @@ def check(
     settings = _config(config, overrides)
     found, url, size = check_and_record(settings, rows, seed)
     if as_json:
-        print(json.dumps(found.record() | {"record": url, "grid_bytes": size}, indent=1))
+        print(json.dumps(found.record() | {"record": str(url), "grid_bytes": size}, indent=1))
     else:
         table = Table("term", "largest", "rms", title=f"{found.rows} conditions, relative errors")
         for name, error in found.errors.items():

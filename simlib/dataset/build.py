@@ -24,6 +24,7 @@ from simlib.dataset.plan import FORMAT_VERSION, Block, Plan, dataset_folder, mak
 from simlib.dataset.rows import grid_named, simulate_rows
 from simlib.dataset.store import create_store, records_of, write_block
 from simlib.fingerprint import fingerprint
+from simlib.location import Place
 from simlib.parameters import impossible_geometry
 from simlib.provenance import provenance
 from simlib.stellar.grid import open_grid
@@ -35,7 +36,7 @@ Progress = Callable[[int, int, int], None]  # blocks done, blocks in all, spectr
 
 
 def build_dataset(
-    config: SimulationConfig, terms: str, client: Client, progress: Progress | None = None
+    config: SimulationConfig, terms: Place, client: Client, progress: Progress | None = None
 ) -> str:
     """Simulate what is missing of the config's dataset, publish it, and return its folder.
 
@@ -58,7 +59,7 @@ def build_dataset(
     return folder
 
 
-def begin(config: SimulationConfig, grid: xr.Dataset, terms: str, folder: str) -> Plan:
+def begin(config: SimulationConfig, grid: xr.Dataset, terms: Place, folder: str) -> Plan:
     """Return the store's plan, making an empty store where there is none.
 
     One row is simulated first: it makes the shared set-up, and shows a config's mistakes before
@@ -84,7 +85,7 @@ def missing_blocks(folder: str, plan: Plan, config: SimulationConfig) -> list[Bl
 
 def _simulate_blocks(
     config: SimulationConfig,
-    terms: str,
+    terms: Place,
     folder: str,
     plan: Plan,
     client: Client,
@@ -107,7 +108,7 @@ def _simulate_blocks(
 
 
 def simulate_block(
-    config: SimulationConfig, terms: str, folder: str, block: Block
+    config: SimulationConfig, terms: Place, folder: str, block: Block
 ) -> dict[str, Any]:
     """Simulate one block, write it, and return its record (this is what a worker runs)."""
     started = time.monotonic()
@@ -128,7 +129,9 @@ def simulate_block(
     return record
 
 
-def _finish(config: SimulationConfig, terms: str, folder: str, plan: Plan, seconds: float) -> None:
+def _finish(
+    config: SimulationConfig, terms: Place, folder: str, plan: Plan, seconds: float
+) -> None:
     """Write the manifest, which publishes the dataset, once every block has its record."""
     manifest = {
         "format_version": FORMAT_VERSION,
@@ -137,7 +140,7 @@ def _finish(config: SimulationConfig, terms: str, folder: str, plan: Plan, secon
         "fingerprint": folder.rsplit("/", 1)[-1],
         "config": public_config(config),
         "stellar_grid": grid_provenance(config),
-        "terms": terms,
+        "terms": str(terms),
         "plan": plan.as_dict(),
         "rows": sum(plan.rows.values()),
         "seconds": round(seconds, 3),

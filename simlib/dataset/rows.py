@@ -1,6 +1,5 @@
 """The rows of a dataset, computed: what a worker, a virtual dataset and a replay have in common."""
 
-import json
 from functools import lru_cache
 
 import xarray as xr
@@ -9,16 +8,17 @@ from simlib.config import SimulationConfig, validate
 from simlib.dataset.manifest import PHYSICS_VERSION, dataset_fingerprint
 from simlib.dataset.plan import Block
 from simlib.errors import InputError
-from simlib.etc.grid import build_terms_grid, open_terms_grid
+from simlib.etc.grid import build_terms_grid, is_published, open_terms_grid
 from simlib.instrument import Instrument, load_instrument
+from simlib.location import Location, Place
 from simlib.parameters import draw_parameters
 from simlib.simulation.simulate import simulate
 from simlib.stellar.grid import open_grid
-from simlib.storage import Options, exists, join, read_json
+from simlib.storage import Options, join, read_json
 
 
 def simulate_rows(
-    config: SimulationConfig, grid: xr.Dataset, terms: str, block: Block
+    config: SimulationConfig, grid: xr.Dataset, terms: Place, block: Block
 ) -> xr.Dataset:
     """Return the spectra of a block's rows. terms: location of the stored grid of terms."""
     parameters = draw_parameters(config, grid, block.split, block.start, block.stop)
@@ -31,19 +31,18 @@ def grid_named(name: str) -> xr.Dataset:
     return open_grid(name)
 
 
-def terms_named(config: SimulationConfig, location: str) -> xr.Dataset | Instrument:
+def terms_named(config: SimulationConfig, location: Place) -> xr.Dataset | Instrument:
     """Return the terms that `simulate` takes; the stored grid where it is, else made again."""
     if config.terms.source == "direct":
         return load_instrument(config.instrument.name)
-    if not exists(location, config.storage.options):
-        return _made_terms(config.model_dump_json())
-    return _stored_terms(location, json.dumps(config.storage.options, sort_keys=True))
+    place = Location.of(location, config.storage.options)
+    return _stored_terms(place) if is_published(place) else _made_terms(config.model_dump_json())
 
 
 @lru_cache(maxsize=2)
-def _stored_terms(location: str, options: str) -> xr.Dataset:
-    """Keep what a worker opened; options as text, since a cache needs plain values."""
-    return open_terms_grid(location, json.loads(options))
+def _stored_terms(place: Location) -> xr.Dataset:
+    """Keep what a worker opened: what is published is never written again."""
+    return open_terms_grid(place)
 
 
 @lru_cache(maxsize=2)

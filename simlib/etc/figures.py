@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from simlib.artifact import replacing
 from simlib.etc.lsf import FWHM_PER_SIGMA
 
 BUDGET = (  # term, label, colour; from the quietest up
@@ -113,8 +114,8 @@ def draw_signal_to_noise(snr: xr.DataArray, title: str = "") -> Figure:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; return where."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=130)
     return path
 
 

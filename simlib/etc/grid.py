@@ -9,9 +9,10 @@ from simlib.etc.grid_check import check_terms_grid
 from simlib.etc.grid_interpolate import interpolate_terms
 from simlib.etc.terms_store import (
     ensure_terms_grid,
+    is_published,
     open_terms_grid,
     publish_terms_grid,
-    terms_path,
+    terms_folder,
 )
 
 __all__ = [
@@ -19,8 +20,9 @@ __all__ = [
     "check_terms_grid",
     "ensure_terms_grid",
     "interpolate_terms",
+    "is_published",
     "open_terms_grid",
     "publish_terms_grid",
     "terms_fingerprint",
-    "terms_path",
+    "terms_folder",
 ]

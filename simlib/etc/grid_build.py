@@ -7,6 +7,7 @@ small: one or two megabytes for any number of conditions.
 import numpy as np
 import xarray as xr
 
+from simlib.artifact import FORMAT_VERSION
 from simlib.config import Conditions as Ranges
 from simlib.config import SimulationConfig
 from simlib.etc import aperture, moon
@@ -19,7 +20,6 @@ from simlib.etc.vectors import Vectors, prepare_vectors
 from simlib.fingerprint import fingerprint
 from simlib.instrument import load_instrument
 
-FORMAT_VERSION = 1
 PHYSICS_VERSION = 1  # raise it when the same config gives other terms
 RANGED = (
     "seeing",

@@ -1,6 +1,5 @@
 """Write the calculator's terms for a person: Zarr or NetCDF, long lists in pieces."""
 
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +8,9 @@ import xarray as xr
 import zarr
 from zarr.errors import ZarrUserWarning
 
+from simlib.artifact import publishing
 from simlib.errors import InputError
+from simlib.location import Location
 
 ROWS_AT_ONCE = 512  # 120 MB of terms
 ROWS_IN_CHUNK = 64
@@ -32,31 +33,25 @@ def check_output(path: str | Path) -> Path:
 def write_terms(out: Path, conditions: xr.Dataset, evaluate: Evaluate) -> Iterator[xr.Dataset]:
     """Evaluate conditions piece by piece, write them to `out`, yield each piece once written.
 
-    An unfinished file has another name; `out` appears, or is replaced, only when complete.
+    `out` appears, or is replaced, only when complete: take every piece.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f"{out.stem}.unfinished{out.suffix}")
     pieces = (
         evaluate(conditions.isel(condition=slice(start, start + ROWS_AT_ONCE)))
         for start in range(0, conditions.sizes["condition"], ROWS_AT_ONCE)
     )
-    if out.suffix == ".nc":
-        done = list(pieces)
-        whole = done[0] if len(done) == 1 else xr.concat(done, "condition", data_vars="minimal")
-        whole.to_netcdf(unfinished, engine="scipy", format="NETCDF3_64BIT")
-        unfinished.replace(out)
-        yield whole
-        return
-    shutil.rmtree(unfinished, ignore_errors=True)
-    for number, piece in enumerate(pieces):
-        _append(unfinished, piece, is_first=number == 0)
-        yield piece
-    with warnings.catch_warnings():  # readers look for it, though Zarr 3 has not settled it yet
-        warnings.simplefilter("ignore", ZarrUserWarning)
-        zarr.consolidate_metadata(unfinished)
-    if out.exists():
-        shutil.rmtree(out)
-    unfinished.rename(out)
+    with publishing(Location.of(out), replace=True) as beside:
+        if out.suffix == ".nc":
+            done = list(pieces)
+            whole = done[0] if len(done) == 1 else xr.concat(done, "condition", data_vars="minimal")
+            whole.to_netcdf(beside.path, engine="scipy", format="NETCDF3_64BIT")
+            yield whole
+            return
+        for number, piece in enumerate(pieces):
+            _append(beside.path, piece, is_first=number == 0)
+            yield piece
+        with warnings.catch_warnings():  # readers look for it, though Zarr 3 has not settled it yet
+            warnings.simplefilter("ignore", ZarrUserWarning)
+            zarr.consolidate_metadata(beside.path)
 
 
 def _append(store: Path, piece: xr.Dataset, is_first: bool) -> None:

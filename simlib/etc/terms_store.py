@@ -1,111 +1,141 @@
 """Where the grid of terms is kept, and how it is published.
 
-It is kept at `<root>/terms/<fingerprint>/terms.zarr`, on any fsspec URL. A store is published by
-the `manifest.json` beside it, which is written last: without it the store does not exist,
-whatever lies there.
+Its folder is `<root>/terms/<fingerprint>`. Whoever builds it writes arrays under a name of its own;
+`manifest.json`, which is written last and once, says which are taken: without it nothing is there,
+and what it names is never written again.
 """
 
+import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import xarray as xr
 
+from simlib.artifact import Record, create_record, read_record, reading, write_record
 from simlib.config import SimulationConfig
 from simlib.errors import InputError
 from simlib.etc.grid_build import build_terms_grid, terms_fingerprint
 from simlib.etc.grid_check import GridCheck, check_terms_grid, refuse_a_bad_grid
-from simlib.fingerprint import checksum
+from simlib.fingerprint import checksum, fingerprint
+from simlib.location import Location, Place
 from simlib.provenance import provenance
-from simlib.storage import Options, exists, join, read_json, write_json, zarr_options
 
 ROWS_BEFORE_PUBLISHING = 256
 
 
-def terms_path(root: str, fingerprint: str) -> str:
-    """Return the URL of the store of a fingerprint."""
-    return join(root, "terms", fingerprint, "terms.zarr")
+class TermsManifest(Record):
+    """What `manifest.json` says of a grid of terms. arrays: the name of the store beside it."""
+
+    remedy: ClassVar[str] = "remove its folder and build it again"
+    fingerprint: str
+    arrays: str
+    checksum: str
+    interpolation: dict[str, Any]
+    config: dict[str, Any]
+    provenance: dict[str, Any]
 
 
-def ensure_terms_grid(config: SimulationConfig) -> str:
-    """Return the URL of the config's grid of terms, built and published unless it is there.
+class CheckRecord(Record):
+    """What `check.json` says: how far interpolated terms are from direct ones."""
+
+    interpolation: dict[str, Any]
+
+
+def terms_folder(config: SimulationConfig) -> Location:
+    """Return where the config's grid of terms belongs."""
+    return config.root / "terms" / terms_fingerprint(config)
+
+
+def ensure_terms_grid(config: SimulationConfig) -> Location:
+    """Return the folder of the config's grid of terms, built and published unless it is there.
 
     Raises InputError for a grid whose interpolation is off by more than `terms.tolerance`.
     """
-    url = terms_path(config.storage.root, terms_fingerprint(config))
-    if not is_published(url, config.storage.options):
+    folder = terms_folder(config)
+    if not is_published(folder):
         grid = build_terms_grid(config)
         check = check_terms_grid(grid, config, rows=ROWS_BEFORE_PUBLISHING)
         refuse_a_bad_grid(check)
-        publish_terms_grid(grid, config, {"interpolation": check.record()})
-    return url
+        publish_terms_grid(grid, config, check.record())
+    return folder
 
 
-def is_published(url: str, storage_options: Options | None = None) -> bool:
-    """Return whether a grid stands complete at this URL."""
-    return exists(_manifest_of(url), storage_options)
+def is_published(place: Place) -> bool:
+    """Return whether a grid stands complete in this folder."""
+    return read_record(_manifest_of(Location.of(place)), TermsManifest) is not None
 
 
 def publish_terms_grid(
-    grid: xr.Dataset, config: SimulationConfig, record: Mapping[str, Any] | None = None
-) -> str:
-    """Write a grid to its place under the config's root, its manifest last; return its URL.
+    grid: xr.Dataset, config: SimulationConfig, interpolation: Mapping[str, Any] | None = None
+) -> Location:
+    """Write a grid to its folder under the config's root, its manifest last; return the folder.
 
-    record: what else the manifest shall say, e.g. the measured errors of interpolation.
+    interpolation: its measured errors, for the manifest. Of several that publish at once one is
+    taken; what is published already is left as it is.
     """
-    fingerprint = str(grid.attrs["fingerprint"])
-    url = terms_path(config.storage.root, fingerprint)
-    options = config.storage.options
-    grid.to_zarr(url, mode="w", consolidated=False, storage_options=zarr_options(url, options))
-    manifest = {
-        "fingerprint": fingerprint,
-        "checksum": grid_checksum(grid),
-        **provenance(),
-        "attributes": grid.attrs,
-        "config": config.model_dump(include={"instrument", "sky", "conditions", "terms"}),
-    } | dict(record or {})
-    write_json(_manifest_of(url), manifest, options)
-    return url
+    folder = terms_folder(config)
+    if is_published(folder):
+        return folder
+    sums, arrays = grid_checksum(grid), f"terms-{uuid.uuid4().hex[:12]}.zarr"
+    grid.to_zarr(**(folder / arrays).zarr, mode="w", consolidated=False)
+    _read_arrays(folder / arrays, sums)
+    manifest = TermsManifest(
+        fingerprint=str(grid.attrs["fingerprint"]),
+        arrays=arrays,
+        checksum=sums,
+        interpolation=dict(interpolation or {}),
+        config=config.model_dump(include={"instrument", "sky", "conditions", "terms"}),
+        provenance=provenance(),
+    )
+    if create_record(_manifest_of(folder), manifest).arrays != arrays:
+        (folder / arrays).remove()
+    return folder
 
 
-def check_and_record(config: SimulationConfig, rows: int, seed: int) -> tuple[GridCheck, str, int]:
+def check_and_record(
+    config: SimulationConfig, rows: int, seed: int
+) -> tuple[GridCheck, Location, int]:
     """Check the config's grid, published or not yet; store the result beside it.
 
     Returns the check, where its record stands, and the grid's size in bytes.
     """
-    url = terms_path(config.storage.root, terms_fingerprint(config))
-    options = config.storage.options
-    there = is_published(url, options)
-    grid = open_terms_grid(url, options) if there else build_terms_grid(config)
+    folder = terms_folder(config)
+    grid = open_terms_grid(folder) if is_published(folder) else build_terms_grid(config)
     check = check_terms_grid(grid, config, rows, seed)
-    record = _beside(url, "check.json")
-    write_json(record, check.record(), options)
-    return check, record, int(grid.nbytes)
+    write_record(folder / "check.json", CheckRecord(interpolation=check.record()))
+    return check, folder / "check.json", int(grid.nbytes)
 
 
-def open_terms_grid(url: str, storage_options: Options | None = None) -> xr.Dataset:
+def open_terms_grid(place: Place) -> xr.Dataset:
     """Return a published grid, whole in memory.
 
     Raises InputError where there is none or where its bytes are not those that were published.
     """
-    manifest = read_json(_manifest_of(url), storage_options)
+    folder = Location.of(place)
+    manifest = read_record(_manifest_of(folder), TermsManifest)
     if manifest is None:
-        raise InputError(f"no terms grid is published at {url}; build it with `etc-grid build`")
-    grid: xr.Dataset = xr.open_zarr(
-        url, consolidated=False, storage_options=zarr_options(url, storage_options)
-    ).load()
-    if grid_checksum(grid) != manifest["checksum"]:
-        raise InputError(f"the terms grid at {url} is damaged: remove it and build it again")
+        raise InputError(f"no terms grid is published at {folder}; build it with `etc-grid build`")
+    return _read_arrays(folder / manifest.arrays, manifest.checksum)
+
+
+def _read_arrays(arrays: Location, expected: str) -> xr.Dataset:
+    with reading(arrays, TermsManifest.remedy):
+        # Not through Dask: a worker's task that computed a Dask array would wait for its scheduler.
+        grid: xr.Dataset = xr.open_zarr(**arrays.zarr, chunks=None, consolidated=False).load()
+        found = grid_checksum(grid)
+    if found != expected:
+        raise InputError(f"the terms grid at {arrays} is damaged; {TermsManifest.remedy}")
     return grid
 
 
 def grid_checksum(grid: xr.Dataset) -> str:
-    """Return 16 hex digits over all values of a grid."""
-    return checksum(*(grid[name].values for name in sorted(map(str, grid.variables))))
+    """Return 16 hex digits over all that a grid says: values, names, dimensions, attributes."""
+    names = sorted(map(str, grid.variables))
+    return fingerprint(
+        [[name, list(grid[name].dims), checksum(grid[name].values)] for name in names],
+        dict(grid.attrs),
+    )
 
 
-def _manifest_of(url: str) -> str:
-    return _beside(url, "manifest.json")
-
-
-def _beside(url: str, name: str) -> str:
-    return f"{url.rsplit('/', 1)[0]}/{name}"
+def _manifest_of(folder: Location) -> Location:
+    return folder / "manifest.json"

@@ -1,0 +1,318 @@
+"""How anything is written: beside its place, flushed, then put there in one step.
+
+A reader sees the old thing, the new thing or none, never a part; what is there and finished is
+never changed, only replaced whole. What a kill left half-written has a name of its own, which the
+next writer of the same thing clears away. Modes are those that the umask gives.
+
+Records are the JSON files around the arrays: each is read through its schema, and carries a digest
+of itself, so that a flipped bit, a cut or an edit is told where it is read.
+"""
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, TypeVar
+
+import filelock
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from simlib.errors import InputError
+from simlib.location import Location
+
+FORMAT_VERSION = 2  # of everything written: stores, runs, records
+_DIGITS = 16
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+_numbers = itertools.count()
+
+RecordModel = TypeVar("RecordModel", bound="Record")
+
+
+class Record(BaseModel):
+    """A JSON file: its fields with their types, and what to do where it cannot be used."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    remedy: ClassVar[str] = "remove it and run again"
+
+
+def write_record(place: Location, record: Record) -> None:
+    """Write a record, in place of the one that is there."""
+    write_bytes(place, _encoded(record))
+
+
+def create_record(place: Location, record: RecordModel) -> RecordModel:
+    """Write a record where there is none; return the one that stands: this one, or another's."""
+    while not create_bytes(place, _encoded(record)):
+        if (standing := read_record(place, type(record))) is not None:
+            return standing
+    return record
+
+
+def read_record(place: Location, model: type[RecordModel]) -> RecordModel | None:
+    """Return a record, None where there is none.
+
+    Raises InputError, with the file and the place in it, for what is not such a record, was made
+    by another format, or is not what was written.
+    """
+    data = place.read_bytes()
+    if data is None:
+        return None
+    try:
+        value = pydantic_core.from_json(data)
+    except ValueError as error:
+        raise InputError(f"{place} is damaged, no JSON ({error}); {model.remedy}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{place} is damaged: it holds no table; {model.remedy}")
+    if value.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{place} has format {value.get('format_version')!r}, this version reads "
+            f"{FORMAT_VERSION}; {model.remedy}"
+        )
+    digest = value.pop("digest", None)
+    try:
+        record = model.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its top"
+        raise InputError(
+            f"{place} cannot be used: {where}: {first['msg']}; {model.remedy}"
+        ) from None
+    if digest != _digest(value):
+        raise InputError(
+            f"{place} is damaged or was edited: its digest is {digest!r}, its content gives "
+            f"{_digest(value)!r}; {model.remedy}"
+        )
+    return record
+
+
+def _encoded(record: Record) -> bytes:
+    value = record.model_dump(mode="json") | {"format_version": FORMAT_VERSION}
+    whole = value | {"digest": _digest(value)}
+    return (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _digest(value: dict[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def write_bytes(place: Location, data: bytes) -> None:
+    """Write a file, in place of the one that is there."""
+    if place.is_local:
+        with replacing(place.path) as file:
+            file.write(data)
+    else:
+        filesystem, path = place.filesystem()
+        filesystem.pipe_file(path, data)  # object stores put whole objects
+
+
+def create_bytes(place: Location, data: bytes) -> bool:
+    """Write a file where there is none; return whether it was written: of many, one wins."""
+    if place.is_local:
+        try:
+            with _scratch_file(place.path) as (file, scratch):
+                file.write(data)
+                _flush(file)
+                _put(scratch, place.path)
+        except FileExistsError:
+            return False
+        return True
+    filesystem, path = place.filesystem()
+    try:
+        filesystem.pipe_file(path, data, mode="create")
+    except OSError:  # FileExistsError from some stores, a plain one from others
+        if not place.exists():
+            raise
+        return False
+    return True
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to write; when all went well it takes the place of the one at `path`."""
+    with _scratch_file(path) as (file, scratch):
+        yield file
+        _flush(file)
+        scratch.replace(path)
+        _flush_folder(path.parent)
+
+
+@contextmanager
+def publishing(place: Location, *, replace: bool = False) -> Iterator[Location]:
+    """Yield where to write a file or folder of this machine; when all went well, put it in place.
+
+    What is written is flushed to the disk and then renamed. Verify inside the block: what raises
+    there publishes nothing. replace: in place of what is there. Raises InputError where something
+    is there otherwise, however late it came.
+    """
+    target = place.path
+    scratch = _scratch_name(target)
+    try:
+        yield Location.of(scratch)
+        _flush_tree(scratch)
+        if replace:
+            _exchange(scratch, target)
+        else:
+            _put(scratch, target)
+    except FileExistsError:
+        raise InputError(f"{place} exists; choose another place, or remove it") from None
+    finally:
+        _remove(scratch)
+
+
+@contextmanager
+def reading(place: Location, remedy: str) -> Iterator[None]:
+    """Tell what goes wrong while a store is opened or read, whatever the library raises for it.
+
+    A damaged store shows in many ways, from a missing key to a failed decompression: all become
+    one InputError with the remedy. Refused access and a failing network stay what they are.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{place} lacks {error}; {remedy}") from error
+    except OSError:
+        raise
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else ""
+        raise InputError(
+            f"{place} is damaged ({type(error).__name__}: {text}); {remedy}"
+        ) from error
+
+
+@contextmanager
+def lock(path: Path, what: str, timeout_s: float) -> Iterator[None]:
+    """Hold the lock of a file; the system frees it whatever ends its holder.
+
+    what: is locked, for the message. Raises InputError, with the holder, where it is not free
+    within the time.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(path, timeout=timeout_s, on_acquired=_sign)
+    try:
+        held.acquire()
+    except filelock.Timeout:
+        with suppress(OSError):
+            holder = path.read_text(encoding="utf-8").strip()
+        raise InputError(
+            f"{what} is held by process {holder or 'unknown'}; wait for it or stop it"
+        ) from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _sign(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()} on {platform.node()}\n".encode(), 0)
+
+
+@contextmanager
+def _scratch_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    scratch = _scratch_name(path)
+    try:
+        with scratch.open("xb") as file:
+            yield file, scratch
+    finally:
+        _remove(scratch)
+
+
+def _scratch_name(target: Path) -> Path:
+    """Return a free name beside the target, and remove what dead processes left there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mine = f".{target.name}.{platform.node()}"
+    for left in target.parent.glob(f"{_literal(mine)}.*.writing"):
+        process = left.name.removeprefix(f"{mine}.").partition(".")[0]
+        if process.isdigit() and not _is_alive(int(process)):
+            _remove(left)
+    return target.with_name(f"{mine}.{os.getpid()}.{next(_numbers)}.writing")
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _put(scratch: Path, target: Path) -> None:
+    """Give the written thing its name; FileExistsError where something has it."""
+    if scratch.is_dir():
+        if target.exists():
+            raise FileExistsError(target)
+        try:
+            scratch.rename(target)
+        except OSError as error:  # a folder that came meanwhile is not replaced
+            raise FileExistsError(target) if target.exists() else error from None
+    else:
+        try:
+            os.link(scratch, target)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with lock(target.with_name(f".{target.name}.lock"), str(target), timeout_s=60.0):
+                if target.exists():
+                    raise FileExistsError(target) from None
+                scratch.replace(target)
+    _flush_folder(target.parent)
+
+
+def _exchange(scratch: Path, target: Path) -> None:
+    if not target.is_dir():
+        scratch.replace(target)
+    else:
+        old = _scratch_name(target)
+        target.rename(old)
+        try:
+            scratch.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        _remove(old)
+    _flush_folder(target.parent)
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _flush_tree(top: Path) -> None:
+    """Flush every file and folder below, and the top itself."""
+    for entry in (*top.rglob("*"), top):
+        _flush_folder(entry)
+
+
+def _flush_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some file systems flush no folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

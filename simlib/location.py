@@ -1,0 +1,171 @@
+"""Where something is kept: a place on this machine, or a URL that fsspec knows.
+
+A location travels with the options of its file system (an endpoint, a profile), so that these are
+never dropped on the way, and never shows them. A path is absolute from the moment it is read.
+"""
+
+import json
+import os
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Union
+
+import fsspec
+
+from simlib.errors import InputError
+
+Options = Mapping[str, Any]
+Place = Union[str, Path, "Location"]  # what functions take that read or write somewhere
+
+_URL = "://"
+
+
+def absolute(place: str | Path) -> str:
+    """Return a path absolute, `~` expanded; a URL as it is, but `file://…` as a path.
+
+    Raises InputError for a home that is not known, and for nothing at all.
+    """
+    text = str(place).removeprefix("file://")
+    if _URL in text:
+        scheme, _, rest = text.partition(_URL)
+        return f"{scheme}{_URL}{rest.rstrip('/')}"
+    expanded = os.path.expanduser(text)
+    if not text or expanded.startswith("~"):
+        raise InputError(
+            f"{str(place)!r} is no usable path: "
+            + ("it is empty" if not text else "that home folder is not known")
+            + "; write the path in full"
+        )
+    return os.path.abspath(expanded)
+
+
+@dataclass(frozen=True)
+class Location:
+    """A file or folder: `url` is an absolute path or a URL. Made by `Location.of`."""
+
+    url: str
+    _options: str = field(default="{}", repr=False)  # as JSON: hashable, and equal when equal
+
+    @classmethod
+    def of(cls, place: Place, options: Options | None = None) -> "Location":
+        """Return the location of a path or URL; a location is returned as it is.
+
+        options: for fsspec, where there is a URL. Raises InputError for an unusable path.
+        """
+        if isinstance(place, Location):
+            return place
+        return cls(absolute(place), json.dumps(dict(options or {}), sort_keys=True, default=str))
+
+    def __truediv__(self, part: str) -> "Location":
+        """Return a location below this one."""
+        return Location(f"{self.url.rstrip('/')}/{part}", self._options)
+
+    def __str__(self) -> str:
+        """Return the path or URL, never the options."""
+        return self.url
+
+    def __fspath__(self) -> str:
+        """Return the path on this machine; TypeError for a URL."""
+        return str(self.path)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return what the file system of the URL needs."""
+        options: dict[str, Any] = json.loads(self._options)
+        return options
+
+    @property
+    def name(self) -> str:
+        """Return the last part."""
+        return self.url.rstrip("/").rpartition("/")[2]
+
+    @property
+    def parent(self) -> "Location":
+        """Return the folder that this is in."""
+        return Location(self.url.rstrip("/").rpartition("/")[0] or "/", self._options)
+
+    def beside(self, name: str) -> "Location":
+        """Return another name in the same folder."""
+        return self.parent / name
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is a path of this machine, not a URL."""
+        return _URL not in self.url
+
+    @property
+    def path(self) -> Path:
+        """Return the path on this machine; TypeError for a URL."""
+        if not self.is_local:
+            raise TypeError(f"{self.url} is a URL, not a path")
+        return Path(self.url)
+
+    @property
+    def zarr(self) -> dict[str, Any]:
+        """Return what Zarr and xarray take as arguments for this store: no options for a path."""
+        return {"store": self.url, "storage_options": None if self.is_local else self.options}
+
+    def filesystem(self) -> tuple[Any, str]:
+        """Return fsspec's file system, its listings not remembered, and the path in it.
+
+        Raises InputError for a protocol that is not known or whose package is missing.
+        """
+        try:
+            filesystem, path = fsspec.core.url_to_fs(self.url, **self.options)
+        except (ValueError, ImportError, TypeError) as error:
+            raise InputError(f"cannot open {self}: {error}; use a folder or s3://…") from None
+        filesystem.invalidate_cache()
+        return filesystem, str(path)
+
+    def exists(self) -> bool:
+        """Return whether something is there."""
+        filesystem, path = self.filesystem()
+        return bool(filesystem.exists(path))
+
+    def names(self) -> list[str]:
+        """Return the sorted names in a folder, empty where there is none."""
+        filesystem, path = self.filesystem()
+        try:
+            entries = filesystem.ls(path, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted({Path(entry).name for entry in entries} - {self.name, ""})
+
+    def read_bytes(self) -> bytes | None:
+        """Return what a file holds, None where there is none."""
+        filesystem, path = self.filesystem()
+        try:
+            data: bytes = filesystem.cat_file(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except IsADirectoryError:
+            raise InputError(f"{self} is a folder; a file was expected") from None
+        return data
+
+    def remove(self) -> None:
+        """Remove a file, or a folder with all in it; nothing where there is none."""
+        filesystem, path = self.filesystem()
+        if filesystem.exists(path):
+            filesystem.rm(path, recursive=True)
+
+    def relative_to(self, start: "Location") -> str:
+        """Return the way here from a folder, `../…` where needed, so that both can move together.
+
+        The URL in full where the two are on different file systems.
+        """
+        (here, mine), (there, base) = (_split(at.url) for at in (self, start))
+        return posixpath.relpath(mine, base) if here == there else self.url
+
+    def follow(self, way: str) -> "Location":
+        """Return where a way from this folder leads: the inverse of `relative_to`."""
+        if _URL in way or way.startswith("/"):
+            return Location(absolute(way), self._options)
+        scheme, path = _split(self.url)
+        return Location(scheme + posixpath.normpath(f"{path}/{way}"), self._options)
+
+
+def _split(url: str) -> tuple[str, str]:
+    scheme, mark, path = url.rpartition(_URL)
+    return scheme + mark, path
