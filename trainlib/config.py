@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from simlib.config import Section, SimulationConfig, classes_in, read_tables, validate
+from simlib.config import AbsolutePath, Section, SimulationConfig, classes_in, read_tables, validate
 from simlib.errors import InputError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -96,7 +96,7 @@ class _Train(Section):
     interval: PositiveInt = 1  # epochs between validations, log lines and checkpoints
     validation_spectra: PositiveInt = 2048  # at most, of the validation split
     join_timeout_s: PositiveFloat = 60.0  # for all ranks to appear
-    runs: str | None = None  # folder of the runs; None: <storage.root>/runs
+    runs: AbsolutePath | None = None  # folder of the runs; None: <storage.root>/runs
 
 
 class Sgd(_Train):
