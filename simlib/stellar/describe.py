@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simlib.kept import kept_files
 from simlib.location import Location, Place
 from simlib.stellar.coverage import missing_nodes
-from simlib.stellar.default import expanded_path, package_files
+from simlib.stellar.default import expanded_name, package_files
 from simlib.stellar.grid import KNOWN_GRIDS
 from simlib.stellar.quality import ARM, leave_one_out
 from simlib.stellar.sanity import sanity_table
@@ -67,12 +68,11 @@ def _bytes_on_disk(grid: xr.Dataset, place: Place) -> dict[str, int]:
     """Return sizes by place: the package and the cache, or the store."""
     if place == "default":
         package = sum(len(f.read_bytes()) for f in package_files().iterdir() if f.is_file())
-        cached = expanded_path(grid.attrs["checksum"])
-        return {"package": package, str(cached): cached.stat().st_size}
+        kept = kept_files("grids", expanded_name(grid.attrs["checksum"]))
+        return {"package": package} | {str(path): path.stat().st_size for path in kept}
     if place in KNOWN_GRIDS:
         return {}
-    filesystem, path = Location.of(place).filesystem()
-    return {str(place): int(sum(filesystem.sizes(filesystem.find(path))))}
+    return {str(place): sum(Location.of(place).sizes().values())}
 
 
 def stores_below(root: Place) -> list[Location]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from simlib.artifact import Record, write_record
+from simlib.errors import InputError
 from simlib.location import Location
 from simlib.stellar.import_plan import continuum_points
 from simlib.stellar.releases import find_release
@@ -19,7 +20,7 @@ from simlib.stellar.spectrum_files import (
     file_digest,
 )
 from simlib.stellar.store import array_at, write_plane
-from simlib.stellar.stored_grid import DamagedError, read_plane_digests
+from simlib.stellar.stored_grid import read_plane_digests
 
 WAVELENGTH_TOLERANCE_NM = 1e-5  # two files have the same wavelengths
 Files = list[tuple[int, int, Path | None]]  # position on feh, on alpha, file
@@ -103,7 +104,7 @@ def _holds(place: Location, plane: tuple[int, int], digests: list[list[int]]) ->
     """Say whether the store gives back what has these digests."""
     try:
         return bool(read_plane_digests(place, plane).tolist() == digests)
-    except DamagedError:
+    except InputError:
         return False
 
 

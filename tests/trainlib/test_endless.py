@@ -11,10 +11,13 @@ import torch
 import xarray as xr
 from fsspec.implementations.memory import MemoryFileSystem
 
+from simlib.artifact import write_record
 from simlib.dataset.endless import EndlessSplit, open_endless
-from simlib.dataset.store import open_dataset
+from simlib.dataset.open import open_dataset
+from simlib.dataset.places import manifest_in
+from simlib.dataset.publish import published_dataset
 from simlib.errors import InputError
-from simlib.storage import join, read_json, write_json
+from simlib.location import Location
 from tests.simlib.dataset.toy_build import build
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, toy_config, train_here
@@ -24,7 +27,6 @@ from trainlib.training.batches import _CALLS_AHEAD, _ROWS_A_CALL, Endless, open_
 from trainlib.training.checkpoint import load_checkpoint
 from trainlib.training.data import dataset_identity
 from trainlib.training.distributed import Ranks
-from trainlib.training.train import train_rank
 
 CPU = torch.device("cpu")
 ALONE = Ranks(0, 1, CPU)
@@ -33,7 +35,7 @@ ROWS = 70  # an epoch: batches of 16 leave 6
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("stored"), f"dataset.n_train={ROWS}")
+    return str(build(tmp_path_factory.mktemp("stored"), f"dataset.n_train={ROWS}"))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_an_epoch_left_in_the_middle_begins_again_from_its_start(split):
 
 
 def test_the_statistics_are_those_of_the_stored_split(stored, tmp_path):
-    sources = [open_source(toy_config(tmp_path, mode=mode), stored, None, ALONE)
+    sources = [open_source(toy_config(tmp_path, mode=mode), Location.of(stored), ALONE)
                for mode in ("stored", "endless")]  # fmt: skip
     kept, made = (source.first(50) for source in sources)
     assert torch.equal(kept.flux, made.flux) and torch.equal(kept.sigma, made.sigma)
@@ -189,7 +191,7 @@ def test_a_run_that_broke_off_and_goes_on_equals_an_uninterrupted_one(
     assert len(losses(tmp_path / "broken")) == 3
     broken = train_here(config, stored, tmp_path / "broken")
     assert losses(broken) == losses(whole)
-    one, other = (load_checkpoint(d / runs.CHECKPOINT, CPU)["model"] for d in (whole, broken))
+    one, other = (load_checkpoint(d / runs.CHECKPOINT, CPU)[0]["model"] for d in (whole, broken))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -222,22 +224,22 @@ def test_a_stored_dataset_serves_an_endless_run_of_its_own(stored, tmp_path):
     directory = train_here(config, stored, tmp_path / "endless")
     assert runs.read_config(directory).dataset.mode == "endless"
     other = toy_config(tmp_path, epochs=1)
-    identity = dataset_identity(stored)
+    identity = dataset_identity(Location.of(stored))
     assert runs.run_directory(config, identity) != runs.run_directory(other, identity)
     with pytest.raises(InputError, match="give another directory"):
         launch.train(other, stored, str(directory))
 
 
 class Locked(MemoryFileSystem):
-    """A file system in memory that opens to those who have the key."""
+    """A file system in memory that opens to those who name its floor."""
 
     protocol = "locked"
     store: ClassVar[dict] = {}
     pseudo_dirs: ClassVar[list] = [""]
 
-    def __init__(self, *arguments, key=None, **options):
-        if key != "right":
-            raise PermissionError("the key does not fit")
+    def __init__(self, *arguments, floor=None, **options):
+        if floor != "right":
+            raise PermissionError("the floor is another")
         super().__init__(*arguments, **options)
 
     @classmethod
@@ -247,18 +249,15 @@ class Locked(MemoryFileSystem):
 
 def test_a_remote_root_is_opened_with_the_options_of_the_rest(tmp_path):
     fsspec.register_implementation("locked", Locked, clobber=True)
-    options = {"key": "right"}
-    folder = build(
-        "locked://room", "storage.options={key='right'}", "dataset.mode=endless",
+    folder = str(build(
+        "locked://room", "storage.options={floor='right'}", "dataset.mode=endless",
         f"dataset.n_train={ROWS}",
-    )  # fmt: skip
-    config, identity = toy_config(tmp_path, mode="endless"), dataset_identity(folder, options)
-    directory = tmp_path / "run"
-    launch.prepare_run(directory, config, "f", {"url": folder, "fingerprint": identity})
-    state = train_rank(directory, config, ALONE, options)
-    assert state.is_finished and state.samples == 3 * ROWS
+    ))  # fmt: skip
+    config = toy_config(tmp_path, mode="endless", options={"floor": "right"})
+    directory = train_here(config, folder, tmp_path / "run")
+    assert runs.read_manifest(directory).outcome.samples == 3 * ROWS
     with pytest.raises(PermissionError):
-        open_source(config, folder, {"key": "wrong"}, ALONE)
+        open_source(config, Location.of(folder, {"floor": "wrong"}), ALONE)
 
 
 def test_a_store_of_spectra_alone_cannot_be_endless(tmp_path):
@@ -270,10 +269,8 @@ def test_a_store_of_spectra_alone_cannot_be_endless(tmp_path):
 
 def test_a_dataset_that_this_version_makes_otherwise_cannot_be_endless(stored, tmp_path):
     folder = str(tmp_path / "data")
-    (tmp_path / "data" / "parts").mkdir(parents=True)
-    write_json(join(folder, "parts", "plan.json"), read_json(join(stored, "parts", "plan.json")))
-    manifest = read_json(join(stored, "manifest.json"))
-    write_json(join(folder, "manifest.json"), manifest | {"fingerprint": "0" * 16})
+    manifest = published_dataset(stored)[1].model_copy(update={"fingerprint": "0" * 16})
+    write_record(manifest_in(Location.of(folder)), manifest)
     with pytest.raises(InputError, match="fingerprint 0000000000000000.*cannot be made again"):
         launch.train(toy_config(tmp_path, mode="endless"), folder)
     assert not (tmp_path / "runs").exists()

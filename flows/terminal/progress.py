@@ -1,0 +1,61 @@
+"""Progress of long work: a bar on a terminal, a line an interval elsewhere."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
+
+_INTERVAL_SECONDS = 10.0
+
+
+@contextmanager
+def item_progress(verb: str, items: str, unit: str) -> Iterator[Callable[[int, int, int], None]]:
+    """Yield a function of (items done, items in all, units of the last) that shows it."""
+    console = Console(stderr=True)
+    started = said = time.monotonic()
+    units = 0
+    with _bar(console) as bar:
+        line = bar.add_task(verb, total=None, speed="")
+
+        def show(done: int, total: int, more: int) -> None:
+            nonlocal said, units
+            units += more
+            now = time.monotonic()
+            speed = f"{units / max(now - started, 1e-9):.3g} {unit}/s"
+            bar.update(line, completed=done, total=total, speed=speed)
+            if not console.is_terminal and (done == total or now - said > _INTERVAL_SECONDS):
+                said = now
+                log.info("%s: %s %d/%d  %d %s  %s", verb, items, done, total, units, unit, speed)
+
+        yield show
+
+
+@contextmanager
+def epoch_progress(seconds: float | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yield a function of one object of `log.jsonl` that shows it."""
+    console = Console(stderr=True)
+    with _bar(console) as bar:
+        line = bar.add_task("training", total=seconds, speed="")
+
+        def show(record: dict[str, Any]) -> None:
+            speed = f"{record['samples_per_s']:.0f} samples/s"
+            bar.update(line, completed=record["seconds"], speed=speed)
+            log.info(
+                "epoch %d  step %d  loss %.5f  validation %.5f  lr %.2g  %.0f samples/s  %.0f s",
+                *(record[key] for key in ("epoch", "step", "loss", "validation_loss", "lr",
+                                          "samples_per_s", "seconds")),
+            )  # fmt: skip
+
+        yield show
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn(), TextColumn("{task.fields[speed]}"))  # fmt: skip
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)

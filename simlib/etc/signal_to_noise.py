@@ -1,0 +1,51 @@
+"""Signal and noise of a target under the calculator's terms."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from simlib.bounds import Bound, refuse_out_of_bounds
+from simlib.errors import InputError
+from simlib.etc.constants import AB_ZERO_POINT, FLUX_UNIT_PER_NM, LIGHT_SPEED_NM_S
+from simlib.noise import stack_variance
+from simlib.tables import read_curve
+
+FLUX = Bound(0.0, 1e12, "1e-17 erg s-1 cm-2 AA-1")
+MAGNITUDE = Bound(-30.0, 60.0, "mag")
+
+
+def flat_ab_flux(magnitude: float, wavelength_nm: np.ndarray) -> np.ndarray:
+    """Return the flux of a source of constant AB magnitude, 1e-17 erg s-1 cm-2 AA-1.
+
+    Raises InputError for a magnitude that no source has.
+    """
+    refuse_out_of_bounds("magnitude", np.array([magnitude]), MAGNITUDE, "a flat source".format)
+    per_nm = AB_ZERO_POINT * 10.0 ** (-0.4 * magnitude) * LIGHT_SPEED_NM_S / wavelength_nm**2
+    return np.asarray(per_nm / FLUX_UNIT_PER_NM)
+
+
+def read_spectrum(path: str | Path, wavelength_nm: np.ndarray) -> np.ndarray:
+    """Return the flux of a CSV file on these wavelengths, linear between its rows.
+
+    Columns `wavelength_nm` (vacuum) and `flux` (1e-17 erg s-1 cm-2 AA-1). Raises InputError where
+    the file is malformed, negative, or does not cover the wavelengths.
+    """
+    table = read_curve(path, "flux", FLUX)
+    given = table["wavelength_nm"]
+    if given[0] > wavelength_nm[0] or given[-1] < wavelength_nm[-1]:
+        raise InputError(
+            f"{path} covers {given[0]:g}-{given[-1]:g} nm; "
+            f"{wavelength_nm[0]:.2f}-{wavelength_nm[-1]:.2f} nm is needed"
+        )
+    return np.asarray(np.interp(wavelength_nm, given, table["flux"]))
+
+
+def signal_to_noise(terms: xr.Dataset, flux: np.ndarray) -> xr.DataArray:
+    """Return S/N per pixel of the stack, (condition, wavelength).
+
+    flux: of the target above the atmosphere and after dust, 1e-17 erg s-1 cm-2 AA-1, (wavelength,).
+    """
+    source = terms["conversion_e"] * xr.DataArray(flux, dims="wavelength")
+    snr = terms["exposure_count"] * source / np.sqrt(stack_variance(terms, source))
+    return snr.assign_attrs(units="1", long_name="signal to noise per pixel, all exposures")
