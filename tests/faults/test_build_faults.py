@@ -213,7 +213,7 @@ def test_a_failure_that_passes_ends_no_build(
     every: int, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paused: list[float] = []
-    monkeypatch.setattr(retry.time, "sleep", paused.append)
+    monkeypatch.setattr(retry, "sleep", paused.append)
     config, whole = config_at("flaky://disk"), config_at(tmp_path)
     Flaky.store.clear()
     Flaky.every = 10**9
@@ -230,7 +230,7 @@ def test_a_failure_that_stays_is_told_after_a_few_attempts(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paused: list[float] = []
-    monkeypatch.setattr(retry.time, "sleep", paused.append)
+    monkeypatch.setattr(retry, "sleep", paused.append)
     config = config_at("flaky://broken")
     Flaky.every = 10**9
     terms = ensure_terms_grid(config)
