@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.cluster import dask_client
 from flows.config import Config
-from flows.progress import block_progress, epoch_progress
+from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
 from simlib.etc.grid import ensure_terms_grid
 from simlib.location import Location
@@ -42,14 +42,17 @@ def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
     if not repair and (published := build.published(config)) is not None:
         log.info("dataset %s  complete already", published)
         return str(published)
-    with dask_client(config.cluster) as client, block_progress() as progress:
+    with (
+        dask_client(config.cluster) as client,
+        item_progress("simulating", "blocks", "spectra") as progress,
+    ):
         return str(build.build_dataset(config, terms, client, progress, repair))
 
 
 @task(name="train", cache_policy=NO_CACHE)
 def train(config: Config, dataset: str) -> str:
     """Return the directory of the finished run."""
-    directory = run_directory(config, dataset.rsplit("/", 1)[-1])
+    directory = str(run_directory(config, dataset.rsplit("/", 1)[-1]))
     with epoch_progress(config.train.seconds) as progress:
         launch.train(config, dataset, directory, progress=progress)
     log.info("run %s", directory)
@@ -59,10 +62,10 @@ def train(config: Config, dataset: str) -> str:
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate(config: Config, run: str) -> dict[str, Any]:
     """Return the errors of the network and of the baselines by S/N, kept in the run."""
-    return evaluate_run(run, section=config.evaluate, options=config.storage.options)
+    return evaluate_run(run, section=config.evaluate)
 
 
 @task(name="report", cache_policy=NO_CACHE)
 def report(config: Config, run: str) -> Path:
     """Return the path of the run's report."""
-    return write_report([run], options=config.storage.options)
+    return write_report([run])

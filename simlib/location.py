@@ -16,6 +16,7 @@ from typing import Any, Union
 import fsspec
 
 from simlib.errors import InputError
+from simlib.secrets import refuse_password
 
 Options = Mapping[str, Any]
 Place = Union[str, Path, "Location"]  # what functions take that read or write somewhere
@@ -27,9 +28,9 @@ _AT_ONCE = 16  # small files that are read together: behind a URL each is a roun
 def absolute(place: str | Path) -> str:
     """Return a path absolute, `~` expanded; a URL as it is, but `file://…` as a path.
 
-    Raises InputError for a home that is not known, and for nothing at all.
+    Raises InputError for a home that is not known, for nothing at all, and for a password.
     """
-    text = str(place).removeprefix("file://")
+    text = refuse_password(str(place)).removeprefix("file://")
     if _URL in text:
         scheme, _, rest = text.partition(_URL)
         return f"{scheme}{_URL}{rest.rstrip('/')}"

@@ -20,7 +20,6 @@ from simlib.config import SimulationConfig
 from simlib.dataset.agreement import difference_from, first_row_of
 from simlib.dataset.damage import is_undamaged, require_agreement
 from simlib.dataset.manifest import (
-    PHYSICS_VERSION,
     Manifest,
     Summary,
     dataset_fingerprint,
@@ -41,6 +40,7 @@ from simlib.errors import InputError
 from simlib.fingerprint import fingerprint, plain
 from simlib.location import Location, Place
 from simlib.parameters import impossible_geometry
+from simlib.physics import PHYSICS_VERSION
 from simlib.provenance import arithmetic, provenance
 from simlib.retry import persist
 

@@ -14,10 +14,8 @@ from simlib.fingerprint import checksum, fingerprint, plain
 from simlib.location import Location
 from simlib.parameters import COLUMN
 from simlib.photometry import load_band
+from simlib.physics import PHYSICS_VERSION
 from simlib.stellar.grid import grid_fingerprint
-
-# Raised by hand when the simulator's results change; a test with golden values guards it.
-PHYSICS_VERSION = 2
 
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 

@@ -16,11 +16,11 @@ from simlib.dataset.publish import published_dataset
 from simlib.dataset.rows import recipe_of, terms_named
 from simlib.errors import InputError
 from simlib.location import Place
+from simlib.noise import PHOTON_TERMS
 from simlib.parameters import AXES
 from simlib.simulation import reference
 from simlib.simulation.compiled import window_pixels
 from simlib.simulation.line_spread import line_spread_of
-from simlib.simulation.noise import PHOTON_TERMS
 from simlib.simulation.simulate import terms_at, with_noise
 from simlib.units import FLUX_UNIT_NAME
 
@@ -123,3 +123,12 @@ def steps_of(
     )  # fmt: skip
     steps["interpolated_axis"].attrs = {"long_name": "number of the parameter that is splined"}
     return steps
+
+
+def scalars_and_medians(steps: xr.Dataset) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the numbers of the row that `replay` returned, and the medians of all else."""
+    scalars = {str(name): float(step) for name, step in steps.data_vars.items() if not step.dims}
+    medians = {
+        str(n): float(np.nanmedian(step)) for n, step in steps.data_vars.items() if step.dims
+    }
+    return scalars, medians

@@ -8,7 +8,6 @@ import xarray as xr
 from simlib.config import SimulationConfig, validate
 from simlib.dataset.agreement import difference_from
 from simlib.dataset.manifest import (
-    PHYSICS_VERSION,
     Manifest,
     config_tables,
     dataset_fingerprint,
@@ -19,6 +18,7 @@ from simlib.etc.grid import build_terms_grid, is_published, open_terms_grid
 from simlib.instrument import Instrument, load_instrument
 from simlib.location import Location, Place
 from simlib.parameters import draw_parameters
+from simlib.physics import PHYSICS_VERSION
 from simlib.provenance import arithmetic
 from simlib.simulation.simulate import simulate
 from simlib.stellar.grid import open_grid

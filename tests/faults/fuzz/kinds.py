@@ -1,0 +1,5 @@
+"""All kinds of input, by name."""
+
+from tests.faults.fuzz import text_kinds
+
+KINDS = text_kinds.KINDS
