@@ -13,14 +13,15 @@ from torch import Tensor
 
 from simlib.artifact import reading
 from simlib.dataset.endless import EndlessSplit, open_endless
-from simlib.dataset.store import open_dataset, published_folder
+from simlib.dataset.open import open_dataset
+from simlib.dataset.publish import published_folder
 from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location
 from trainlib.config import HourglassModel, Model
 
 _READ_ROWS = 1024  # at a time: a shard of the store
-_REMEDY = "remove it and build it again"
+_REMEDY = "write the store again"  # of a bare one: a dataset checks itself
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def open_split(dataset: Location, split: str) -> xr.Dataset:
         with reading(dataset, f"it should hold a group {split!r}"):
             spectra = xr.open_zarr(**dataset.zarr, group=split, chunks=None, consolidated=False)
     else:
-        spectra = open_dataset(dataset.url, split, dataset.options)
+        spectra = open_dataset(dataset, split)
     spectra.encoding["source"] = dataset.url
     return spectra
 
@@ -65,9 +66,7 @@ def dataset_identity(dataset: Location, splits: Iterable[str] = ("train", "valid
 
 def published(dataset: Location) -> Location:
     """Return the folder of the version that a dataset's name stands for; a bare store itself."""
-    if is_bare(dataset):
-        return dataset
-    return Location.of(published_folder(dataset.url, dataset.options), dataset.options)
+    return dataset if is_bare(dataset) else published_folder(dataset)
 
 
 def _checksums(spectra: xr.Dataset) -> dict[str, list[str]]:
@@ -94,7 +93,7 @@ def open_endless_split(dataset: Location) -> EndlessSplit:
             "store of spectra alone, without the config that made them; give a dataset's folder or "
             "set dataset.mode = 'stored'"
         )
-    return open_endless(dataset.url, "train", dataset.options)
+    return open_endless(dataset, "train")
 
 
 def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.device) -> Spectra:
@@ -109,7 +108,7 @@ def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.devic
         if (bad := first_unusable(flux[here], sigma[here])) is not None:
             raise InputError(
                 f"spectrum {first + bad} of {_source(spectra)} holds a flux that is not finite or "
-                f"a variance that is not positive; {_REMEDY}"
+                "a variance that is not positive; make the set again without such spectra"
             )
     return Spectra(torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), start)
 
