@@ -304,7 +304,7 @@ def _put(scratch: Path, target: Path) -> None:
 
 
 def _exchange(scratch: Path, target: Path) -> None:
-    if not target.is_dir():
+    if not target.exists() or not (scratch.is_dir() or target.is_dir()):
         scratch.replace(target)
     else:
         old = _scratch_name(target)

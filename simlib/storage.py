@@ -14,6 +14,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from simlib.errors import InputError
+from simlib.secrets import refuse_password
 
 Options = dict[str, Any]
 
@@ -29,8 +30,10 @@ def open_location(location: str, options: Options | None = None) -> tuple[Any, s
     Raises InputError for a protocol that is not known or whose package is missing.
     """
     try:
-        filesystem, path = fsspec.core.url_to_fs(location, **(options or {}))
-    except (ValueError, ImportError) as error:
+        filesystem, path = fsspec.core.url_to_fs(refuse_password(location), **(options or {}))
+    except InputError:
+        raise
+    except (ValueError, ImportError, TypeError) as error:
         raise InputError(f"cannot open {location!r}: {error}; use a folder or s3://…") from None
     return filesystem, str(path)
 

@@ -27,7 +27,6 @@ from trainlib.training.batches import _CALLS_AHEAD, _ROWS_A_CALL, Endless, open_
 from trainlib.training.checkpoint import load_checkpoint
 from trainlib.training.data import dataset_identity
 from trainlib.training.distributed import Ranks
-from trainlib.training.train import train_rank
 
 CPU = torch.device("cpu")
 ALONE = Ranks(0, 1, CPU)
@@ -108,7 +107,7 @@ def test_an_epoch_left_in_the_middle_begins_again_from_its_start(split):
 
 
 def test_the_statistics_are_those_of_the_stored_split(stored, tmp_path):
-    sources = [open_source(toy_config(tmp_path, mode=mode), stored, None, ALONE)
+    sources = [open_source(toy_config(tmp_path, mode=mode), Location.of(stored), ALONE)
                for mode in ("stored", "endless")]  # fmt: skip
     kept, made = (source.first(50) for source in sources)
     assert torch.equal(kept.flux, made.flux) and torch.equal(kept.sigma, made.sigma)
@@ -192,7 +191,7 @@ def test_a_run_that_broke_off_and_goes_on_equals_an_uninterrupted_one(
     assert len(losses(tmp_path / "broken")) == 3
     broken = train_here(config, stored, tmp_path / "broken")
     assert losses(broken) == losses(whole)
-    one, other = (load_checkpoint(d / runs.CHECKPOINT, CPU)["model"] for d in (whole, broken))
+    one, other = (load_checkpoint(d / runs.CHECKPOINT, CPU)[0]["model"] for d in (whole, broken))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -225,22 +224,22 @@ def test_a_stored_dataset_serves_an_endless_run_of_its_own(stored, tmp_path):
     directory = train_here(config, stored, tmp_path / "endless")
     assert runs.read_config(directory).dataset.mode == "endless"
     other = toy_config(tmp_path, epochs=1)
-    identity = dataset_identity(stored)
+    identity = dataset_identity(Location.of(stored))
     assert runs.run_directory(config, identity) != runs.run_directory(other, identity)
     with pytest.raises(InputError, match="give another directory"):
         launch.train(other, stored, str(directory))
 
 
 class Locked(MemoryFileSystem):
-    """A file system in memory that opens to those who have the key."""
+    """A file system in memory that opens to those who name its floor."""
 
     protocol = "locked"
     store: ClassVar[dict] = {}
     pseudo_dirs: ClassVar[list] = [""]
 
-    def __init__(self, *arguments, key=None, **options):
-        if key != "right":
-            raise PermissionError("the key does not fit")
+    def __init__(self, *arguments, floor=None, **options):
+        if floor != "right":
+            raise PermissionError("the floor is another")
         super().__init__(*arguments, **options)
 
     @classmethod
@@ -250,18 +249,15 @@ class Locked(MemoryFileSystem):
 
 def test_a_remote_root_is_opened_with_the_options_of_the_rest(tmp_path):
     fsspec.register_implementation("locked", Locked, clobber=True)
-    options = {"key": "right"}
     folder = str(build(
-        "locked://room", "storage.options={key='right'}", "dataset.mode=endless",
+        "locked://room", "storage.options={floor='right'}", "dataset.mode=endless",
         f"dataset.n_train={ROWS}",
     ))  # fmt: skip
-    config, identity = toy_config(tmp_path, mode="endless"), dataset_identity(folder, options)
-    directory = tmp_path / "run"
-    launch.prepare_run(directory, config, "f", {"url": folder, "fingerprint": identity})
-    state = train_rank(directory, config, ALONE, options)
-    assert state.is_finished and state.samples == 3 * ROWS
+    config = toy_config(tmp_path, mode="endless", options={"floor": "right"})
+    directory = train_here(config, folder, tmp_path / "run")
+    assert runs.read_manifest(directory).outcome.samples == 3 * ROWS
     with pytest.raises(PermissionError):
-        open_source(config, folder, {"key": "wrong"}, ALONE)
+        open_source(config, Location.of(folder, {"floor": "wrong"}), ALONE)
 
 
 def test_a_store_of_spectra_alone_cannot_be_endless(tmp_path):

@@ -11,10 +11,13 @@ from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib import runs
 from trainlib.evaluation import figures
-from trainlib.evaluation.evaluate import METHODS, evaluate, read_results
+from trainlib.evaluation.evaluate import METHODS, evaluate
 from trainlib.evaluation.metrics import MEASURES
 from trainlib.evaluation.report import defeats, write_report
+from trainlib.evaluation.results import read_results
+from trainlib.evaluation.trained import load_trained
 from trainlib.training.data import open_split
+from trainlib.training.log import read_log
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +53,8 @@ def test_the_network_beats_the_noisy_input_on_the_toy(summary):
 
 
 def test_results_hold_every_measure_of_every_spectrum(run, summary):
-    results = read_results(run)
-    url = runs.read_manifest(run)["dataset"]["url"]
-    assert np.array_equal(results["snr"].values, open_split(url, "validation")["snr"].values)
+    results, place = read_results(run).on, load_trained(run).dataset
+    assert np.array_equal(results["snr"].values, open_split(place, "validation")["snr"].values)
     for name in MEASURES:
         assert results[name].sizes == {"method": len(METHODS), "spectrum": 96}
         assert np.isfinite(results[name]).all()
@@ -87,10 +89,10 @@ def test_the_report_tells_everything_and_needs_nothing(run, summary):
     assert page == run / "report.html"
     manifest = runs.read_manifest(run)
     for told in (
-        manifest["fingerprint"],
-        manifest["dataset"]["fingerprint"],
-        manifest["versions"]["torch"],
-        f"{manifest['samples']:,}",
+        manifest.fingerprint,
+        manifest.dataset.fingerprint,
+        manifest.provenance["versions"]["torch"],
+        f"{manifest.outcome.samples:,}",
         "Where the network does not win",
         "Error against S/N",
         "Bias",
@@ -114,7 +116,8 @@ def test_the_report_tells_everything_and_needs_nothing(run, summary):
 
 
 def test_a_report_on_several_runs_shows_each(run, summary, tmp_path):
-    page = write_report([run, run], tmp_path / "both.html")
+    other = shutil.copytree(run, tmp_path / "other")
+    page = write_report([run, other], tmp_path / "both.html")
     assert page == tmp_path / "both.html"
     assert "2 runs" in page.read_text()
     with pytest.raises(InputError, match="at least one run"):
@@ -136,7 +139,7 @@ def test_the_report_lists_every_bin_that_the_network_loses():
 
 
 def test_figures_are_labelled_with_units(run, summary):
-    results = read_results(run).load()
+    results = read_results(run).on
     wavelength = np.linspace(710, 885, 300)
     flux = np.full(300, 0.5)
     example = figures.example_figure(wavelength, flux + 0.1, flux + 0.01, flux)
@@ -149,4 +152,4 @@ def test_figures_are_labelled_with_units(run, summary):
         "b",
     }
     assert "%" in figures.bias_figure(results).axes[0].get_ylabel()
-    assert "RMSE" in figures.loss_figure({"a": runs.read_log(run)}).axes[0].get_ylabel()
+    assert "RMSE" in figures.loss_figure({"a": read_log(run)}).axes[0].get_ylabel()

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from simlib.artifact import write_bytes
+from simlib.location import Location
 from trainlib.evaluation.metrics import SNR_EDGES
 
 NAMES = {
@@ -92,7 +95,7 @@ def _spectrum(
     axes.plot(angstrom, denoised, color="#d1495b", lw=width, alpha=0.9, label="denoised")
 
 
-def loss_figure(logs: dict[str, list[dict[str, Any]]]) -> Figure:
+def loss_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Draw training and validation loss of each run against the spectra it has seen."""
     figure = _figure(6.2, 3.8)
     axes = figure.add_subplot()
@@ -194,8 +197,7 @@ def style(figure: Figure) -> Figure:
 
 def save_and_embed(figure: Figure, path: Path) -> str:
     """Write a figure as PNG and return it as a data URI."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     style(figure).savefig(buffer, format="png", metadata={"Software": None})
-    path.write_bytes(buffer.getvalue())
+    write_bytes(Location.of(path), buffer.getvalue())
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -8,7 +8,7 @@ follows from epoch and batch alone: neither their number nor an interruption cha
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, count, islice
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from simlib.dataset.endless import EndlessSplit
 from simlib.errors import InputError
+from simlib.location import Location
 from trainlib.config import TrainingConfig
 from trainlib.training.ahead import Ahead
 from trainlib.training.data import (
@@ -67,14 +68,12 @@ class Source(Protocol):
         """End what works in the background."""
 
 
-def open_source(
-    config: TrainingConfig, url: str, options: dict[str, Any] | None, ranks: Ranks
-) -> Source:
+def open_source(config: TrainingConfig, dataset: Location, ranks: Ranks) -> Source:
     """Return the source that `dataset.mode` asks for; InputError where it cannot be one."""
     batch_size = config.train.batch_size
     if config.dataset.mode == "endless":
-        return Endless(open_endless_split(url, options), batch_size, ranks)
-    split = open_split(url, "train", options)
+        return Endless(open_endless_split(dataset), batch_size, ranks)
+    split = open_split(dataset, "train")
     clean = read_spectra(split, 0, split.sizes["spectrum"], ranks.device)
     return Stored(clean, config.train.seed, batch_size, ranks)
 
