@@ -19,9 +19,6 @@ from tests.faults.fuzz.standing import Standing, broken_json, broken_record, sig
 from tests.faults.fuzz.text_kinds import write_arm
 from tests.simlib.dataset.made import make_plan, make_published
 
-FEW_NODES = [f"terms.{name}_nodes=2" for name in
-             ("airmass", "seeing", "moon_zenith", "moon_target", "moon_phase")]  # fmt: skip
-
 
 def _prepare_dataset(folder: Path) -> Standing:
     sets = folder / "sets"
@@ -84,13 +81,16 @@ def _publish_as_it_is(standing: Standing, path: Path, data: bytes) -> None:
     manifest.write_bytes(signed(json.dumps(value).encode()))
 
 
-def _prepare_terms(folder: Path) -> tuple[Location, Standing]:
+def few_terms(folder: Path) -> list[str]:
+    """Return what makes a config's grid of terms a small one, kept in the folder."""
     write_arm(folder)
-    config = load_config(
-        "tiny",
-        [f"storage.root='{folder / 'data'}'", f"instrument.name='{folder / 'arm.toml'}'",
-         *FEW_NODES],
-    )  # fmt: skip
+    places = [f"storage.root='{folder / 'data'}'", f"instrument.name='{folder / 'arm.toml'}'"]
+    names = ("airmass", "seeing", "moon_zenith", "moon_target", "moon_phase")
+    return [*places, *(f"terms.{name}_nodes=2" for name in names)]
+
+
+def _prepare_terms(folder: Path) -> tuple[Location, Standing]:
+    config = load_config("tiny", few_terms(folder))
     published = publish_terms_grid(build_terms_grid(config), config)
     return published, Standing.of(folder / "data")
 
