@@ -154,7 +154,7 @@ def write_files(folder: Location, files: Mapping[str, bytes]) -> None:
         scratch.mkdir()
         for written, data in zip(moves, files.values(), strict=True):
             written.write_bytes(data)
-        _flush_tree(scratch)
+        flush_tree(scratch)
         for written, target in moves.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             written.replace(target)
@@ -185,7 +185,7 @@ def publishing(place: Location, *, replace: bool = False) -> Iterator[Location]:
     scratch = _scratch_name(target)
     try:
         yield Location.of(scratch)
-        _flush_tree(scratch)
+        flush_tree(scratch)
         if replace:
             _exchange(scratch, target)
         else:
@@ -194,6 +194,11 @@ def publishing(place: Location, *, replace: bool = False) -> Iterator[Location]:
         raise InputError(f"{place} exists; choose another place, or remove it") from None
     finally:
         _remove(scratch)
+
+
+def flush_tree(top: Path) -> None:
+    """Flush every file and folder below, and the top itself."""
+    _flush_all((*top.rglob("*"), top))
 
 
 @contextmanager
@@ -321,11 +326,6 @@ def _exchange(scratch: Path, target: Path) -> None:
 def _flush(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _flush_tree(top: Path) -> None:
-    """Flush every file and folder below, and the top itself."""
-    _flush_all((*top.rglob("*"), top))
 
 
 def _flush_all(paths: Iterable[Path]) -> None:

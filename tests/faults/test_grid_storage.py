@@ -16,6 +16,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from flows.cli import run_program
 from flows.cli.options import storage_options
 from simlib.errors import InputError
+from simlib.location import Location
 from simlib.stellar import grid_fingerprint, open_grid
 from tests.simlib.stellar.bosz_files import whole_native_wavelength, write_2017_text
 
@@ -75,7 +76,7 @@ def test_a_grid_is_imported_to_a_url_with_its_options(
         assert KEY not in text
     here = tmp_path / "grid.zarr"
     assert run_program(importing(source, str(here))) == 0
-    remote = open_grid(STORE, {"client": {"retries": 2}})
+    remote = open_grid(Location.of(STORE, {"client": {"retries": 2}}))
     assert grid_fingerprint(remote) == grid_fingerprint(open_grid(here))
     capsys.readouterr()
     assert run_program(importing(source, STORE, *RETRIES)) == 0
@@ -128,7 +129,7 @@ def test_a_failing_worker_does_not_print_the_options(
     def fail(*_: object, **__: object) -> None:
         raise OSError("bucket gone")
 
-    monkeypatch.setattr("simlib.stellar.importing.write_plane", fail)
+    monkeypatch.setattr("simlib.stellar.import_plane.write_plane", fail)
     with caplog.at_level(logging.DEBUG):
         assert run_program(importing(source, STORE, *RETRIES)) != 0
     printed = capfd.readouterr()
