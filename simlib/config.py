@@ -276,47 +276,49 @@ def validate(
         return model.model_validate(dict(tables))
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        told = [_explain(model, tables, dict(problem)) for problem in problems[:MOST_TOLD]]
+        told = [_explain(model, dict(problem)) for problem in problems[:MOST_TOLD]]
         more = [f"and {len(problems) - MOST_TOLD} more"] if len(problems) > MOST_TOLD else []
         raise InputError(f"{source}: {'; '.join(told + more)}") from None
 
 
-def _explain(model: type[BaseModel], tables: Mapping[str, Any], problem: dict[str, Any]) -> str:
-    place = _place(problem, tables) or ["config"]
-    name = ".".join(place)
+def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
+    place = [str(part) for part in problem["loc"]]
+    if problem["type"] not in ("missing", "extra_forbidden"):
+        name = ".".join(_models_at(model, place)[1])
+        text = problem["msg"].removeprefix("Value error, ")
+        return f"{entry(name, problem['input'])}: {text}" if name else text
+    *parents, key = place
+    models, above = _models_at(model, parents)
+    name = ".".join([*above, key])
     if problem["type"] == "missing":
         return f"{name} is missing"
-    if problem["type"] != "extra_forbidden":
-        text = problem["msg"].removeprefix("Value error, ")
-        is_section = isinstance(problem["input"], Mapping)
-        return f"{name if is_section else entry(name, problem['input'])}: {text}"
-    sections: list[Any] = [model]
-    for part in place[:-1]:
-        fields = [section.model_fields[part] for section in sections]
-        sections = [kind for field in fields for kind in classes_in(field.annotation)]
-    known = sorted({key for section in sections for key in section.model_fields})
-    near = difflib.get_close_matches(place[-1][:100], known, n=1, cutoff=0.0)[0]
-    nearest = ".".join([*place[:-1], near])
+    known = sorted({field for found in models for field in found.model_fields})
+    near = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.0)[0]
+    nearest = ".".join([*above, near])
     return (
         f"unknown key {shown(name)}; the nearest known key is {nearest!r} "
         f"(known: {', '.join(known)})"
     )
 
 
-def _place(problem: dict[str, Any], tables: Any) -> list[str]:
-    """Return the keys that lead to a problem, without the modes that pydantic puts among them."""
-    place, here = [], tables
-    for number, part in enumerate(problem["loc"], start=1):
-        is_absent = problem["type"] == "missing" and number == len(problem["loc"])
-        if isinstance(here, Mapping) and part not in here and not is_absent:
-            continue
-        place.append(str(part))
-        here = here.get(part) if isinstance(here, Mapping) else None
-    return place
+def _models_at(
+    model: type[BaseModel], parents: Sequence[str]
+) -> tuple[list[type[BaseModel]], list[str]]:
+    """Return the models that may stand there, and the keys that lead there.
+
+    pydantic also names the branch of a union on the way, which is no key of the file.
+    """
+    models, keys = [model], []
+    for part in parents:
+        fields = [found.model_fields[part] for found in models if part in found.model_fields]
+        if fields or len(models) < 2:
+            keys.append(part)
+            models = [inner for field in fields for inner in models_in(field.annotation)]
+    return models, keys
 
 
-def classes_in(annotation: Any) -> list[Any]:
-    """Return the classes of a union, however nested, or the one class."""
-    if isinstance(annotation, type):
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models of an annotation: the branches of a union, however nested, or the one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [kind for part in get_args(annotation) for kind in classes_in(part)]
+    return [model for part in get_args(annotation) for model in models_in(part)]

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from flows.cli.options import GridArgument, JsonOption, StorageOption, grid_place
+from flows.cli.options import GridArgument, JsonOption, StorageOption, storage_options
 
 
 def diff(
@@ -15,9 +15,10 @@ def diff(
     """Compare two grids: axes, holes, attributes, rms of every common node."""
     from flows.terminal.grid_text import print_difference
     from simlib.stellar.compare import compare_grids
-    from simlib.stellar.grid import open_grid
+    from simlib.stellar.grid import grid_place, open_grid
 
-    grids = (open_grid(grid_place(name, storage_option)) for name in (a, b))
+    options = storage_options(storage_option)
+    grids = (open_grid(grid_place(name, options)) for name in (a, b))
     difference = compare_grids(*grids)
     if as_json:
         print(json.dumps(asdict(difference), indent=1))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import GridArgument, JsonOption, StorageOption, grid_place
+from flows.cli.options import GridArgument, JsonOption, StorageOption, storage_options
 
 
 def info(
@@ -24,9 +24,9 @@ def info(
     """Show axes, resolution, holes, size, provenance and interpolation error of a grid."""
     from flows.terminal.grid_text import print_description
     from simlib.stellar.describe import describe_grid
-    from simlib.stellar.grid import open_grid
+    from simlib.stellar.grid import grid_place, open_grid
 
-    place = grid_place(name, storage_option)
+    place = grid_place(name, storage_options(storage_option))
     grid = open_grid(place)
     description = describe_grid(grid, place, with_quality=quality, with_sanity=sanity)
     if figure is not None:

@@ -19,11 +19,8 @@ def list_grids(
     from simlib.stellar.grid import KNOWN_GRIDS
     from simlib.stellar.releases import RELEASES
 
-    place = Location.of(root, storage_options(storage_option))
-    known = {
-        "embedded": list(KNOWN_GRIDS),
-        "stores": [str(store) for store in stores_below(place)],
-    }
+    stores = stores_below(Location.of(root, storage_options(storage_option)))
+    known = {"embedded": list(KNOWN_GRIDS), "stores": list(map(str, stores))}
     releases = {name: release.source for name, release in RELEASES.items()}
     if as_json:
         print(json.dumps({**known, "releases": releases}, indent=1))

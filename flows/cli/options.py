@@ -2,15 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from simlib.errors import InputError
 from simlib.secrets import refuse_secrets
-
-if TYPE_CHECKING:
-    from simlib.location import Place
 
 ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A preset (tiny, demo, survey, paper) or a file.")
@@ -33,14 +30,6 @@ FiguresOption = Annotated[
     Path | None, typer.Option("--figures", metavar="DIR", help="Write figures here, as PNG.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-
-def grid_place(name: str, given: list[str] | None) -> "Place":
-    """Return a known grid's name as it is; all else is a path or URL, with its options."""
-    from simlib.location import Location
-    from simlib.stellar.grid import KNOWN_GRIDS
-
-    return name if name in KNOWN_GRIDS else Location.of(name, storage_options(given))
 
 
 def storage_options(given: list[str] | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import xarray as xr
 from scipy.interpolate import CubicSpline
 
 from simlib.errors import InputError
-from simlib.location import Location, Place
+from simlib.location import Location, Options, Place
 from simlib.stellar.default import open_default
 from simlib.stellar.shape import AXES, grid_fingerprint
 from simlib.stellar.store import METADATA, is_store
@@ -59,6 +59,11 @@ def _opened(place: Place, identity: str | None) -> xr.Dataset:
     if isinstance(place, Location) and identity_of(place) != identity:
         raise InputError(f"the stellar grid {place} was replaced while it was opened; run again")
     return grid
+
+
+def grid_place(name: str, options: Options | None = None) -> Place:
+    """Return a known grid's name as it is, all else as a path or URL; options: for a URL."""
+    return name if name in KNOWN_GRIDS else Location.of(name, options)
 
 
 def continuum_on(

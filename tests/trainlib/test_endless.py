@@ -22,6 +22,8 @@ from tests.simlib.dataset.toy_build import build
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, toy_config, train_here
 from trainlib import runs
+from trainlib.evaluation.evaluate import evaluate
+from trainlib.evaluation.report import write_report
 from trainlib.training import launch
 from trainlib.training.batches import _CALLS_AHEAD, _ROWS_A_CALL, Endless, open_source
 from trainlib.training.checkpoint import load_checkpoint
@@ -231,15 +233,15 @@ def test_a_stored_dataset_serves_an_endless_run_of_its_own(stored, tmp_path):
 
 
 class Locked(MemoryFileSystem):
-    """A file system in memory that opens to those who name its floor."""
+    """A file system in memory that opens to those who name the right door."""
 
     protocol = "locked"
     store: ClassVar[dict] = {}
     pseudo_dirs: ClassVar[list] = [""]
 
-    def __init__(self, *arguments, floor=None, **options):
-        if floor != "right":
-            raise PermissionError("the floor is another")
+    def __init__(self, *arguments, door=None, **options):
+        if door != "right":
+            raise PermissionError("no such door")
         super().__init__(*arguments, **options)
 
     @classmethod
@@ -250,14 +252,16 @@ class Locked(MemoryFileSystem):
 def test_a_remote_root_is_opened_with_the_options_of_the_rest(tmp_path):
     fsspec.register_implementation("locked", Locked, clobber=True)
     folder = str(build(
-        "locked://room", "storage.options={floor='right'}", "dataset.mode=endless",
+        "locked://room", "storage.options={door='right'}", "dataset.mode=endless",
         f"dataset.n_train={ROWS}",
     ))  # fmt: skip
-    config = toy_config(tmp_path, mode="endless", options={"floor": "right"})
+    config = toy_config(tmp_path, mode="endless", options={"door": "right"})
     directory = train_here(config, folder, tmp_path / "run")
     assert runs.read_manifest(directory).outcome.samples == 3 * ROWS
+    assert sum(part["count"] for part in evaluate(directory)["bins"]) == 5  # options in its config
+    assert write_report(directory).is_file()
     with pytest.raises(PermissionError):
-        open_source(config, Location.of(folder, {"floor": "wrong"}), ALONE)
+        open_source(config, Location.of(folder, {"door": "wrong"}), ALONE)
 
 
 def test_a_store_of_spectra_alone_cannot_be_endless(tmp_path):

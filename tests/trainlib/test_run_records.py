@@ -205,7 +205,7 @@ def test_an_edited_config_is_told_where_it_shapes_the_network(root):
 
 def test_results_of_an_earlier_network_are_not_reported(root):
     run = root / "runs" / "toy"
-    rewritten(run, lambda state: state["model"]["first.bias"].add_(0.1))
+    rewritten(run, lambda state: state["model"]["last.1.bias"].add_(0.1))
     with pytest.raises(InputError, match="was trained further since it was judged; run"):
         write_report(run)
     before = read_results(run).evaluation.summary
