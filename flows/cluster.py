@@ -38,6 +38,16 @@ def dask_client(cluster: Cluster) -> Iterator[Client]:
             yield client
 
 
+def threads_or(address: str | None, workers: int | None) -> Cluster:
+    """Return the cluster at the address, or threads of this process.
+
+    For work that leaves the interpreter's lock: no process has to start.
+    """
+    if address is not None:
+        return Cluster(address=address)
+    return Cluster(kind="threads", workers=workers)
+
+
 def _running(address: str) -> Client:
     try:
         return Client(address, timeout=_CONNECT_SECONDS)

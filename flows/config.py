@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import PositiveInt, model_validator
 
-from simlib.config import Section, read_tables, validate
+from simlib import config as simulation
+from simlib.config import Section, Sky, read_tables, validate
+from simlib.errors import InputError
 from trainlib.config import TrainingConfig, lay_on_recipe
 
 
@@ -40,4 +42,16 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
 
     overrides: `section.key=value` each. Raises InputError for what cannot be used.
     """
-    return validate(Config, lay_on_recipe(read_tables(source, overrides)))
+    return validate(Config, lay_on_recipe(read_tables(source, overrides)), f"config {source}")
+
+
+def load_sky_section(overrides: Sequence[str] = (), tables: str | Path | None = None) -> Sky:
+    """Return the section `sky` with overrides of its keys, and a folder of tables.
+
+    Raises InputError for an override of another section.
+    """
+    wrong = [text for text in overrides if not text.startswith("sky.")]
+    if wrong:
+        raise InputError(f"--set {wrong[0]!r}: `etc` takes keys of [sky] alone; see its options")
+    sky = simulation.load_config("demo", overrides).sky  # the presets leave the sky as it is
+    return sky if tables is None else validate(Sky, sky.model_dump() | {"tables": str(tables)})

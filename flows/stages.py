@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.cluster import dask_client
 from flows.config import Config
-from flows.progress import block_progress, epoch_progress
+from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
 from simlib.etc.grid import ensure_terms_grid
 from simlib.location import Location
@@ -34,13 +34,19 @@ def etc_grid(config: Config) -> Location:
 
 
 @task(name="build-dataset", cache_policy=NO_CACHE)
-def build_dataset(config: Config, terms: Location) -> str:
-    """Return the folder of the complete dataset, simulated as far as it was not."""
-    if (published := build.published(config)) is not None:
+def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
+    """Return the folder of the complete dataset, simulated as far as it was not.
+
+    repair: every value of it is read, and what is damaged is made again.
+    """
+    if not repair and (published := build.published(config)) is not None:
         log.info("dataset %s  complete already", published)
-        return published
-    with dask_client(config.cluster) as client, block_progress() as progress:
-        return build.build_dataset(config, terms, client, progress)
+        return str(published)
+    with (
+        dask_client(config.cluster) as client,
+        item_progress("simulating", "blocks", "spectra") as progress,
+    ):
+        return str(build.build_dataset(config, terms, client, progress, repair))
 
 
 @task(name="train", cache_policy=NO_CACHE)

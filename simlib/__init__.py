@@ -3,6 +3,7 @@
 The names below are what this package promises; each is loaded when it is first used.
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -12,11 +13,15 @@ _HOME = {
     "open_grid": "simlib.stellar.grid",
     "draw_parameters": "simlib.parameters",
     "simulate": "simlib.simulation.simulate",
-    "open_dataset": "simlib.dataset.store",
+    "open_dataset": "simlib.dataset.open",
     "replay": "simlib.dataset.replay",
     "InputError": "simlib.errors",
 }
 _PACKAGES = ("etc", "stellar")
+
+_home = os.path.expanduser("~")
+if not os.path.isabs(_home) or not os.access(_home, os.W_OK | os.X_OK):
+    import_module("simlib.homeless").settle()
 
 __all__ = list(_HOME) + list(_PACKAGES)
 

@@ -15,7 +15,8 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeVar
@@ -29,6 +30,7 @@ from simlib.location import Location
 
 FORMAT_VERSION = 2  # of everything written: stores, runs, records
 _DIGITS = 16
+_FLUSHES = 16
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _numbers = itertools.count()
 
@@ -62,8 +64,11 @@ def read_record(place: Location, model: type[RecordModel]) -> RecordModel | None
     by another format, or is not what was written.
     """
     data = place.read_bytes()
-    if data is None:
-        return None
+    return None if data is None else parse_record(place, data, model)
+
+
+def parse_record(place: Location, data: bytes, model: type[RecordModel]) -> RecordModel:
+    """Return the record that a file holds. Raises InputError as `read_record` does."""
     try:
         value = pydantic_core.from_json(data)
     except ValueError as error:
@@ -134,6 +139,30 @@ def create_bytes(place: Location, data: bytes) -> bool:
     return True
 
 
+def write_files(folder: Location, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder, in place of those that are there; each is whole or absent.
+
+    All are on the disk when this returns, for little more than the wait for one.
+    """
+    if not folder.is_local:
+        filesystem, path = folder.filesystem()
+        filesystem.pipe({f"{path}/{name}": data for name, data in files.items()})
+        return
+    scratch = _scratch_name(folder.path)
+    moves = {scratch / str(number): folder.path / name for number, name in enumerate(files)}
+    try:
+        scratch.mkdir()
+        for written, data in zip(moves, files.values(), strict=True):
+            written.write_bytes(data)
+        _flush_tree(scratch)
+        for written, target in moves.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            written.replace(target)
+        _flush_all(folder.path / parent for name in files for parent in Path(name).parents)
+    finally:
+        _remove(scratch)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to write; when all went well it takes the place of the one at `path`."""
@@ -141,7 +170,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         yield file
         _flush(file)
         scratch.replace(path)
-        _flush_folder(path.parent)
+        _flush_entry(path.parent)
 
 
 @contextmanager
@@ -271,7 +300,7 @@ def _put(scratch: Path, target: Path) -> None:
                 if target.exists():
                     raise FileExistsError(target) from None
                 scratch.replace(target)
-    _flush_folder(target.parent)
+    _flush_entry(target.parent)
 
 
 def _exchange(scratch: Path, target: Path) -> None:
@@ -286,7 +315,7 @@ def _exchange(scratch: Path, target: Path) -> None:
             old.rename(target)
             raise
         _remove(old)
-    _flush_folder(target.parent)
+    _flush_entry(target.parent)
 
 
 def _flush(file: BinaryIO) -> None:
@@ -296,11 +325,17 @@ def _flush(file: BinaryIO) -> None:
 
 def _flush_tree(top: Path) -> None:
     """Flush every file and folder below, and the top itself."""
-    for entry in (*top.rglob("*"), top):
-        _flush_folder(entry)
+    _flush_all((*top.rglob("*"), top))
 
 
-def _flush_folder(path: Path) -> None:
+def _flush_all(paths: Iterable[Path]) -> None:
+    """Flush files and folders at once: together they wait for the disk about as long as one."""
+    with ThreadPoolExecutor(_FLUSHES) as pool:
+        for _ in pool.map(_flush_entry, set(paths)):
+            pass
+
+
+def _flush_entry(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

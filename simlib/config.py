@@ -5,28 +5,29 @@ one only knows their names, so that a typing error is still told from a section 
 """
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
 )
 
-from simlib.errors import InputError
+from simlib.errors import InputError, shown
 from simlib.location import Location, absolute
+from simlib.secrets import entry, refuse_secrets
+from simlib.text_files import read_toml, refuse_odd_values
 
 LATER_SECTIONS = frozenset({"model", "augment", "train", "evaluate", "cluster"})
+MOST_TOLD = 5  # mistakes in one message
 
 
 def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
@@ -59,6 +60,8 @@ PathOrName = Annotated[str, AfterValidator(_absolute_unless_a_name)]
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 Angle90 = Annotated[Range, _within(0.0, 90.0)]
 Angle180 = Annotated[Range, _within(0.0, 180.0)]
+Scale = Annotated[float, Field(ge=0.0, le=1000.0)]
+Rows = Annotated[int, Field(gt=0, le=10**9)]
 
 
 class Section(BaseModel):
@@ -72,7 +75,8 @@ class Storage(Section):
 
     root: AbsolutePath = Field("./data", validate_default=True)  # a folder or any fsspec URL
     codec: Literal["lz4", "zstd", "none"] = "lz4"
-    options: dict[str, Any] = Field(default_factory=dict)  # to fsspec, e.g. endpoint_url
+    # to fsspec, e.g. endpoint_url; no secrets
+    options: Annotated[dict[str, Any], AfterValidator(refuse_secrets)] = Field(default_factory=dict)
 
 
 class Instrument(Section):
@@ -87,10 +91,10 @@ class Sky(Section):
 
     tables: AbsolutePath | None = None  # folder of CSV tables; None: embedded
     continuum: Literal["formula", "skycalc"] = "formula"
-    continuum_scale: NonNegativeFloat = 1.0
-    oh_scale: NonNegativeFloat = 1.36  # 1: SkyCalc's level
-    o2_scale: NonNegativeFloat = 1.36
-    water_mm: NonNegativeFloat = 1.5  # precipitable water
+    continuum_scale: Scale = 1.0
+    oh_scale: Scale = 1.36  # 1: SkyCalc's level
+    o2_scale: Scale = 1.36
+    water_mm: Annotated[float, Field(ge=0.0, le=100.0)] = 1.5  # precipitable water
 
 
 class Conditions(Section):
@@ -102,8 +106,8 @@ class Conditions(Section):
     moon_zenith_angle: Angle180 = (30.0, 90.0)  # deg
     moon_target_angle: Angle180 = (60.0, 180.0)  # deg
     moon_phase: Annotated[Range, _within(0.0, 1.0)] = (0.0, 0.25)  # 0 new, 0.5 full
-    exposure_time_s: PositiveFloat = 900.0  # of one read-out
-    exposure_count: PositiveInt = 20  # read-outs in the stack
+    exposure_time_s: Annotated[float, Field(gt=0.0, le=1e6)] = 900.0  # of one read-out
+    exposure_count: Annotated[int, Field(gt=0, le=10**6)] = 20  # read-outs in the stack
     geometry: Literal["independent", "consistent"] = "independent"
 
 
@@ -146,7 +150,7 @@ class Noise(Section):
 class Normalize(Section):
     """The scale of the stored flux."""
 
-    median: PositiveFloat = 0.5
+    median: Annotated[float, Field(ge=1e-6, le=1e6)] = 0.5
     window_nm: Range = (650.0, 950.0)  # the arm's own pixels inside it
 
 
@@ -155,11 +159,11 @@ class Dataset(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "demo"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 20240607
-    n_train: PositiveInt = 8192
-    n_validation: PositiveInt = 2048
-    n_test: NonNegativeInt = 0
-    block: PositiveInt = 1024  # rows simulated and written together
-    chunk: PositiveInt = 128  # rows read together, divides block
+    n_train: Rows = 8192
+    n_validation: Rows = 2048
+    n_test: Annotated[int, Field(ge=0, le=10**9)] = 0
+    block: Rows = 1024  # rows simulated and written together
+    chunk: Rows = 128  # rows read together, divides block
     # virtual: spectra are computed when read; endless: so too, and training never sees one twice
     mode: Literal["stored", "virtual", "endless"] = "stored"
 
@@ -197,28 +201,35 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Simulation
     Raises InputError for an unknown preset or key, or a value out of its bounds.
     """
     tables = read_tables(source, overrides)
-    return validate(SimulationConfig, {k: v for k, v in tables.items() if k not in LATER_SECTIONS})
+    own = {name: table for name, table in tables.items() if name not in LATER_SECTIONS}
+    return validate(SimulationConfig, own, f"config {source}")
 
 
-def presets() -> dict[str, Any]:
-    """Return the shipped presets, name to readable file."""
-    folder = resources.files("simlib") / "presets"
-    return {Path(f.name).stem: f for f in folder.iterdir() if f.name.endswith(".toml")}
+def presets() -> dict[str, Path]:
+    """Return the shipped presets, name to file."""
+    folder = Path(str(resources.files("simlib"))) / "presets"
+    return {path.stem: path for path in folder.glob("*.toml")}
 
 
-def read_tables(source: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the tables of a preset or TOML file with the overrides put in, not yet validated."""
+def read_tables(source: str | Path, overrides: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return the tables of a preset or TOML file with the overrides put in, not yet validated.
+
+    Raises InputError for a file that is no TOML of such tables, or an override that is none.
+    """
     shipped = presets()
-    path = Path(source)
-    if str(source) not in shipped and not path.is_file():
+    path = shipped.get(str(source), Path(source))
+    if str(source) not in shipped and not os.path.lexists(path):
         raise InputError(
-            f"no config {str(source)!r}: neither a preset ({', '.join(sorted(shipped))}) nor a file"
+            f"no config {shown(str(source))}: neither a preset ({', '.join(sorted(shipped))}) "
+            "nor a file"
         )
-    text = shipped.get(str(source), path).read_text(encoding="utf-8")
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source} is not valid TOML: {error}") from None
+    tables = read_toml(path, "config")
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise InputError(
+                f"config {source}: {name} = {shown(table)} stands in no section; "
+                f"[{name}] begins one, with its keys below"
+            )
     for override in overrides:
         _put(tables, override)
     return tables
@@ -228,37 +239,77 @@ def _put(tables: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
     if not equals or len(keys) < 2 or not all(keys):
-        raise InputError(f"--set {override!r} is not of the form section.key=value")
+        raise InputError(f"--set {shown(name.strip())} is not of the form section.key=value")
+    place = f"--set {shown(name)}"
     table = tables
     for key in keys[:-1]:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            raise InputError(f"--set {override!r}: {key!r} is a value, not a section")
+            raise InputError(f"{place}: {shown(key)} is a value, not a section")
+    table[keys[-1]] = _value(text.strip())
+    refuse_odd_values(tables, place)
+
+
+def _value(text: str) -> Any:
+    """Return a value as TOML has it; what is no TOML is text that was spared its quotes."""
     try:
-        table[keys[-1]] = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        table[keys[-1]] = text.strip()  # bare text needs no quotes on a command line
+        tables = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return tables["value"] if len(tables) == 1 else text
 
 
-def validate(model: type[ConfigModel], tables: Mapping[str, Any]) -> ConfigModel:
-    """Return the model made from the tables; InputError names every wrong key and value."""
+def validate(
+    model: type[ConfigModel], tables: Mapping[str, Any], source: str = "config"
+) -> ConfigModel:
+    """Return the model made from the tables; InputError names every wrong key and value.
+
+    source: where the tables come from, for the message.
+    """
     try:
         return model.model_validate(dict(tables))
     except ValidationError as error:
-        problems = [_explain(model, dict(problem)) for problem in error.errors()]
-        raise InputError("config: " + "; ".join(problems)) from None
+        problems = error.errors(include_url=False)
+        told = [_explain(model, dict(problem)) for problem in problems[:MOST_TOLD]]
+        more = [f"and {len(problems) - MOST_TOLD} more"] if len(problems) > MOST_TOLD else []
+        raise InputError(f"{source}: {'; '.join(told + more)}") from None
 
 
 def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
     *parents, key = [str(part) for part in problem["loc"]] or ["config"]
-    name = ".".join([*parents, key])
+    models, above = _models_at(model, parents)
+    name = ".".join([*above, key])
+    if problem["type"] == "missing":
+        return f"{name} is missing"
     if problem["type"] != "extra_forbidden":
         text = problem["msg"].removeprefix("Value error, ")
-        return f"{name} = {problem['input']!r}: {text}"
-    section: Any = model
-    for parent in parents:
-        section = section.model_fields[parent].annotation
-    known = sorted(section.model_fields)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-    nearest = ".".join([*parents, near])
-    return f"unknown key {name!r}; the nearest known key is {nearest!r} (known: {', '.join(known)})"
+        return f"{entry(name, problem['input'])}: {text}"
+    known = sorted({field for found in models for field in found.model_fields})
+    near = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.0)[0]
+    nearest = ".".join([*above, near])
+    return (
+        f"unknown key {shown(name)}; the nearest known key is {nearest!r} "
+        f"(known: {', '.join(known)})"
+    )
+
+
+def _models_at(
+    model: type[BaseModel], parents: Sequence[str]
+) -> tuple[list[type[BaseModel]], list[str]]:
+    """Return the models that may stand there, and the keys that lead there.
+
+    pydantic also names the branch of a union on the way, which is no key of the file.
+    """
+    models, keys = [model], []
+    for part in parents:
+        fields = [found.model_fields[part] for found in models if part in found.model_fields]
+        if fields or len(models) < 2:
+            keys.append(part)
+            models = [inner for field in fields for inner in _models_in(field.annotation)]
+    return models, keys
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

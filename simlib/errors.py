@@ -4,6 +4,16 @@ Its message says what was found, what was expected and the way out; the command 
 message and nothing else, and exits with 2.
 """
 
+import reprlib
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200  # characters
+
 
 class InputError(ValueError):
     """Something a person gave cannot be used: a value, a file, a store, a machine."""
+
+
+def shown(value: object) -> str:
+    """Return a value as Python writes it, the middle of a long one left out."""
+    return _SHORT.repr(value)

@@ -40,9 +40,14 @@ def fingerprint(*values: Any) -> str:
 
 def checksum(*arrays: np.ndarray) -> str:
     """Return 16 hex digits over dtype, shape and bytes of the arrays, in order."""
-    digest = hashlib.sha256()
+    state = hashlib.sha256()
     for array in arrays:
         contiguous = np.ascontiguousarray(array)
-        digest.update(f"{contiguous.dtype.str}{contiguous.shape}".encode())
-        digest.update(contiguous.data)
-    return digest.hexdigest()[:DIGITS]
+        state.update(f"{contiguous.dtype.str}{contiguous.shape}".encode())
+        state.update(contiguous.data)
+    return state.hexdigest()[:DIGITS]
+
+
+def digest(data: bytes) -> str:
+    """Return 16 hex digits over the bytes of a file."""
+    return hashlib.sha256(data).hexdigest()[:DIGITS]

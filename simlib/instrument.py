@@ -4,51 +4,114 @@ A TOML file names the figures and a CSV beside it holds the throughput; adding a
 adding these two files. No physics here: see `simlib.etc`.
 """
 
-import tomllib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from simlib.errors import InputError
-from simlib.etc.tables import file_stamps, read_curve
+from simlib.bounds import FRACTION
+from simlib.config import Section, validate
+from simlib.errors import InputError, shown
 from simlib.fingerprint import fingerprint
+from simlib.tables import read_curve
+from simlib.text_files import read_toml
 
 FOLDER = Path(str(resources.files("simlib"))) / "instruments"
-NUMBERS: dict[str, tuple[str, ...]] = {
-    "telescope": ("outer_diameter_m", "central_obscuration"),
-    "fiber": ("radius_um", "image_diameter_um", "trace_separation_um"),
-    "spectrograph": (
-        "wavelength_min_nm",
-        "wavelength_max_nm",
-        "grating_lines",
-        "camera_focal_ratio",
-        "camera_spot_rms_um",
-    ),
-    "detector": (
-        "pixel_um",
-        "silicon_thickness_um",
-        "temperature_k",
-        "dark_e_per_pixel_s",
-        "read_noise_e",
-        "sample_factor",
-        "stray_light_fraction",
-    ),
-}
-COUNTS = {"fiber": ("trace_width_pixels",), "spectrograph": ("pixel_count",)}
-FIELD_LISTS = ("field_angle_deg", "focal_length_m", "spot_rms_um", "vignetting")
-TABLE2 = (
-    "wavelength_min_nm",
-    "wavelength_max_nm",
-    "pixel_nm",
-    "resolution_nm",
-    "velocity_resolution_km_s",
-    "resolving_power",
-)
+
+
+def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
+    if any(after <= before for before, after in pairwise(values)):
+        raise ValueError("they do not increase")
+    return values
+
+
+# Numbers, and nothing that could be taken for one. Limits: wider than any telescope's, narrow
+# enough for what is computed from them to stay finite.
+Metre = Annotated[float, Field(strict=True, ge=0.01, le=1e3)]
+Micron = Annotated[float, Field(strict=True, ge=0.1, le=1e4)]
+Nanometre = Annotated[float, Field(strict=True, ge=1e-4, le=1e5)]
+Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
+Angle = Annotated[float, Field(strict=True, ge=0.0, le=90.0)]
+Positive = Annotated[float, Field(strict=True, ge=0.01, le=1e8)]
+NotNegative = Annotated[float, Field(strict=True, ge=0.0, le=1e4)]
+Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+Nodes = Field(min_length=1, max_length=1000)
+
+
+class _Telescope(Section):
+    outer_diameter_m: Metre
+    central_obscuration: Annotated[Share, Field(le=0.99)]
+    field_angle_deg: Annotated[tuple[Angle, ...], Nodes, AfterValidator(_increasing)]
+    focal_length_m: Annotated[tuple[Metre, ...], Nodes]
+    spot_rms_um: Annotated[tuple[Micron, ...], Nodes]
+    vignetting: Annotated[tuple[Share, ...], Nodes]
+
+    @model_validator(mode="after")
+    def _one_value_a_node(self) -> "_Telescope":
+        nodes = len(self.field_angle_deg)
+        for name in ("focal_length_m", "spot_rms_um", "vignetting"):
+            if len(getattr(self, name)) != nodes:
+                raise ValueError(f"{name} has not as many values as field_angle_deg, {nodes}")
+        return self
+
+
+class _Fiber(Section):
+    radius_um: Micron
+    image_diameter_um: Micron
+    trace_separation_um: Micron
+    trace_width_pixels: Annotated[Count, Field(le=100)]
+
+
+class _Spectrograph(Section):
+    wavelength_min_nm: Nanometre
+    wavelength_max_nm: Nanometre
+    pixel_count: Annotated[Count, Field(ge=2)]  # of two pixels one knows how wide they are
+    grating_lines: Positive
+    camera_focal_ratio: Positive
+    camera_spot_rms_um: Micron
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> "_Spectrograph":
+        if self.wavelength_min_nm >= self.wavelength_max_nm:
+            raise ValueError("wavelength_min_nm is not below wavelength_max_nm")
+        return self
+
+
+class _Detector(Section):
+    pixel_um: Micron
+    silicon_thickness_um: Micron
+    temperature_k: Annotated[Positive, Field(ge=1.0, le=1e3)]
+    dark_e_per_pixel_s: NotNegative
+    read_noise_e: NotNegative
+    sample_factor: Positive
+    stray_light_fraction: Share
+
+
+class _Table2(Section):
+    wavelength_min_nm: Nanometre
+    wavelength_max_nm: Nanometre
+    pixel_nm: Nanometre
+    resolution_nm: Nanometre
+    velocity_resolution_km_s: Positive
+    resolving_power: Positive
+
+
+class _InstrumentFile(Section):
+    """What the TOML file of an instrument holds."""
+
+    throughput: Annotated[str, StringConstraints(min_length=1)]  # the CSV beside it
+    telescope: _Telescope
+    fiber: _Fiber
+    spectrograph: _Spectrograph
+    detector: _Detector
+    table2: _Table2
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,65 +172,31 @@ def load_instrument(name_or_path: str) -> Instrument:
     """Return a shipped instrument by name, or one described by a TOML file.
 
     Raises InputError for an unknown name (the known ones are listed) or a figure that is missing,
-    unknown or of the wrong kind.
+    unknown, of the wrong kind or out of its bounds.
     """
-    path = Path(name_or_path)
-    if name_or_path in known_instruments():
-        return _load(FOLDER, f"{name_or_path}.toml", ())
-    if path.suffix == ".toml" and path.is_file():
-        return _load(path.parent, path.name, file_stamps(path.parent, "*"))
-    raise InputError(
-        f"unknown instrument {name_or_path!r}; known: {', '.join(known_instruments())}; "
-        "or give the path of a .toml file"
+    is_known = name_or_path in known_instruments()
+    path = FOLDER / f"{name_or_path}.toml" if is_known else Path(name_or_path)
+    if path.suffix != ".toml" or not os.path.lexists(path):
+        raise InputError(
+            f"unknown instrument {shown(name_or_path)}; known: {', '.join(known_instruments())}; "
+            "or give the path of a .toml file"
+        )
+    file = validate(_InstrumentFile, read_toml(path, "instrument"), f"instrument {path}")
+    curve = read_curve(
+        path.parent / file.throughput, "throughput", FRACTION, f"throughput of {path.name}"
     )
+    columns = (tuple(curve[name].tolist()) for name in ("wavelength_nm", "throughput"))
+    return _made(path.stem, file, *columns)
 
 
-@cache
-def _load(folder: Path, file: str, stamps: tuple[tuple[str, int, int], ...]) -> Instrument:
-    """Return the instrument; `stamps` tell an edited file from the one that is in memory."""
-    name = Path(file).stem
-    try:
-        tables = tomllib.loads((folder / file).read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"instrument {name}: not valid TOML: {error}") from None
-    curve_file = tables.get("throughput")
-    if not isinstance(curve_file, str):
-        raise InputError(f"instrument {name}: throughput must name the CSV beside it")
-    figures = _figures(name, tables)
-    curve = read_curve(folder / curve_file, "throughput", curve_file)
-    figures["throughput_wavelength_nm"] = curve["wavelength_nm"]
-    figures["throughput"] = curve["throughput"]
+@lru_cache(maxsize=16)
+def _made(
+    name: str, file: _InstrumentFile, wavelength: tuple[float, ...], throughput: tuple[float, ...]
+) -> Instrument:
+    """Return the instrument; the same one for the same figures, since much is kept beside it."""
+    sections = (file.telescope, file.fiber, file.spectrograph, file.detector)
+    figures = {key: value for section in sections for key, value in section}
+    figures |= {"throughput_wavelength_nm": wavelength, "throughput": throughput}
+    figures = {k: np.array(v) if isinstance(v, tuple) else v for k, v in figures.items()}
+    figures["table2"] = file.table2.model_dump()
     return Instrument(name=name, checksum=fingerprint(figures), **figures)
-
-
-def _figures(name: str, tables: Mapping[str, Any]) -> dict[str, Any]:
-    expected = {
-        section: (*keys, *COUNTS.get(section, ()), *(FIELD_LISTS if section == "telescope" else ()))
-        for section, keys in NUMBERS.items()
-    } | {"table2": TABLE2}
-    for section, keys in expected.items():
-        found = tables.get(section, {})
-        if set(found) != set(keys):
-            raise InputError(
-                f"instrument {name}, [{section}]: missing {sorted(set(keys) - set(found))}, "
-                f"unknown {sorted(set(found) - set(keys))}"
-            )
-    figures: dict[str, Any] = {}
-    for section, keys in NUMBERS.items():
-        figures |= {key: _number(name, key, tables[section][key]) for key in keys}
-    for section, keys in COUNTS.items():
-        figures |= {key: int(_number(name, key, tables[section][key])) for key in keys}
-    for key in FIELD_LISTS:
-        figures[key] = np.array([_number(name, key, x) for x in tables["telescope"][key]])
-    if len({figures[key].size for key in FIELD_LISTS}) != 1:
-        raise InputError(f"instrument {name}: the lists over the field differ in length")
-    figures["table2"] = {key: _number(name, key, tables["table2"][key]) for key in TABLE2}
-    return figures
-
-
-def _number(name: str, key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
-        raise InputError(f"instrument {name}: {key} = {value!r} is not a number")
-    if value < 0:
-        raise InputError(f"instrument {name}: {key} = {value!r} is negative")
-    return float(value)

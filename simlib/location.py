@@ -7,7 +7,8 @@ never dropped on the way, and never shows them. A path is absolute from the mome
 import json
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
@@ -15,19 +16,21 @@ from typing import Any, Union
 import fsspec
 
 from simlib.errors import InputError
+from simlib.secrets import refuse_password
 
 Options = Mapping[str, Any]
 Place = Union[str, Path, "Location"]  # what functions take that read or write somewhere
 
 _URL = "://"
+_AT_ONCE = 16  # small files that are read together: behind a URL each is a round trip
 
 
 def absolute(place: str | Path) -> str:
     """Return a path absolute, `~` expanded; a URL as it is, but `file://…` as a path.
 
-    Raises InputError for a home that is not known, and for nothing at all.
+    Raises InputError for a home that is not known, for nothing at all, and for a password.
     """
-    text = str(place).removeprefix("file://")
+    text = refuse_password(str(place)).removeprefix("file://")
     if _URL in text:
         scheme, _, rest = text.partition(_URL)
         return f"{scheme}{_URL}{rest.rstrip('/')}"
@@ -143,6 +146,19 @@ class Location:
         except IsADirectoryError:
             raise InputError(f"{self} is a folder; a file was expected") from None
         return data
+
+    def read_files(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Return what the files of these names below hold; those not there are left out."""
+        wanted = list(names)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            held = pool.map(lambda name: (self / name).read_bytes(), wanted)
+            return {name: data for name, data in zip(wanted, held, strict=True) if data is not None}
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of every file below, by its name from here on."""
+        filesystem, path = self.filesystem()
+        found = filesystem.find(path, detail=True)
+        return {name[len(path) :].lstrip("/"): int(info["size"]) for name, info in found.items()}
 
     def remove(self) -> None:
         """Remove a file, or a folder with all in it; nothing where there is none."""

@@ -11,6 +11,7 @@ import xarray as xr
 
 from simlib.config import Conditions, SimulationConfig, Stellar
 from simlib.errors import InputError
+from simlib.geometry import SLACK_DEG, angles_apart, is_impossible
 from simlib.rng import Purpose, Split, uniforms
 
 AXES = ("teff", "logg", "feh", "alpha")
@@ -72,14 +73,9 @@ def as_table(columns: dict[str, np.ndarray], index: np.ndarray) -> xr.Dataset:
 
 
 def impossible_geometry(conditions: xr.Dataset) -> np.ndarray:
-    """Return which rows have a moon that cannot stand there: no triangle with these sides.
-
-    The target, the moon and the zenith form a spherical triangle, hence
-    |z - z_moon| <= angle <= z + z_moon.
-    """
-    zenith, moon = conditions["zenith_angle"].values, conditions["moon_zenith_angle"].values
-    angle = conditions["moon_target_angle"].values
-    return np.asarray((np.abs(zenith - moon) > angle) | (angle > zenith + moon))
+    """Return which rows have a moon that cannot stand there, bool."""
+    names = ("zenith_angle", "moon_zenith_angle", "moon_target_angle")
+    return is_impossible(*(conditions[name].values for name in names))
 
 
 def _uniform(u: np.ndarray, name: str, limits: tuple[float, float]) -> np.ndarray:
@@ -155,12 +151,13 @@ def _consistent_moon(
     """Draw a moon that can stand there: its zenith angle first, then its angle to the target."""
     least, most = conditions.moon_target_angle
     low, high = conditions.moon_zenith_angle
-    # A moon nearer the zenith than least - z, or farther than most + z, reaches no allowed angle.
-    low_moon, high_moon = np.maximum(low, least - zenith), np.minimum(high, most + zenith)
+    # The moons that reach an allowed angle: the highest and the lowest of them.
+    low_moon = np.maximum(low, angles_apart(zenith, np.clip(zenith, least, most))[0])
+    high_moon = np.minimum(high, angles_apart(zenith, np.clip(180.0 - zenith, least, most))[1])
     moon = low_moon + (high_moon - low_moon) * u[:, COLUMN["moon_zenith_angle"]]
-    nearest = np.maximum(least, np.abs(zenith - moon))
-    farthest = np.minimum(most, zenith + moon)
-    if np.any(low_moon > high_moon) or np.any(nearest > farthest):
+    nearest, farthest = angles_apart(zenith, moon)
+    nearest, farthest = np.maximum(least, nearest), np.minimum(most, farthest)
+    if np.any(low_moon > high_moon + SLACK_DEG) or np.any(nearest > farthest + SLACK_DEG):
         raise InputError(
             "conditions.geometry = 'consistent': some zenith angles of "
             f"{list(conditions.zenith_angle)} have no moon within moon_zenith_angle = "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simlib.dataset.store import open_dataset
+from simlib.dataset.open import open_dataset
 
 RANKS = 2
 

@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from simlib.config import SimulationConfig, load_config
+from simlib.dataset.agreement import FirstRow
 from simlib.dataset.plan import make_plan
 from simlib.etc.grid import build_terms_grid
 from simlib.instrument import load_instrument
@@ -123,5 +124,6 @@ def test_moving_a_leaf_moves_a_spectrum(leaf: str, usual: xr.Dataset) -> None:
 )
 def test_the_size_and_cut_of_a_store_move(override: str, expected: dict[str, Any]) -> None:
     config = load_config("tiny", [override])
-    plan = make_plan(config.dataset, config.storage.codec).as_dict()
+    first_row = FirstRow(arithmetic="", flux=(), variance=())
+    plan = make_plan(config.dataset, config.storage.codec, first_row).model_dump()
     assert {key: plan[key] for key in expected} == expected

@@ -180,7 +180,8 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> TrainingCo
     Raises InputError for unknown keys, values out of bounds and keys without effect.
     """
     tables = lay_on_recipe(read_tables(source, overrides))
-    return validate(TrainingConfig, {k: v for k, v in tables.items() if k not in FOREIGN_SECTIONS})
+    own = {name: table for name, table in tables.items() if name not in FOREIGN_SECTIONS}
+    return validate(TrainingConfig, own, f"config {source}")
 
 
 def lay_on_recipe(tables: Mapping[str, Any]) -> dict[str, Any]:

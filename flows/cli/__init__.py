@@ -1,23 +1,74 @@
-"""The program `specdenoise`: verbs only; what they do is a function elsewhere.
+"""The program `specdenoise`: one file a verb; what a verb does is a function elsewhere.
 
 Exit code 0: done. 2: a person's mistake, told in one message. 1: our failure, with the log's place.
-130: interrupted.
+130: interrupted. Nothing heavy is imported before a verb runs, so that `--help` answers at once.
 """
 
-import errno
-import logging
 import sys
-import traceback
-from datetime import datetime
+from collections.abc import Callable
 
 import typer
-from rich.console import Console
-from rich.logging import RichHandler
 
-from flows.cli import etc, grid, run, simulate, workflow
-from flows.cli.interrupt import INTERRUPTED, end_soon_when_interrupted
-from simlib.errors import InputError
-from simlib.simulation.prepare import cache_folder
+from flows.cli import (
+    build,
+    cache_clear,
+    cache_info,
+    demo,
+    etc,
+    etc_grid_build,
+    etc_grid_check,
+    etc_sky,
+    evaluate,
+    grid_diff,
+    grid_download,
+    grid_import,
+    grid_info,
+    grid_list,
+    grid_verify,
+    replay,
+    report,
+    simulate,
+    train,
+)
+from flows.terminal.boundary import explain
+from flows.terminal.interrupt import INTERRUPTED, end_soon_when_interrupted
+from flows.terminal.streams import flush_results, keep_streams_open, log_to_terminal, say
+
+Verb = Callable[..., None]
+
+NOT_READ = 141  # as a program that a closed pipe ends
+_VERBS: dict[str, Verb] = {
+    "demo": demo.demo,
+    "build": build.build,
+    "train": train.train,
+    "evaluate": evaluate.evaluate,
+    "report": report.report,
+    "etc": etc.etc,
+    "etc-sky": etc_sky.etc_sky,
+    "simulate": simulate.simulate,
+    "replay": replay.replay,
+}
+_GROUPS: dict[str, tuple[str, dict[str, Verb]]] = {
+    "cache": (
+        "What can always be made again: the expanded grid, set-ups, compiled loops, logs.",
+        {"info": cache_info.info, "clear": cache_clear.clear},
+    ),
+    "etc-grid": (
+        "The terms on a grid over observing conditions.",
+        {"build": etc_grid_build.build, "check": etc_grid_check.check},
+    ),
+    "grid": (
+        "Stellar grids: the embedded one, and published ones to download and import.",
+        {
+            "list": grid_list.list_grids,
+            "info": grid_info.info,
+            "download": grid_download.download_release,
+            "import": grid_import.import_folder,
+            "verify": grid_verify.verify,
+            "diff": grid_diff.diff,
+        },
+    ),
+}
 
 app = typer.Typer(
     name="specdenoise",
@@ -25,16 +76,26 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # boxes and colours would take half of the time that `--help` has
 )
-for group in (workflow, run, etc, grid, simulate):
-    group.register(app)
 
-_OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
+def _add(group: typer.Typer, verbs: dict[str, Verb]) -> None:
+    for name, verb in verbs.items():
+        group.command(name, short_help=(verb.__doc__ or "").partition("\n")[0])(verb)
+
+
+_add(app, _VERBS)
+for _name, (_help, _verbs) in _GROUPS.items():
+    _group = typer.Typer(help=_help, no_args_is_help=True, rich_markup_mode=None)
+    _add(_group, _verbs)
+    app.add_typer(_group, name=_name, short_help=_help)
 
 
 def main() -> None:
     """Run the program and exit with its code."""
-    _log_to_terminal()
+    keep_streams_open()
+    log_to_terminal()
     end_soon_when_interrupted()
     sys.exit(run_program(sys.argv[1:]))
 
@@ -42,47 +103,18 @@ def main() -> None:
 def run_program(arguments: list[str]) -> int:
     """Return the exit code of the program with these arguments."""
     try:
-        app(arguments)
+        try:
+            app(arguments)
+        finally:
+            flush_results()
     except SystemExit as done:  # how typer ends, a wrong option included
         return done.code if isinstance(done.code, int) else int(bool(done.code))
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # whoever reads the results has seen enough
+        return NOT_READ
     except Exception as error:
-        return _explain(error)
+        message, code = explain(error, arguments)
+        say(f"error: {message}")
+        return code
     return 0
-
-
-def _explain(error: Exception) -> int:
-    """Print what a person should know of an error; return the exit code."""
-    if isinstance(error, InputError):
-        return _say(str(error), 2)
-    if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
-        return _say(
-            f"no space left while writing ({error}); nothing was published. Free some space or set "
-            "storage.root elsewhere, then run it again: it goes on with what is there",
-            2,
-        )
-    folder = cache_folder() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{datetime.now():%Y%m%d-%H%M%S-%f}.log"
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return _say(f"{type(error).__name__}: {error}\nThis is our fault; the log is {path}", 1)
-
-
-def _say(message: str, code: int) -> int:
-    Console(stderr=True, soft_wrap=True).print(f"error: {message}", markup=False, highlight=False)
-    return code
-
-
-def _log_to_terminal() -> None:
-    console = Console(stderr=True)
-    handler: logging.Handler
-    if console.is_terminal:
-        handler = RichHandler(console=console, show_path=False, markup=False)
-    else:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
-    for name in ("flows", "simlib", "trainlib"):
-        logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)

@@ -3,18 +3,11 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from flows.cli.grid_progress import item_progress
-from flows.cli.grid_text import MOST_LISTED, and_more
 from flows.cli.options import JsonOption
-
-if TYPE_CHECKING:
-    from simlib.stellar.download import DownloadReport
-    from simlib.stellar.download_plan import Estimate
 
 
 def download_release(
@@ -37,6 +30,9 @@ def download_release(
 
     Exit code 1 where files that the archive has did not come.
     """
+    from flows.terminal.grid_text import print_download, text_of_estimate
+    from flows.terminal.progress import item_progress
+    from flows.terminal.streams import say
     from simlib.stellar import download as downloads
     from simlib.stellar.download_plan import estimate, plan_targets, remaining
     from simlib.stellar.fetch import Policy
@@ -53,8 +49,7 @@ def download_release(
     if missing:
         with downloads.connections(policy) as http:
             expected = estimate(missing, release, resolution, http, connections)
-        console = Console(stderr=True, soft_wrap=True)
-        console.print(_told(expected, len(targets)), markup=False, highlight=False)
+        say(text_of_estimate(expected, len(targets)))
     if dry_run:
         if as_json:
             plan = {"files": len(targets), "there": len(targets) - len(missing)}
@@ -62,35 +57,12 @@ def download_release(
             urls = [target.url for target in missing]
             print(json.dumps({**plan, "to_fetch": to_fetch, "urls": urls}, indent=1))
         return
-    with item_progress("downloading", "bytes") as show:
+    with item_progress("downloading", "files", "bytes") as show:
         report = downloads.download(targets, to, policy, on_progress=show)
     if as_json:
         print(json.dumps(asdict(report), indent=1))
     else:
-        _print_report(report)
+        print_download(report)
         print(f"records: {to / downloads.RECORDS}")
     if report.failed:
         raise typer.Exit(1)
-
-
-def _told(expected: "Estimate", total: int) -> str:
-    size = f"{expected.files} of {total} files to fetch, {expected.bytes / 1e9:.2f} GB"
-    if expected.seconds is None or expected.bytes_per_s is None:
-        return f"{size} ({expected.basis}); time unknown"
-    return (
-        f"{size} ({expected.basis}); {expected.seconds / 3600:.1f} h if every connection gets the "
-        f"{expected.bytes_per_s / 1e6:.2f} MB/s that one had just now"
-    )
-
-
-def _print_report(report: "DownloadReport") -> None:
-    print(
-        f"{report.fetched} files fetched ({report.bytes / 1e6:.1f} MB), {report.kept} there "
-        f"before, {len(report.absent)} not in the archive, {len(report.failed)} failed"
-    )
-    for path in report.absent[:MOST_LISTED]:
-        print(f"absent {path}")
-    print(and_more(len(report.absent)), end="")
-    for path, reason in list(report.failed.items())[:MOST_LISTED]:
-        print(f"failed {path}: {reason}")
-    print(and_more(len(report.failed)), end="")

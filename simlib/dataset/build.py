@@ -1,7 +1,8 @@
 """Build a dataset: one Dask task a block, resumable, published only when complete.
 
-A task carries a config, locations and a block, never arrays; workers open the stellar grid and the
-terms themselves. A block's record is written after the block, so what a kill leaves is done again.
+A task carries a recipe, a location, the plan and a block, never arrays; workers open the stellar
+grid and the terms themselves. The plan is written first and stands; a block's record is written
+after the block. What a kill leaves is done again, and several builders make the same store.
 """
 
 import logging
@@ -14,21 +15,34 @@ import numpy as np
 import xarray as xr
 from distributed import Client, as_completed
 
+from simlib.artifact import create_record, write_record
 from simlib.config import SimulationConfig
+from simlib.dataset import publish
+from simlib.dataset.agreement import difference_from, first_row_of
+from simlib.dataset.damage import is_undamaged, require_agreement
 from simlib.dataset.manifest import (
-    PHYSICS_VERSION,
+    Manifest,
+    Summary,
     dataset_fingerprint,
-    public_config,
+    portable_config,
 )
-from simlib.dataset.plan import FORMAT_VERSION, Block, Plan, dataset_folder, make_plan
-from simlib.dataset.rows import grid_named, simulate_rows
-from simlib.dataset.store import create_store, records_of, write_block
-from simlib.fingerprint import fingerprint
-from simlib.location import Place
+from simlib.dataset.places import manifest_in, plan_in, record_in, versions_of
+from simlib.dataset.plan import Block, BlockRecord, Plan, make_plan
+from simlib.dataset.rows import Recipe, grid_of
+from simlib.dataset.store import (
+    missing_blocks,
+    readable,
+    records_of,
+    write_block,
+    write_template,
+)
+from simlib.errors import InputError
+from simlib.fingerprint import fingerprint, plain
+from simlib.location import Location, Place
 from simlib.parameters import impossible_geometry
-from simlib.provenance import provenance
-from simlib.stellar.grid import open_grid
-from simlib.storage import join, read_json, write_json
+from simlib.physics import PHYSICS_VERSION
+from simlib.provenance import arithmetic, provenance
+from simlib.retry import persist
 
 log = logging.getLogger(__name__)
 
@@ -36,156 +50,194 @@ Progress = Callable[[int, int, int], None]  # blocks done, blocks in all, spectr
 
 
 def build_dataset(
-    config: SimulationConfig, terms: Place, client: Client, progress: Progress | None = None
-) -> str:
+    config: SimulationConfig,
+    terms: Place,
+    client: Client,
+    progress: Progress | None = None,
+    repair: bool = False,
+) -> Location:
     """Simulate what is missing of the config's dataset, publish it, and return its folder.
 
-    terms: location of the stored grid of terms. Raises InputError for a config that cannot be
-    simulated, OSError when the store cannot be written; finished blocks stay for the next run.
+    terms: the folder of the grid of terms. repair: read every value of what is there, and make
+    again what is not as it was written. Raises InputError for a config that cannot be simulated,
+    OSError when the store cannot be written; finished blocks stay for the next run.
     """
-    grid = open_grid(config.stellar.grid)
-    identity = dataset_fingerprint(config, grid)
-    folder = dataset_folder(config.storage.root, config.dataset.name, identity)
-    options = config.storage.options
-    if not is_made(folder, config):
-        plan = begin(config, grid, terms, folder)
-        started = time.monotonic()
-        if config.dataset.mode == "stored":
-            _simulate_blocks(config, terms, folder, plan, client, progress)
-        _finish(config, terms, folder, plan, time.monotonic() - started)
-    latest = join(dataset_folder(config.storage.root, config.dataset.name), "latest.json")
-    if read_json(latest, options) != {"fingerprint": identity}:
-        write_json(latest, {"fingerprint": identity}, options)
+    recipe = Recipe(config, Location.of(terms, config.storage.options))
+    identity = dataset_fingerprint(config, recipe.grid)
+    if not repair and (done := publish.published(config, identity)) is not None:
+        return done
+    folder, started = versions_of(config) / identity, time.monotonic()
+    standing = readable(manifest_in(folder), Manifest)
+    is_stored = "stored" in (config.dataset.mode, standing.mode if standing else "")
+    plan, template = persist("the plan", lambda: begin(recipe, folder, standing, is_stored))
+    if is_stored:
+        _simulate_blocks(recipe, folder, plan, client, progress, repair)
+    seconds = time.monotonic() - started
+    persist("the manifest", lambda: _finish(recipe, folder, plan, template, seconds))
     return folder
 
 
-def begin(config: SimulationConfig, grid: xr.Dataset, terms: Place, folder: str) -> Plan:
-    """Return the store's plan, making an empty store where there is none.
+def published(config: SimulationConfig) -> Location | None:
+    """Return the folder of the config's dataset, None where a build has something to do."""
+    return publish.published(config, dataset_fingerprint(config, grid_of(config)))
+
+
+def begin(
+    recipe: Recipe, folder: Location, standing: Manifest | None, is_stored: bool
+) -> tuple[Plan, dict[str, str]]:
+    """Return the store's plan and the digests of its template, making an empty store first.
 
     One row is simulated first: it makes the shared set-up, and shows a config's mistakes before
-    anything is written.
+    anything is written. Raises InputError where another builder's first row is another.
     """
-    example = simulate_rows(config, grid, terms, Block("train", 0, 1))
-    options, place = config.storage.options, join(folder, "parts", "plan.json")
-    kept = read_json(place, options)
-    plan = Plan.from_dict(kept) if kept else make_plan(config.dataset, config.storage.codec)
-    if config.dataset.mode == "stored":
-        create_store(folder, example, plan, config.storage)
-    if not kept:
-        write_json(place, plan.as_dict(), options)
-    return plan
+    example = recipe.rows(Block("train", 0, 1))
+    plan = _plan(recipe.config, folder, standing, example)
+    if off := difference_from(plan.first_row, example):
+        raise InputError(
+            f"{folder} was begun by {plan.first_row.arithmetic}; its first row made here, by "
+            f"{arithmetic()}, differs by {off:.2g} (relative): go on with it there, or remove "
+            "that folder and build it again"
+        )
+    return plan, write_template(folder, plan, example) if is_stored else {}
 
 
-def missing_blocks(folder: str, plan: Plan, config: SimulationConfig) -> list[Block]:
-    """Return the blocks that have no record yet."""
-    blocks = list(plan.blocks())
-    done = records_of(folder, blocks, config.storage.options)
-    return [block for block in blocks if block.name not in done]
+def _plan(
+    config: SimulationConfig, folder: Location, standing: Manifest | None, example: xr.Dataset
+) -> Plan:
+    if standing is None:
+        mine = make_plan(config.dataset, config.storage.codec, first_row_of(example))
+        return create_record(plan_in(folder), mine)
+    if readable(plan_in(folder), Plan) is None:  # damaged or gone; a manifest holds it too
+        write_record(plan_in(folder), standing.plan)
+    return standing.plan
 
 
 def _simulate_blocks(
-    config: SimulationConfig,
-    terms: Place,
-    folder: str,
+    recipe: Recipe,
+    folder: Location,
     plan: Plan,
     client: Client,
     progress: Progress | None,
+    repair: bool,
 ) -> None:
     total = len(list(plan.blocks()))
-    missing = missing_blocks(folder, plan, config)
+    records = persist("the records", lambda: records_of(folder, plan))
+    missing = persist("the store", lambda: missing_blocks(folder, plan, records))
+    if repair:
+        missing = _with_damaged(folder, plan, records, missing, client)
     log.info("dataset %s  %d of %d blocks to do", folder, len(missing), total)
     futures = [
-        client.submit(simulate_block, config, terms, folder, block, pure=False) for block in missing
+        client.submit(
+            simulate_block, recipe, folder, plan, block, records.get(block.name), pure=False
+        )
+        for block in missing
     ]
     try:
         finished = as_completed(futures, with_results=True, raise_errors=True)
         for number, (_, record) in enumerate(finished, start=total - len(missing) + 1):
             if progress:
-                progress(number, total, record["stop"] - record["start"])
+                progress(number, total, record.stop - record.start)
     except BaseException:
         client.cancel(futures)
         raise
 
 
+def _with_damaged(
+    folder: Location,
+    plan: Plan,
+    records: dict[str, BlockRecord],
+    missing: list[Block],
+    client: Client,
+) -> list[Block]:
+    """Return the missing blocks and those whose values are not what was written."""
+    there = [block for block in plan.blocks() if block not in missing]
+    asked = [
+        client.submit(is_undamaged, folder, records[block.name], pure=False) for block in there
+    ]
+    good = {block for block, is_good in zip(there, client.gather(asked), strict=True) if is_good}
+    return [block for block in plan.blocks() if block not in good]
+
+
 def simulate_block(
-    config: SimulationConfig, terms: Place, folder: str, block: Block
-) -> dict[str, Any]:
-    """Simulate one block, write it, and return its record (this is what a worker runs)."""
+    recipe: Recipe, folder: Location, plan: Plan, block: Block, before: BlockRecord | None
+) -> BlockRecord:
+    """Simulate one block, write it, and return its record (this is what a worker runs).
+
+    before: the record of a block that was damaged; what can be read of it must come out again.
+    """
+    return persist(f"block {block.name}", lambda: _one_block(recipe, folder, plan, block, before))
+
+
+def _one_block(
+    recipe: Recipe, folder: Location, plan: Plan, block: Block, before: BlockRecord | None
+) -> BlockRecord:
+    place = record_in(folder, block)
+    standing = readable(place, BlockRecord)
+    if standing is not None and standing != before:
+        return standing  # another builder was here
     started = time.monotonic()
-    spectra = simulate_rows(config, grid_named(config.stellar.grid), terms, block)
+    spectra = recipe.rows(block)
     computed = time.monotonic()
-    record = {
-        "split": block.split,
-        "start": block.start,
-        "stop": block.stop,
-        "checksum": write_block(folder, block, spectra, config.storage),
-        "impossible_geometries": int(impossible_geometry(spectra).sum()),
-        "pixels_above_one": int(np.count_nonzero(spectra["flux"].values > 1.0)),
-        "seconds_computing": round(computed - started, 3),
-        "seconds_writing": round(time.monotonic() - computed, 3),
-        "host": socket.gethostname(),
-    }
-    write_json(join(folder, "parts", f"{block.name}.json"), record, config.storage.options)
+    if before is not None:
+        require_agreement(folder, before, spectra)
+    checksum, sizes = write_block(folder, plan, block, spectra)
+    record = BlockRecord(
+        split=block.split,
+        start=block.start,
+        stop=block.stop,
+        checksum=checksum,
+        sizes=sizes,
+        arithmetic=arithmetic(),
+        impossible_geometries=int(impossible_geometry(spectra).sum()),
+        pixels_above_one=int(np.count_nonzero(spectra["flux"].values > 1.0)),
+        seconds_computing=round(computed - started, 3),
+        seconds_writing=round(time.monotonic() - computed, 3),
+        host=socket.gethostname(),
+    )
+    write_record(place, record)
     return record
 
 
 def _finish(
-    config: SimulationConfig, terms: Place, folder: str, plan: Plan, seconds: float
+    recipe: Recipe, folder: Location, plan: Plan, template: dict[str, str], seconds: float
 ) -> None:
-    """Write the manifest, which publishes the dataset, once every block has its record."""
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "mode": config.dataset.mode,
-        "physics_version": PHYSICS_VERSION,
-        "fingerprint": folder.rsplit("/", 1)[-1],
-        "config": public_config(config),
-        "stellar_grid": grid_provenance(config),
-        "terms": str(terms),
-        "plan": plan.as_dict(),
-        "rows": sum(plan.rows.values()),
-        "seconds": round(seconds, 3),
-        **provenance(),
-    }
-    if config.dataset.mode == "stored":
-        manifest |= _summary(folder, plan, config)
-    write_json(join(folder, "manifest.json"), manifest, config.storage.options)
+    """Write the manifest, which publishes the dataset, once every block has its record.
+
+    template: none where no spectra are stored.
+    """
+    records = records_of(folder, plan) if template else {}
+    if template and (absent := missing_blocks(folder, plan, records)):
+        raise RuntimeError(f"{folder}: {absent[0].name} is not there after the last block")
+    makers = {plan.first_row.arithmetic, *(record.arithmetic for record in records.values())}
+    manifest = Manifest(
+        fingerprint=folder.name,
+        mode="stored" if template else recipe.config.dataset.mode,
+        physics_version=PHYSICS_VERSION,
+        plan=plan,
+        rows=sum(plan.rows.values()),
+        config=portable_config(recipe.config, folder),
+        terms=recipe.terms.relative_to(folder),
+        stellar_grid=grid_provenance(recipe.grid),
+        arithmetic=tuple(sorted(makers)),
+        template=template,
+        blocks=_summary(plan, records) if template else None,
+        seconds=round(seconds, 3),
+        provenance=provenance(),
+    )
+    publish.publish(folder, manifest)
 
 
-def _summary(folder: str, plan: Plan, config: SimulationConfig) -> dict[str, Any]:
+def _summary(plan: Plan, records: dict[str, BlockRecord]) -> Summary:
     """Return what the records of all blocks say together."""
-    blocks = list(plan.blocks())
-    records = records_of(folder, blocks, config.storage.options)
-    absent = [block.name for block in blocks if block.name not in records]
-    if absent:
-        raise RuntimeError(f"{folder}: no record of {', '.join(absent[:5])} after the last block")
-    impossible = sum(record["impossible_geometries"] for record in records.values())
-    return {
-        "checksum": fingerprint([records[block.name]["checksum"] for block in blocks]),
-        "fraction_impossible_geometries": impossible / sum(plan.rows.values()),
-        "pixels_above_one": sum(record["pixels_above_one"] for record in records.values()),
-    }
+    impossible = sum(record.impossible_geometries for record in records.values())
+    return Summary(
+        checksum=fingerprint([records[block.name].checksum for block in plan.blocks()]),
+        fraction_impossible_geometries=impossible / sum(plan.rows.values()),
+        pixels_above_one=sum(record.pixels_above_one for record in records.values()),
+    )
 
 
-def is_made(folder: str, config: SimulationConfig) -> bool:
-    """Return whether the dataset is complete; a stored one serves every mode."""
-    manifest = read_json(join(folder, "manifest.json"), config.storage.options)
-    if manifest is None:
-        return False
-    return config.dataset.mode != "stored" or manifest.get("mode", "stored") == "stored"
-
-
-def grid_provenance(config: SimulationConfig) -> dict[str, Any]:
+def grid_provenance(grid: xr.Dataset) -> dict[str, Any]:
     """Return what a stellar grid says of itself, as plain text and numbers."""
-    attrs = open_grid(config.stellar.grid).attrs
-    return {key: value for key, value in attrs.items() if isinstance(value, (str, int, float))}
-
-
-def published(config: SimulationConfig) -> str | None:
-    """Return the folder of the config's dataset when it is complete and the latest, else None."""
-    identity = dataset_fingerprint(config, grid_named(config.stellar.grid))
-    folder = dataset_folder(config.storage.root, config.dataset.name, identity)
-    options = config.storage.options
-    latest = join(dataset_folder(config.storage.root, config.dataset.name), "latest.json")
-    complete = is_made(folder, config)
-    is_latest = read_json(latest, options) == {"fingerprint": identity}
-    return folder if complete and is_latest else None
+    told: dict[str, Any] = plain(dict(grid.attrs))
+    return {key: value for key, value in told.items() if isinstance(value, (str, int, float))}

@@ -1,37 +1,107 @@
-"""What identifies a dataset: the fingerprint of all that shapes its spectra, and its config."""
+"""What identifies a dataset, and the manifest that says so: all that shapes its spectra."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal
 
 import xarray as xr
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
+from simlib.artifact import FORMAT_VERSION, Record
 from simlib.config import SimulationConfig
+from simlib.dataset.plan import REPAIR, Plan
 from simlib.etc.grid import terms_fingerprint
-from simlib.fingerprint import fingerprint, plain
+from simlib.fingerprint import checksum, fingerprint, plain
+from simlib.location import Location
 from simlib.parameters import COLUMN
+from simlib.photometry import load_band
+from simlib.physics import PHYSICS_VERSION
 from simlib.stellar.grid import grid_fingerprint
 
-# Raised by hand when the simulator's results change; a test with golden values guards it.
-PHYSICS_VERSION = 2
+Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+class Summary(BaseModel):
+    """What the records of all blocks say together. checksum: of all values."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+    checksum: str
+    fraction_impossible_geometries: float
+    pixels_above_one: NonNegativeInt
+
+
+class Manifest(Record):
+    """What `manifest.json` says; it is written last, and makes a dataset complete.
+
+    config: its paths within the root as the way from the dataset's folder, as `terms` is.
+    template: the digest of each file of metadata or coordinates. arithmetic: of all its makers.
+    blocks: None where the spectra are not stored.
+    """
+
+    remedy: ClassVar[str] = REPAIR
+    fingerprint: Fingerprint
+    mode: Literal["stored", "virtual", "endless"]
+    physics_version: int
+    plan: Plan
+    rows: PositiveInt
+    config: dict[str, Any]
+    terms: str
+    stellar_grid: dict[str, str | int | float]
+    arithmetic: tuple[str, ...]
+    template: dict[str, str]
+    blocks: Summary | None
+    seconds: float
+    provenance: dict[str, Any]
 
 
 def dataset_fingerprint(config: SimulationConfig, grid: xr.Dataset) -> str:
     """Return what identifies the spectra, not how they are stored or where they were made."""
-    data = config.dataset
+    data, band = config.dataset, load_band(config.stellar.band)
     return fingerprint(
+        FORMAT_VERSION,
         PHYSICS_VERSION,
         COLUMN,
         [data.seed, data.n_train, data.n_validation, data.n_test],
         terms_fingerprint(config),
         config.terms.source,
         config.conditions,
-        config.stellar.model_dump(exclude={"grid"}),
+        config.stellar.model_dump(exclude={"grid", "band"}),
+        checksum(band.wavelength_nm, band.response),
         grid_fingerprint(grid),
         config.noise,
         config.normalize,
     )
 
 
-def public_config(config: SimulationConfig) -> dict[str, Any]:
-    """Return a config as plain data, without what may hold a secret."""
-    tables: dict[str, Any] = plain(config.model_dump(exclude={"storage": {"options"}}))
-    return tables
+def portable_config(config: SimulationConfig, folder: Location) -> dict[str, Any]:
+    """Return a config as plain data that can move with its root, without the storage options.
+
+    Paths within the root become the way from the dataset's folder; options may hold a secret.
+    """
+    root = config.root
+    tables = plain(config.model_dump(exclude={"storage": {"options"}}))
+
+    def way(text: str) -> str:
+        is_within = text == root.url or text.startswith(f"{root.url}/")
+        return config.place(text).relative_to(folder) if is_within else text
+
+    moved: dict[str, Any] = _each_text(tables, way)
+    return moved
+
+
+def config_tables(manifest: Manifest, folder: Location) -> dict[str, Any]:
+    """Return the simulation's tables of a manifest's config, its paths from where it is now."""
+
+    def place(text: str) -> str:
+        return folder.follow(text).url if text.startswith("../") else text
+
+    tables = _each_text(manifest.config, place)
+    known = {name: tables[name] for name in SimulationConfig.model_fields if name in tables}
+    return known | {"storage": known.get("storage", {}) | {"options": folder.options}}
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _each_text(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_each_text(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value

@@ -9,23 +9,25 @@ import xarray as xr
 
 from simlib import dust
 from simlib.config import SimulationConfig
-from simlib.dataset.plan import Block
-from simlib.dataset.rows import grid_named, recipe_of, simulate_rows, terms_named
-from simlib.dataset.store import PIXEL_VARIABLES, dtype_of, open_dataset, published_folder
+from simlib.dataset.agreement import difference, tolerance_to
+from simlib.dataset.layout import PIXEL_VARIABLES, as_kept
+from simlib.dataset.open import open_dataset
+from simlib.dataset.publish import published_dataset
+from simlib.dataset.rows import recipe_of, terms_named
 from simlib.errors import InputError
-from simlib.parameters import AXES, draw_parameters
+from simlib.location import Place
+from simlib.noise import PHOTON_TERMS
+from simlib.parameters import AXES
 from simlib.simulation import reference
 from simlib.simulation.compiled import window_pixels
 from simlib.simulation.line_spread import line_spread_of
-from simlib.simulation.noise import PHOTON_TERMS
 from simlib.simulation.simulate import terms_at, with_noise
-from simlib.storage import Options
 from simlib.units import FLUX_UNIT_NAME
 
 COUNTS = ("source_e", *PHOTON_TERMS)
 
 
-def replay(folder: str, split: str, index: int, options: Options | None = None) -> xr.Dataset:
+def replay(place: Place, split: str, index: int) -> xr.Dataset:
     """Return every intermediate step of row `index` of a split of a published dataset.
 
     Over `wavelength_rest`: template, at the star's surface. Over `wavelength_observed`: shifted,
@@ -33,34 +35,36 @@ def replay(folder: str, split: str, index: int, options: Options | None = None) 
     1e-17 erg s-1 cm-2 AA-1, as from `shifted` on. Over `wavelength`: sampled (physical flux), the
     electrons of one exposure by term, the variance, and `flux`, `variance` as stored. Scalars:
     the row's parameters, the exposures, flux_scale, snr, and how far the stored row is from the
-    one made again.
+    one made again; the attribute `off_again_expected` says how far it may be: 0 where the
+    arithmetic is that of the dataset.
     Raises InputError for a row that the dataset does not have.
     """
-    place = published_folder(folder, options)
-    stored = open_dataset(place, split, options)
+    folder, manifest = published_dataset(place)
+    stored = open_dataset(folder, split)
     if not 0 <= index < stored.sizes["spectrum"]:
         raise InputError(
-            f"{place} has no row {index} in {split!r}: it has rows 0 to "
+            f"{folder} has no row {index} in {split!r}: it has rows 0 to "
             f"{stored.sizes['spectrum'] - 1}"
         )
-    config, location = recipe_of(place, options)
-    grid = grid_named(config.stellar.grid)
-    terms = terms_named(config, location)
-    drawn = draw_parameters(config, grid, split, index, index + 1)
-    steps = steps_of(drawn, grid, terms_at(drawn, terms, config), config)
-    again = simulate_rows(config, grid, location, Block(split, index, index + 1)).isel(spectrum=0)
+    recipe, _ = recipe_of(folder, manifest)
+    drawn = recipe.drawn(split, index, index + 1)
+    terms = terms_at(drawn, terms_named(recipe.config, recipe.terms), recipe.config)
+    steps = steps_of(drawn, recipe.grid, terms, recipe.config)
+    again = as_kept(recipe.observed(drawn))
     for name in PIXEL_VARIABLES:
         kept = stored[name][index].values
-        made = again[name].values.astype(dtype_of(name))
         steps[f"{name}_stored"] = ("wavelength", kept, {"units": "1"})
         steps[f"{name}_off_again"] = (
             (),
-            np.abs(made / kept - 1.0).max(),
-            {"long_name": "largest relative difference of the stored row from the row made again"},
+            difference(again[name][0], kept),
+            {"long_name": "largest relative difference of the row made again from the stored row"},
         )
-        steps[f"{name}_off_plain"] = ((), np.abs(steps[name].values / kept - 1.0).max(), {
-            "long_name": "the same from the plain path in float64"})  # fmt: skip
-    return steps.assign_attrs(dataset=place, split=split, index=index)
+        steps[f"{name}_off_plain"] = ((), difference(steps[name].values, kept), {
+            "long_name": "the same of the row made by the plain path in float64"})  # fmt: skip
+    expected = max(tolerance_to(maker) for maker in manifest.arithmetic)
+    return steps.assign_attrs(
+        dataset=str(folder), split=split, index=index, off_again_expected=expected
+    )
 
 
 def steps_of(
@@ -119,3 +123,12 @@ def steps_of(
     )  # fmt: skip
     steps["interpolated_axis"].attrs = {"long_name": "number of the parameter that is splined"}
     return steps
+
+
+def scalars_and_medians(steps: xr.Dataset) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the numbers of the row that `replay` returned, and the medians of all else."""
+    scalars = {str(name): float(step) for name, step in steps.data_vars.items() if not step.dims}
+    medians = {
+        str(n): float(np.nanmedian(step)) for n, step in steps.data_vars.items() if step.dims
+    }
+    return scalars, medians

@@ -1,6 +1,7 @@
 """A figure of every step of one simulated row."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -18,6 +19,16 @@ _TERMS = dict(
 _COLOURS = ("#0b63b0", "#5b8c5a", "#c98a2b", "#7a5ea8", "#9aa3ad", "#22282e")
 _INK, _BEFORE, _AFTER, _PALE = "#22282e", "#9aa3ad", "#0b63b0", "#a9c7e4"
 _LEAST_ELECTRONS = 0.1  # shown: less matters to no pixel
+
+
+def save_replay(steps: xr.Dataset, folder: Path) -> list[Path]:
+    """Write the steps that `replay` returns (.nc) and their figure (.png); return the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{steps.attrs['split']}-{steps.attrs['index']:08d}"
+    numbers, figure = folder / f"{name}.nc", folder / f"{name}.png"
+    steps.to_netcdf(numbers, engine="scipy")
+    draw_replay(steps).savefig(figure, dpi=130)
+    return [numbers, figure]
 
 
 def draw_replay(steps: xr.Dataset) -> Figure:

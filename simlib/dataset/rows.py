@@ -1,34 +1,70 @@
 """The rows of a dataset, computed: what a worker, a virtual dataset and a replay have in common."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import xarray as xr
 
 from simlib.config import SimulationConfig, validate
-from simlib.dataset.manifest import PHYSICS_VERSION, dataset_fingerprint
+from simlib.dataset.agreement import difference_from
+from simlib.dataset.manifest import (
+    Manifest,
+    config_tables,
+    dataset_fingerprint,
+)
 from simlib.dataset.plan import Block
 from simlib.errors import InputError
 from simlib.etc.grid import build_terms_grid, is_published, open_terms_grid
 from simlib.instrument import Instrument, load_instrument
 from simlib.location import Location, Place
 from simlib.parameters import draw_parameters
+from simlib.physics import PHYSICS_VERSION
+from simlib.provenance import arithmetic
 from simlib.simulation.simulate import simulate
 from simlib.stellar.grid import open_grid
-from simlib.storage import Options, join, read_json
 
 
-def simulate_rows(
-    config: SimulationConfig, grid: xr.Dataset, terms: Place, block: Block
-) -> xr.Dataset:
-    """Return the spectra of a block's rows. terms: location of the stored grid of terms."""
-    parameters = draw_parameters(config, grid, block.split, block.start, block.stop)
-    return simulate(parameters, grid, terms_named(config, terms), config)
+@dataclass(frozen=True)
+class Recipe:
+    """What makes any row: a config, and where the grid of terms is.
+
+    It travels to where rows are made; the stellar grid and the terms are opened there.
+    """
+
+    config: SimulationConfig
+    terms: Location
+
+    @property
+    def grid(self) -> xr.Dataset:
+        """Return the stellar grid."""
+        return grid_of(self.config)
+
+    def drawn(self, split: str, start: int, stop: int) -> xr.Dataset:
+        """Return the parameters of rows start … stop - 1."""
+        return draw_parameters(self.config, self.grid, split, start, stop)
+
+    def observed(self, parameters: xr.Dataset) -> xr.Dataset:
+        """Return the spectra of rows with these parameters."""
+        terms = terms_named(self.config, self.terms)
+        return simulate(parameters, self.grid, terms, self.config)
+
+    def rows(self, block: Block) -> xr.Dataset:
+        """Return the spectra of a block's rows."""
+        return self.observed(self.drawn(block.split, block.start, block.stop))
+
+
+def grid_of(config: SimulationConfig) -> xr.Dataset:
+    """Return the config's stellar grid, which a worker keeps open."""
+    name = config.stellar.grid
+    return grid_named(config.place(name) if "/" in name else name)  # a path is absolute by now
 
 
 @lru_cache(maxsize=2)
-def grid_named(name: str) -> xr.Dataset:
+def grid_named(place: Place) -> xr.Dataset:
     """Return a stellar grid; a worker keeps what it opened."""
-    return open_grid(name)
+    if isinstance(place, Location):
+        return open_grid(place.url, place.options)
+    return open_grid(place)
 
 
 def terms_named(config: SimulationConfig, location: Place) -> xr.Dataset | Instrument:
@@ -50,21 +86,28 @@ def _made_terms(config: str) -> xr.Dataset:
     return build_terms_grid(SimulationConfig.model_validate_json(config))
 
 
-def recipe_of(folder: str, options: Options | None = None) -> tuple[SimulationConfig, str]:
-    """Return the config of a published dataset and the location of its terms.
+def recipe_of(folder: Location, manifest: Manifest) -> tuple[Recipe, xr.Dataset]:
+    """Return what makes a published dataset's rows again, and its first row, made by it.
 
-    Raises InputError where this version or this stellar grid would make other spectra.
+    Raises InputError where this version or this stellar grid would make other spectra, and where
+    the first row is not what it was: bit for bit where the arithmetic is the same, else to 1e-6.
     """
-    manifest = read_json(join(folder, "manifest.json"), options)
-    tables = {k: v for k, v in manifest["config"].items() if k in SimulationConfig.model_fields}
-    tables["storage"] = tables["storage"] | {"options": options or {}}
-    config = validate(SimulationConfig, tables)
-    now = dataset_fingerprint(config, grid_named(config.stellar.grid))
-    if now != manifest["fingerprint"]:
+    config = validate(SimulationConfig, config_tables(manifest, folder))
+    recipe = Recipe(config, folder.follow(manifest.terms))
+    now = dataset_fingerprint(config, recipe.grid)
+    if now != manifest.fingerprint:
         raise InputError(
-            f"{folder} was made with physics version {manifest['physics_version']} and other "
-            f"inputs (fingerprint {manifest['fingerprint']}); this version ({PHYSICS_VERSION}) and "
+            f"{folder} was made with physics version {manifest.physics_version} and other "
+            f"inputs (fingerprint {manifest.fingerprint}); this version ({PHYSICS_VERSION}) and "
             f"the stellar grid {config.stellar.grid!r} would make {now}; its rows cannot be made "
             "again here. Read what is stored, or build the dataset again"
         )
-    return config, manifest["terms"]
+    example = recipe.rows(Block("train", 0, 1))
+    known = manifest.plan.first_row
+    if off := difference_from(known, example):
+        raise InputError(
+            f"{folder} was made by {known.arithmetic}; its first row made here, by "
+            f"{arithmetic()}, differs by {off:.2g} (relative); its rows cannot be made again "
+            "here. Read what is stored, or build the dataset again"
+        )
+    return recipe, example

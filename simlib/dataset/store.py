@@ -1,189 +1,91 @@
-"""The Zarr store of a dataset: its template, writing one block, opening a published one."""
+"""The Zarr store of a dataset while it is made: its template, its blocks, what is amiss with them.
 
-import warnings
-from typing import Any, Literal, cast
+How its files look is `layout`; how a finished one is read is `stored`.
+"""
 
-import numpy as np
+import logging
+from collections.abc import Mapping
+from typing import TypeVar
+
 import xarray as xr
-import zarr
-from zarr.codecs import BloscCodec, ZstdCodec
-from zarr.errors import ZarrUserWarning
 
-from simlib.config import Storage
-from simlib.dataset.plan import Block, Plan
+from simlib.artifact import Record, parse_record, read_record, write_files
+from simlib.dataset.layout import as_kept, block_files, checksum_of, template_files
+from simlib.dataset.places import arrays_in
+from simlib.dataset.plan import Block, BlockRecord, Plan
 from simlib.errors import InputError
-from simlib.fingerprint import checksum
-from simlib.storage import Options, join, open_location, read_json, zarr_options
+from simlib.fingerprint import digest
+from simlib.location import Location
 
-PIXEL_VARIABLES = ("flux", "variance")
-ROW_VARIABLES = (
-    "snr", "flux_scale", "teff", "logg", "feh", "alpha", "interpolated_axis", "redshift", "ebv",
-    "magnitude", "seeing", "zenith_angle", "field_angle", "moon_zenith_angle",
-    "moon_target_angle", "moon_phase",
-)  # fmt: skip
-_CODECS: dict[str, Any] = {
-    "lz4": BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
-    "zstd": ZstdCodec(level=3),
-    "none": None,
-}
+log = logging.getLogger(__name__)
+
+RecordModel = TypeVar("RecordModel", bound=Record)
 
 
-def dtype_of(name: str) -> np.dtype[Any]:
-    """Return the type in which a variable is kept."""
-    return np.dtype("int8" if name == "interpolated_axis" else "float32")
+def write_template(folder: Location, plan: Plan, example: xr.Dataset) -> dict[str, str]:
+    """Write what is missing or wrong of an empty store; return the digest of each file of it.
 
-
-def zarr_location(folder: str) -> str:
-    """Return where the arrays of a dataset are."""
-    return join(folder, "spectra.zarr")
-
-
-def open_zarr(folder: str, options: Options | None, mode: Literal["r", "r+", "a"]) -> zarr.Group:
-    """Return the root group of a dataset's arrays."""
-    location = zarr_location(folder)
-    return zarr.open_group(
-        location, mode=mode, zarr_format=3, storage_options=zarr_options(location, options)
-    )
-
-
-def create_store(folder: str, template: xr.Dataset, plan: Plan, storage: Storage) -> None:
-    """Write the metadata of empty arrays, and the wavelengths.
-
-    template: one simulated row, for attributes and wavelengths. Harmless when done again.
+    example: one simulated row. Harmless at any time: a block's files are others.
     """
-    root = open_zarr(folder, storage.options, "a")
-    for split, rows in plan.rows.items():
-        group = root.require_group(split)
-        for name in (*PIXEL_VARIABLES, *ROW_VARIABLES):
-            if name not in group:
-                _create_array(group, name, template[name], rows, plan)
-        if "wavelength" not in group:
-            _create_wavelength(group, template["wavelength"])
-    with warnings.catch_warnings():  # zarr warns that the specification has no such section yet
-        warnings.simplefilter("ignore", ZarrUserWarning)
-        zarr.consolidate_metadata(root.store, path=root.path, zarr_format=3)
+    files, arrays = template_files(plan, example), arrays_in(folder)
+    standing = arrays.read_files(files)
+    if missing := {name: data for name, data in files.items() if standing.get(name) != data}:
+        write_files(arrays, missing)
+    return {name: digest(data) for name, data in files.items()}
 
 
-def _create_array(
-    group: zarr.Group, name: str, example: xr.DataArray, rows: int, plan: Plan
-) -> None:
-    codec = _CODECS[plan.codec]
-    wide = example.sizes["wavelength"] if name in PIXEL_VARIABLES else None
-    group.create_array(
-        name,
-        shape=(rows, wide) if wide else (rows,),
-        dtype=dtype_of(name),
-        shards=(plan.block, wide) if wide else None,
-        chunks=(plan.chunk, wide) if wide else (plan.block,),
-        compressors=None if codec is None else [codec],
-        fill_value=0 if name == "interpolated_axis" else np.nan,
-        dimension_names=("spectrum", "wavelength") if wide else ("spectrum",),
-        attributes={key: _plain(value) for key, value in example.attrs.items()},
-    )
+def write_block(
+    folder: Location, plan: Plan, block: Block, spectra: xr.Dataset
+) -> tuple[str, dict[str, int]]:
+    """Write one block and read it back; return the checksum of its values and its files' sizes.
 
-
-def _create_wavelength(group: zarr.Group, wavelength: xr.DataArray) -> None:
-    array = group.create_array(
-        "wavelength",
-        shape=wavelength.shape,
-        dtype="float64",
-        chunks=wavelength.shape,
-        dimension_names=("wavelength",),
-        attributes=dict(wavelength.attrs),
-    )
-    array[:] = wavelength.values
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def write_block(folder: str, block: Block, spectra: xr.Dataset, storage: Storage) -> str:
-    """Write one block, read it back, and return the checksum of what the store now holds.
-
-    Raises OSError when the store cannot hold it or gives back something else.
+    Nothing that is there is read before: what another writer left of the block is replaced.
+    Raises OSError where the store gives back something else than was written.
     """
-    rows = block.stop - block.start
-    if spectra.sizes["spectrum"] != rows:
-        raise ValueError(f"block {block.name} needs {rows} rows, got {spectra.sizes['spectrum']}")
-    arrays = _arrays(folder, block.split, storage.options, "r+")
-    where = slice(block.start, block.stop)
-    written = [
-        spectra[name].values.astype(arrays[name].dtype)
-        for name in (*PIXEL_VARIABLES, *ROW_VARIABLES)
+    values, arrays = as_kept(spectra), arrays_in(folder)
+    files = block_files(plan, block, values)
+    write_files(arrays, files)
+    kept = arrays.read_files(files)
+    if wrong := [name for name, data in files.items() if kept.get(name) != data]:
+        raise OSError(f"{arrays / wrong[0]} reads back differently from what was written")
+    return checksum_of(values), {name: len(data) for name, data in files.items()}
+
+
+def readable(place: Location, model: type[RecordModel]) -> RecordModel | None:
+    """Return a record, None where there is none or where it cannot be used: it is made again."""
+    try:
+        return read_record(place, model)
+    except InputError as error:
+        log.warning("%s", error)
+        return None
+
+
+def records_of(folder: Location, plan: Plan) -> dict[str, BlockRecord]:
+    """Return the records of the finished blocks, by the block's name; damaged ones left out."""
+    parts = folder / "parts"
+    wanted = {f"{block.name}.json" for block in plan.blocks()}
+    found = parts.read_files(wanted.intersection(parts.names()))
+    records: dict[str, BlockRecord] = {}
+    for name, data in found.items():
+        try:
+            records[name.removesuffix(".json")] = parse_record(parts / name, data, BlockRecord)
+        except InputError as error:
+            log.warning("%s", error)
+    return records
+
+
+def missing_blocks(folder: Location, plan: Plan, records: Mapping[str, BlockRecord]) -> list[Block]:
+    """Return the blocks that have no record, or whose files are not all there, of their sizes."""
+    sizes = arrays_in(folder).sizes()
+    return [
+        block
+        for block in plan.blocks()
+        if (record := records.get(block.name)) is None
+        or any(sizes.get(name) != size for name, size in record.sizes.items())
     ]
-    for name, values in zip((*PIXEL_VARIABLES, *ROW_VARIABLES), written, strict=True):
-        arrays[name][where] = values
-    kept = block_checksum(folder, block, storage)
-    if kept != checksum(*written):
-        raise OSError(f"block {block.name} reads back differently from what was written")
-    return kept
 
 
-def block_checksum(folder: str, block: Block, storage: Storage) -> str:
-    """Return the checksum over all variables of a block as they are in the store."""
-    arrays = _arrays(folder, block.split, storage.options, "r")
-    where = slice(block.start, block.stop)
-    kept = (arrays[name][where] for name in (*PIXEL_VARIABLES, *ROW_VARIABLES))
-    return checksum(*(np.asarray(values) for values in kept))
-
-
-def _arrays(
-    folder: str, split: str, options: Options | None, mode: Literal["r", "r+"]
-) -> dict[str, zarr.Array[Any]]:
-    """Return the arrays of a split by name."""
-    group = cast(zarr.Group, open_zarr(folder, options, mode)[split])
-    return dict(group.arrays())
-
-
-def open_dataset(
-    folder: str, split: str = "train", options: Options | None = None, virtual: bool = False
-) -> xr.Dataset:
-    """Return one split of a published dataset, read lazily; dims `spectrum`, `wavelength`.
-
-    folder: a dataset's own folder, or the folder of its name, whose latest version is taken.
-    virtual: compute the spectra on access instead of reading them; the bits are the same.
-    Raises InputError when there is none, it is not complete, or it has no such split.
-    """
-    place = published_folder(folder, options)
-    splits = list(read_json(join(place, "parts", "plan.json"), options)["rows"])
-    if split not in splits:
-        raise InputError(f"{place} has no split {split!r}; it has {', '.join(splits)}")
-    manifest = read_json(join(place, "manifest.json"), options)
-    if virtual or manifest.get("mode", "stored") != "stored":
-        from simlib.dataset.virtual import open_virtual  # noqa: PLC0415  (a reader needs no kernel)
-
-        return open_virtual(place, split, options)
-    location = zarr_location(place)
-    data: xr.Dataset = xr.open_zarr(
-        location, group=split, chunks=None, storage_options=zarr_options(location, options)
-    )
-    return data
-
-
-def published_folder(folder: str, options: Options | None = None) -> str:
-    """Return the folder of a complete dataset; InputError tells what is missing otherwise."""
-    place = folder.rstrip("/").removesuffix("/spectra.zarr")
-    latest = read_json(join(place, "latest.json"), options)
-    if latest is not None:
-        place = join(place, latest["fingerprint"])
-    if read_json(join(place, "manifest.json"), options) is not None:
-        return place
-    plan = read_json(join(place, "parts", "plan.json"), options)
-    if plan is None:
-        raise InputError(f"no dataset at {folder}; build it with `specdenoise build CONFIG`")
-    blocks = list(Plan.from_dict(plan).blocks())
-    done = len(records_of(place, blocks, options))
-    raise InputError(
-        f"the dataset at {place} is not complete: {done} of {len(blocks)} blocks are done; "
-        "run `specdenoise build CONFIG` again, it does the rest"
-    )
-
-
-def records_of(folder: str, blocks: list[Block], options: Options | None) -> dict[str, Any]:
-    """Return the records of the finished blocks, name to record."""
-    filesystem, path = open_location(join(folder, "parts"), options)
-    filesystem.invalidate_cache()
-    there = {entry.rsplit("/", 1)[-1] for entry in filesystem.find(path)}
-    names = [block.name for block in blocks if f"{block.name}.json" in there]
-    return {name: read_json(join(folder, "parts", f"{name}.json"), options) for name in names}
+def is_template_whole(folder: Location, digests: Mapping[str, str]) -> bool:
+    """Return whether metadata and coordinates are those that were published."""
+    found = arrays_in(folder).read_files(digests)
+    return digests == {name: digest(data) for name, data in found.items()}

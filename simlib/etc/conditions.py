@@ -1,33 +1,12 @@
 """Observing conditions: which there are, what they may be, what they are where left out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
+from simlib.bounds import Bound, refuse_out_of_bounds
 from simlib.errors import InputError
-
-
-@dataclass(frozen=True)
-class Bound:
-    """What a condition may be."""
-
-    low: float
-    high: float
-    unit: str
-    low_is_allowed: bool = True
-
-    def holds(self, values: np.ndarray) -> np.ndarray:
-        """Return where values are allowed; NaN is not."""
-        above = values >= self.low if self.low_is_allowed else values > self.low
-        return np.asarray(above & (values <= self.high))
-
-    def __str__(self) -> str:
-        """Write the bound as a person reads it."""
-        bracket = "[" if self.low_is_allowed else "("
-        return f"{bracket}{self.low:g}, {self.high:g}] {self.unit}".rstrip()
-
 
 NEEDED = {
     "seeing": Bound(0.0, 20.0, "arcsec", low_is_allowed=False),  # FWHM at 800 nm
@@ -92,15 +71,3 @@ def check_conditions(conditions: xr.Dataset, exposure_time_s: float = 900.0) -> 
         arrays[name] = np.array(np.broadcast_to(given, (size,)), dtype=np.float64)
         refuse_out_of_bounds(name, arrays[name], bound)
     return Conditions(dim=str(dim), **arrays)
-
-
-def refuse_out_of_bounds(
-    name: str, values: np.ndarray, bound: Bound, place: Callable[[int], str] = "row {}".format
-) -> None:
-    """Raise InputError for the first value out of bounds; `place` names its row."""
-    bad = np.flatnonzero(~bound.holds(values))
-    if bad.size:
-        value = values[bad[0]]
-        found = "not a number" if np.isnan(value) else f"{value:g} {bound.unit}".rstrip()
-        more = f" (and {bad.size - 1} more)" if bad.size > 1 else ""
-        raise InputError(f"{place(int(bad[0]))}{more}: {name} is {found}; it must lie in {bound}")

@@ -20,6 +20,7 @@ BUDGET = (  # term, label, colour; from the quietest up
     ("sky_lines_e", "sky lines", "#ff7f0e"),
     ("sky_subtraction_variance_e2", "sky subtraction", "#d62728"),
 )
+MOST_CONDITIONS = 20  # of a list, that get figures of their own
 BIN_PIXELS = 8  # of the budget, so that areas are seen and not only the lines' peaks
 
 
@@ -110,6 +111,30 @@ def draw_signal_to_noise(snr: xr.DataArray, title: str = "") -> Figure:
     axes.set_ylabel("S/N per pixel, all exposures")
     axes.set_title(f"{title}  (median {float(snr.median()):.2f})".strip(), fontsize=9)
     return figure
+
+
+def draw_conditions(terms: xr.Dataset, folder: Path) -> list[Path]:
+    """Write the figures of the first MOST_CONDITIONS conditions, and that of the LSF, as PNG."""
+    paths = [save(draw_lsf(terms), folder / "lsf.png")]
+    for row in range(min(terms.sizes["condition"], MOST_CONDITIONS)):
+        one = terms.isel(condition=row)
+        seeing, zenith, field, phase = (
+            float(one[name]) for name in ("seeing", "zenith_angle", "field_angle", "moon_phase")
+        )
+        title = (
+            f"row {row + 1}: seeing {seeing:.2f} arcsec, zenith angle {zenith:.0f}°, "
+            f"field angle {field:.2f}°, moon phase {phase:.2f}"
+        )
+        drawn = {
+            "noise-budget": draw_noise_budget(one, title),
+            "throughput": draw_transmissions(one, title),
+        }
+        if "snr" in one:
+            drawn["snr"] = draw_signal_to_noise(one["snr"], title)
+        paths += [
+            save(figure, folder / f"{name}-{row + 1:02d}.png") for name, figure in drawn.items()
+        ]
+    return paths
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -13,9 +13,9 @@ from simlib.config import SimulationConfig
 from simlib.etc import aperture, moon
 from simlib.etc.atmosphere import airmass_of_slant, slant, smooth_transmission
 from simlib.etc.conventions import convention_named
-from simlib.etc.output import fixed_terms
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import dark_rate, pixel_factors
+from simlib.etc.terms_dataset import fixed_terms
 from simlib.etc.vectors import Vectors, prepare_vectors
 from simlib.fingerprint import fingerprint
 from simlib.instrument import load_instrument

@@ -11,10 +11,10 @@ from simlib.config import SimulationConfig
 from simlib.errors import InputError
 from simlib.etc.grid_build import RANGED
 from simlib.etc.grid_interpolate import interpolate_terms
-from simlib.etc.signal import variance
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
+from simlib.noise import stack_variance
 
 ROWS = 2048
 ROWS_AT_ONCE = 128
@@ -119,8 +119,8 @@ def _direct(conditions: xr.Dataset, config: SimulationConfig) -> xr.Dataset:
 
 
 def _errors(found: xr.Dataset, true: xr.Dataset) -> dict[str, np.ndarray]:
-    total = variance(true, 0.0).transpose("condition", "wavelength").values
-    off = variance(found, 0.0).transpose("condition", "wavelength").values
+    total = stack_variance(true, 0.0).transpose("condition", "wavelength").values
+    off = stack_variance(found, 0.0).transpose("condition", "wavelength").values
     errors = {TOTAL: np.abs(off - total) / total}
     for name in FACTORS:
         errors[name] = np.abs(found[name].values / true[name].values - 1.0)

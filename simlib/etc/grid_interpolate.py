@@ -12,7 +12,6 @@ from simlib.etc import aperture, moon
 from simlib.etc.atmosphere import airmass, slant
 from simlib.etc.conditions import Conditions, check_conditions
 from simlib.etc.grid_build import PIXEL_FACTORS, RANGED
-from simlib.etc.output import assemble
 from simlib.etc.terms import (
     ROWS_TOGETHER,
     PixelFactors,
@@ -21,6 +20,7 @@ from simlib.etc.terms import (
     row_factors,
     weighted_nodes,
 )
+from simlib.etc.terms_dataset import assemble
 
 CONVERSION = "factor_conversion_transmission"
 KEPT_DIMS = {"wavelength", "wavelength_lsf", "offset"}  # of the terms; the rest is the grid's

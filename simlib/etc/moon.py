@@ -52,16 +52,3 @@ def colours(wavelength_nm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ratio = np.asarray(wavelength_nm, dtype=np.float64) / V_NM
     body = np.expm1(MOON_TEMPERATURE_NM / V_NM) / np.expm1(MOON_TEMPERATURE_NM / wavelength_nm)
     return np.asarray(body * ratio**-7.0), np.asarray(body * ratio**-4.3)
-
-
-def impossible(
-    zenith_angle_deg: np.ndarray,
-    moon_zenith_angle_deg: np.ndarray,
-    moon_target_angle_deg: np.ndarray,
-) -> np.ndarray:
-    """Return where no three directions have these mutual angles, bool, same shape."""
-    z, moon, apart = zenith_angle_deg, moon_zenith_angle_deg, moon_target_angle_deg
-    slack = 1e-9
-    too_near = apart < np.abs(z - moon) - slack
-    too_far = apart > np.minimum(z + moon, 360.0 - z - moon) + slack
-    return np.asarray(too_near | too_far)

@@ -9,23 +9,25 @@ from pathlib import Path
 
 import numpy as np
 
+from simlib.bounds import FRACTION, WAVELENGTH, Bound
 from simlib.config import Sky
-from simlib.errors import InputError
+from simlib.errors import InputError, shown
 from simlib.etc import oh, oxygen, telluric
 from simlib.etc.airglow import PHOTONS_PER_INTENSITY, vacuum_wavelength
-from simlib.etc.tables import (
-    Table,
-    embedded,
-    file_stamps,
-    folder_of,
-    read_curve,
-    read_table,
-)
+from simlib.etc.tables import embedded
 from simlib.fingerprint import checksum as checksum_of
 from simlib.fingerprint import fingerprint
+from simlib.tables import Table, file_digests, read_curve, read_table
 
 FINE_STEP_NM = 0.001  # of the computed telluric spectrum; its narrowest lines are 0.003 wide
 SPAN_NM = (700.0, 895.0)
+EXTINCTION = Bound(0.0, 100.0, "mag")
+LINES = {
+    "wavelength_air_nm": Bound(200.0, 1e5, "nm"),
+    "intensity_1e-16_cgs": Bound(-1e9, 1e9),  # noise around zero is taken for zero
+}
+GALACTIC = {"wavelength_nm": WAVELENGTH, "A_over_EBV": EXTINCTION}
+AIRMASS = Bound(0.1, 100.0)
 FAINTEST_LINE = 1e-4  # of the brightest; fainter computed lines hold 1e-3 of the light
 
 
@@ -57,12 +59,12 @@ def load_sky(config: Sky) -> SkyModel:
     Raises InputError for a folder or table that cannot be used, or for a figure of the config
     that has no effect on tables.
     """
-    return _load(config, () if config.tables is None else file_stamps(config.tables, "*.csv"))
+    return _load(config, () if config.tables is None else file_digests(config.tables, "*.csv"))
 
 
 @lru_cache(maxsize=8)
-def _load(config: Sky, stamps: tuple[tuple[str, int, int], ...]) -> SkyModel:
-    """Return the sky; `stamps` tell an edited table from the one that is in memory."""
+def _load(config: Sky, digests: tuple[tuple[str, str], ...]) -> SkyModel:
+    """Return the sky; `digests` tell a changed table from the one that is in memory."""
     parts = _embedded(config) if config.tables is None else _from_folder(config)
     values = [
         v if v is None else checksum_of(v) if isinstance(v, np.ndarray) else v
@@ -138,12 +140,12 @@ def _from_folder(config: Sky) -> dict[str, object]:
                 f"sky.{key} = {getattr(config, key):g} has no effect on the tables of "
                 f"{config.tables}; it belongs to the embedded sky: leave out one of the two"
             )
-    folder = folder_of(str(config.tables))
+    folder = Path(str(config.tables))
+    if not folder.is_dir():
+        raise InputError(f"no folder of sky tables at {str(folder)!r}")
     absorption = _covering(folder, "telluric_*.csv")
     airmass = absorption.stated("airmass")
-    lines = read_table(
-        _one(folder, "sky_lines_*.csv"), ("wavelength_air_nm", "intensity_1e-16_cgs")
-    )
+    lines = read_table(_one(folder, "sky_lines_*.csv"), LINES)
     wavelength = vacuum_wavelength(lines["wavelength_air_nm"])
     intensity = np.maximum(lines["intensity_1e-16_cgs"], 0.0)
     parts = _common(config) | {
@@ -155,11 +157,11 @@ def _from_folder(config: Sky) -> dict[str, object]:
         "telluric_airmass": None if airmass is None else _airmass(folder, airmass),
     }
     for path in sorted(folder.glob("extinction_*.csv"))[:1]:
-        table = read_curve(path, "k_mag_per_airmass")
+        table = read_curve(path, "k_mag_per_airmass", EXTINCTION)
         parts["extinction_wavelength_nm"] = table["wavelength_nm"]
         parts["extinction_mag"] = table["k_mag_per_airmass"]
     for path in sorted(folder.glob("galactic_extinction*.csv"))[:1]:
-        parts |= _galactic(read_table(path, ("wavelength_nm", "A_over_EBV")))
+        parts |= _galactic(read_table(path, GALACTIC))
     return parts
 
 
@@ -168,8 +170,10 @@ def _airmass(folder: Path, text: str) -> float:
         value = float(text)
     except ValueError:
         value = np.nan
-    if not value > 0:
-        raise InputError(f"{folder}: a telluric table states airmass {text!r}, not a number > 0")
+    if not AIRMASS.holds(np.array(value)):
+        raise InputError(
+            f"{folder}: a telluric table states airmass {shown(text)}, not a number in {AIRMASS}"
+        )
     return value
 
 
@@ -183,7 +187,8 @@ def _one(folder: Path, pattern: str) -> Path:
 
 def _covering(folder: Path, pattern: str) -> Table:
     """Return the one transmission table that covers the calculator's span."""
-    found = {path: read_curve(path, "transmission") for path in sorted(folder.glob(pattern))}
+    paths = sorted(folder.glob(pattern))
+    found = {path: read_curve(path, "transmission", FRACTION) for path in paths}
     covering = [
         table
         for table in found.values()

@@ -14,11 +14,12 @@ from scipy.optimize import minimize_scalar
 from simlib.config import Sky
 from simlib.etc import lsf, oh, telluric
 from simlib.etc.constants import LIGHT_SPEED_M_S
-from simlib.etc.signal import flat_ab_flux, variance
+from simlib.etc.signal_to_noise import flat_ab_flux
 from simlib.etc.sky import FINE_STEP_NM, SPAN_NM, SkyModel, load_sky
 from simlib.etc.tables import embedded
 from simlib.etc.terms import run_etc
 from simlib.instrument import Instrument, load_instrument
+from simlib.noise import stack_variance
 
 INSTRUMENT = "pfs-redmr-2016-02-29"
 OXYGEN_A_NM = (758.0, 772.0)
@@ -210,7 +211,7 @@ def _compare_variance(
     totals, counts = [], {}
     for name, sky in (("", ours), ("_tables", tables)):
         terms = run_etc(condition, instrument, sky)
-        totals.append(variance(terms, terms["conversion_e"] * flux).values.ravel())
+        totals.append(stack_variance(terms, terms["conversion_e"] * flux).values.ravel())
         counts[f"sky{name}"] = (terms["sky_continuum_e"] + terms["sky_lines_e"]).values.ravel()
     return totals[0] / totals[1], counts
 

@@ -9,19 +9,21 @@ from dataclasses import dataclass, fields
 import numpy as np
 import xarray as xr
 
+from simlib.config import Noise
 from simlib.errors import InputError
 from simlib.etc import aperture, moon
 from simlib.etc.atmosphere import airmass, slant, smooth_transmission
 from simlib.etc.conditions import Conditions, check_conditions
 from simlib.etc.conventions import convention_named
-from simlib.etc.output import assemble, fixed_terms
 from simlib.etc.sky import SkyModel
+from simlib.etc.terms_dataset import assemble, fixed_terms
 from simlib.etc.vectors import Vectors, line_dimming, prepare_vectors
 from simlib.instrument import Instrument
+from simlib.noise import subtraction_variance
 
 ROWS_TOGETHER = 8  # formed at once, so that the working arrays stay in the processor's cache
 LINE_EXTINCTIONS = ("factorised", "exact")
-SKY_SUBTRACTION = 0.01  # of the sky, the official calculator's default
+SKY_SUBTRACTION = Noise().sky_subtraction  # 0.01 as in the official calculator
 ROW_TERMS = (
     "atmosphere_transmission",
     "aperture_fraction",
@@ -169,17 +171,7 @@ def form_terms(
     sky = np.add(continuum, lines, out=scattered)
     sky += moonlight
     values["stray_e"][rows] = shared.stray_share * sky.mean(axis=1)
-    error = values["sky_subtraction_variance_e2"][rows]
-    largest_of_three(sky, error)
-    error *= sky_subtraction
-    np.square(error, out=error)
-
-
-def largest_of_three(sky: np.ndarray, out: np.ndarray) -> None:
-    """Put the largest of each pixel and its neighbours into `out`, (row, pixel)."""
-    np.maximum(sky[:, 1:], sky[:, :-1], out=out[:, 1:])
-    out[:, 0] = out[:, 1]
-    np.maximum(out[:, 1:-1], sky[:, 2:], out=out[:, 1:-1])
+    subtraction_variance(sky, sky_subtraction, out=values["sky_subtraction_variance_e2"][rows])
 
 
 def moon_numbers(vectors: Vectors, checked: Conditions, target_airmass: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from numpy.polynomial import chebyshev
 
 from simlib import dust, photometry
 from simlib.config import Stellar
-from simlib.simulation.products import row_products
+from simlib.simulation.matrix_products import row_products
 
 _REDSHIFT_STEP = 6.25e-5  # between tabulated places, a good pixel
 _REDSHIFT_TAPS = 4  # places that a cubic goes through

@@ -13,10 +13,10 @@ import xarray as xr
 from simlib.config import Noise, Normalize
 from simlib.errors import InputError
 from simlib.etc.grid_interpolate import CONVERSION, interpolate_numbers
+from simlib.noise import exposure_counts
 from simlib.simulation import kernel
 from simlib.simulation.band import band_basis
 from simlib.simulation.nodes import KINDS, table_rows
-from simlib.simulation.noise import exposure_counts
 from simlib.simulation.taps import TAPS
 from simlib.simulation.templates import Templates, box_excess, shift_powers
 
@@ -50,14 +50,14 @@ def observe(
     stretch = 1.0 + redshift
     start, pitch = templates.rest
     first = (templates.wavelength[0] / stretch - start) / pitch
-    _require_margin(first, stretch, templates)
+    _require_within(templates, numbers, first, stretch)
     curve, middle, largest = _centred(templates.curve)
     flux = np.empty((len(redshift), len(templates.wavelength)), dtype=np.float32)
     flux_scale = np.empty(len(redshift))
     kernel.observe_rows(
         templates.coefficients,
-        numbers,
-        weights.astype(np.float32),
+        kernel.in_fours(numbers),
+        kernel.in_fours(weights.astype(np.float32)),
         np.argsort(numbers[:, 0], kind="stable"),  # neighbours share rows of the tables
         first,
         redshift.astype(float),
@@ -124,13 +124,18 @@ def _with_shifts(
     )
 
 
-def _require_margin(first: np.ndarray, stretch: np.ndarray, templates: Templates) -> None:
+def _require_within(
+    templates: Templates, numbers: np.ndarray, first: np.ndarray, stretch: np.ndarray
+) -> None:
     """Stop before the loops would read beyond a table: they do not look."""
+    if not len(first):
+        return
+    rows, points = templates.coefficients.shape
     last = first + 2.0 / stretch * (len(templates.wavelength) - 1)
-    if len(first) and not (
-        first.min() >= TAPS and last.max() < templates.coefficients.shape[1] - TAPS
-    ):
+    if not (first.min() >= TAPS and last.max() < points - TAPS):
         raise AssertionError("a pixel lies outside the prepared templates")
+    if not (numbers.min() >= 0 and numbers.max() < rows):
+        raise AssertionError("a node lies outside the prepared templates")
 
 
 def window_pixels(wavelength: np.ndarray, normalize: Normalize) -> tuple[int, int]:
@@ -157,7 +162,7 @@ def add_noise(
     """Return the variance (spectra, pixels), float32, and S/N (spectra,) of normalised flux.
 
     terms: the stored grid of terms, whose factors are interpolated to the rows; the variance is
-    that of `noise.stack_variance`.
+    that of `noise.flux_variance`.
     """
     # The source is behind the dust already: the terms are those of a clear line of sight.
     _, got = interpolate_numbers(terms, parameters.drop_vars("ebv", errors="ignore"))

@@ -8,12 +8,12 @@ from math import factorial, floor
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from simlib.simulation.select import two_middles
+from simlib.jit import njit
+from simlib.simulation.median import two_middles
 from simlib.simulation.taps import PAIRS, WEIGHTS
 
-ROWS_TOGETHER = 4  # of the tables
+ROWS_TOGETHER = 4  # of the tables: loops walk them in fours, which `in_fours` makes
 _LARGEST_EXPONENT = 0.09  # that the polynomial of the exponential is used for
 # No reassociation: sums keep their order. No check of divisions, which would stop vectorisation.
 OPTIONS: dict[str, Any] = {
@@ -24,6 +24,15 @@ OPTIONS: dict[str, Any] = {
 _TAP = tuple(tuple(np.float32(weight) for weight in row) for row in WEIGHTS)
 _EXP = tuple(np.float32(1.0 / factorial(power)) for power in range(5))
 _THREE, _FIVE, _SIX, _TEN = np.float32(3.0), np.float32(5.0), np.float32(6.0), np.float32(10.0)
+
+
+def in_fours(values: np.ndarray) -> np.ndarray:
+    """Return row numbers or their weights (spectra, places) as (spectra, fours, 4), zero-filled."""
+    spectra, places = values.shape
+    fours = -(-places // ROWS_TOGETHER)
+    filled = np.zeros((spectra, fours * ROWS_TOGETHER), dtype=values.dtype)
+    filled[:, :places] = values
+    return filled.reshape(spectra, fours, ROWS_TOGETHER)
 
 
 @njit(**OPTIONS)
@@ -155,17 +164,18 @@ def observe_rows(
 ):  # fmt: skip
     """Fill `flux` (spectra, pixels), normalised, and `flux_scale` (spectra,).
 
-    order: in which rows are made, which is free. scale: physical flux of a table's unit, behind
-    dust of the middle of the curve; `curve` is what is left. window: first and last pixel + 1 of
-    which the median is taken.
+    numbers, weights: (spectra, fours, 4) rows of the table and what they weigh. order: in which
+    spectra are made, which is free. scale: physical flux of a table's unit, behind dust of the
+    middle of the curve; `curve` is what is left. window: first and last pixel + 1 of which the
+    median is taken.
     """
     spectrum = np.empty(table.shape[1], np.float32)
     scratch = np.empty(flux.shape[1], np.float32)
     for row in order:
-        w, n = weights[row], numbers[row]
+        w, n = weights[row, 0], numbers[row, 0]
         _put_rows(table[n[0]], table[n[1]], table[n[2]], table[n[3]], w, spectrum)
-        for place in range(ROWS_TOGETHER, numbers.shape[1], ROWS_TOGETHER):
-            w, n = weights[row, place:], numbers[row, place:]
+        for four in range(1, numbers.shape[1]):
+            w, n = weights[row, four], numbers[row, four]
             if w[0] != 0.0 or w[1] != 0.0 or w[2] != 0.0 or w[3] != 0.0:
                 add_rows(table[n[0]], table[n[1]], table[n[2]], table[n[3]], w, spectrum)
         out = flux[row]

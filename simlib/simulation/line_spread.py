@@ -69,7 +69,8 @@ class LineSpread:
         slopes = []
         for end, edge in ((0, slice(None, _EDGE_PIXELS)), (-1, slice(-_EDGE_PIXELS, None))):
             beside = self.wavelength[edge] - self.wavelength[end]
-            slopes.append(float(np.polyfit(beside, self.lsf_sigma[edge], 2)[1]))
+            bend = min(2, len(beside) - 1)
+            slopes.append(float(np.polyfit(beside, self.lsf_sigma[edge], bend)[-2]))
         return tuple(slopes)
 
     def second_moment(self, wavelength_nm: np.ndarray) -> np.ndarray:

@@ -7,18 +7,18 @@ in an extension of its own, `SIMULATED`, which readers of the data model pass ov
 """
 
 import hashlib
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from astropy.io import fits
 
+from simlib.artifact import publishing
 from simlib.config import SimulationConfig
 from simlib.errors import InputError
+from simlib.location import Location
+from simlib.noise import SKY_TERMS, exposure_counts
 from simlib.rng import Purpose, Split, normals
-from simlib.simulation.noise import SKY_TERMS, exposure_counts
 from simlib.units import AB_ZERO_POINT, NANOJANSKY, nanojansky
 
 CATALOGUE, TRACT, PATCH = 0, 0, "0,0"  # catalogue 0 is that of simulated objects
@@ -44,14 +44,11 @@ def write_pfs_objects(
             f"row {broken[0] + 1}: exposure_count = {counts[broken[0]]:g}, but a pfsObject file "
             "lists its exposures one by one; give a whole number, or use --format zarr"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as scratch:
-        whole = Path(scratch) / "objects"
-        whole.mkdir()
+    with publishing(Location.of(folder)) as whole:
+        whole.path.mkdir()
         for row in range(spectra.sizes["spectrum"]):
             observed = pfs_object(spectra.isel(spectrum=row), terms.isel(spectrum=row), config, row)
-            observed.writeto(whole / file_name(observed))
-        shutil.move(whole, folder)
+            observed.writeto(whole.path / file_name(observed))
     return sorted(folder.iterdir())
 
 

@@ -45,8 +45,8 @@ def template(
     line = grid.sel(others, method="nearest", tolerance=1e-3)
     continuum = continuum_on(line, line["wavelength_model"].values)
     flux = line["flux_normalized"].values.astype(float) * continuum
-    at = values[along]
-    return tuple(CubicSpline(line[along].values, rows)(at) for rows in (flux, continuum))
+    nodes, at = line[along].values, values[along]
+    return _splined(nodes, flux, at), _splined(nodes, continuum, at)
 
 
 def _template_between_nodes(
@@ -62,8 +62,13 @@ def _template_between_nodes(
     flux = grid["flux_normalized"].values.astype(float) * continuum
     for name in AXES:
         nodes, at = grid[name].values, values[name]
-        flux, continuum = (CubicSpline(nodes, rows)(at) for rows in (flux, continuum))
+        flux, continuum = _splined(nodes, flux, at), _splined(nodes, continuum, at)
     return flux, continuum
+
+
+def _splined(nodes: np.ndarray, rows: np.ndarray, at: float) -> np.ndarray:
+    """Return the not-a-knot spline through rows (nodes, …) at a place, (…)."""
+    return np.asarray(rows[0] if len(nodes) == 1 else CubicSpline(nodes, rows)(at))
 
 
 def magnitude_scale(

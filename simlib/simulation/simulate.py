@@ -3,7 +3,7 @@
 Pure: the same input gives the same bits, whatever else is simulated in the same call.
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,8 @@ from simlib.etc.grid import interpolate_terms
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import Instrument
-from simlib.simulation import compiled, noise, reference
+from simlib.noise import exposure_counts, flux_variance, median_signal_to_noise
+from simlib.simulation import compiled, reference
 from simlib.simulation.compiled import Spectra
 from simlib.simulation.line_spread import line_spread_of
 from simlib.simulation.prepare import templates_for
@@ -45,8 +46,7 @@ def simulate(
     compiled), `flux_scale`, `snr` and the parameters beside them. Raises InputError for what
     cannot be simulated.
     """
-    if path not in PATHS:
-        raise InputError(f"unknown path {path!r} of the simulation; known: {', '.join(PATHS)}")
+    check_path(path)
     settings = config if config is not None else SimulationConfig()
     is_lean = path == "compiled" and isinstance(terms, xr.Dataset)
     step = _ROWS_AT_ONCE if is_lean else _ROWS_WITH_TERMS
@@ -56,6 +56,13 @@ def simulate(
     ]
     wavelength = terms.wavelength if isinstance(terms, Instrument) else terms["wavelength"].values
     return label(parameters, wavelength, _joined(parts, len(wavelength)))
+
+
+def check_path(name: str) -> Path:
+    """Return the name of a path of the simulation; InputError where there is none."""
+    if name not in PATHS:
+        raise InputError(f"unknown path {name!r} of the simulation; known: {', '.join(PATHS)}")
+    return cast(Path, name)
 
 
 def _joined(parts: list[Spectra], pixels: int) -> Spectra:
@@ -119,9 +126,9 @@ def with_noise(
 ) -> Spectra:
     """Return normalised flux with its variance and S/N, formed in float64 from the rows' terms."""
     per_row = scale[:, np.newaxis]
-    counts = noise.exposure_counts(parameters, config.conditions.exposure_count)
-    variance = noise.stack_variance(flux * per_row, terms, config.noise, counts) / per_row**2
-    snr = noise.signal_to_noise(flux, variance)
+    counts = exposure_counts(parameters, config.conditions.exposure_count)
+    variance = flux_variance(flux * per_row, terms, config.noise, counts) / per_row**2
+    snr = median_signal_to_noise(flux, variance)
     return Spectra(flux, variance.astype(flux.dtype), scale, snr)
 
 

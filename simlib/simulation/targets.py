@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from simlib.bounds import Bound
 from simlib.config import SimulationConfig
 from simlib.errors import InputError
-from simlib.etc.conditions import Bound
-from simlib.etc.conditions_file import COLUMNS, Columns, read_columns, read_conditions
+from simlib.etc.conditions_file import COLUMNS, conditions_in
 from simlib.instrument import load_instrument
 from simlib.parameters import AXES, as_table
 from simlib.simulation.simulate import Path as SimulationPath
 from simlib.simulation.simulate import simulate, terms_at
 from simlib.stellar.grid import open_grid
+from simlib.tables import Columns, read_columns
 
 # What a number may be; whether the grid has the star is checked where it is looked up.
 STAR = {
@@ -38,13 +39,13 @@ def read_targets(path: str | Path) -> xr.Dataset:
     table = read_columns(path, "targets", (*STAR, *COLUMNS))
     stars = {name: table.numbers(name, bound) for name, bound in STAR.items()}
     stars["interpolated_axis"] = _axes(table)
-    conditions = read_conditions(path).rename(condition="spectrum").drop_vars("ebv")
-    return as_table(stars, np.arange(len(table.rows))).merge(conditions)
+    conditions = conditions_in(table).rename(condition="spectrum").drop_vars("ebv")
+    return as_table(stars, np.arange(len(table.lines))).merge(conditions)
 
 
 def _axes(table: Columns) -> np.ndarray:
     if "interpolated_axis" not in table.names:
-        return np.full(len(table.rows), -1, dtype=np.int8)
+        return np.full(len(table.lines), -1, dtype=np.int8)
     known = {ANY_AXIS: -1, "": -1} | {name: number for number, name in enumerate(AXES)}
     texts = table.texts("interpolated_axis")
     for row, text in enumerate(texts):

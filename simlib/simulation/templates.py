@@ -19,8 +19,8 @@ from simlib.errors import InputError
 from simlib.parameters import AXES
 from simlib.simulation.band import band_table, band_weights
 from simlib.simulation.line_spread import LineSpread
+from simlib.simulation.matrix_products import combine
 from simlib.simulation.nodes import KINDS, second_derivatives
-from simlib.simulation.products import combine
 from simlib.simulation.taps import coefficients
 from simlib.stellar.grid import continuum_on
 

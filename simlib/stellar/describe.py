@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simlib.kept import kept_files
 from simlib.stellar.coverage import missing_nodes
-from simlib.stellar.default import expanded_path, package_files
+from simlib.stellar.default import expanded_name, package_files
 from simlib.stellar.quality import ARM, leave_one_out
 from simlib.stellar.sanity import sanity_table
 from simlib.stellar.shape import AXES, grid_fingerprint
@@ -68,8 +69,8 @@ def _bytes_on_disk(grid: xr.Dataset, location: str, options: Options | None) -> 
     """Return sizes by place: the package and the cache, or the store."""
     if location == "default":
         package = sum(len(f.read_bytes()) for f in package_files().iterdir() if f.is_file())
-        cached = expanded_path(grid.attrs["checksum"])
-        return {"package": package, str(cached): cached.stat().st_size}
+        kept = kept_files("grids", expanded_name(grid.attrs["checksum"]))
+        return {"package": package} | {str(path): path.stat().st_size for path in kept}
     if not is_store(location, options):
         return {}
     filesystem, path = open_location(location, options)

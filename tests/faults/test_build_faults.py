@@ -10,12 +10,16 @@ import pytest
 from distributed import Client, LocalCluster
 
 from flows.cli import run_program
+from simlib.artifact import read_record
 from simlib.config import SimulationConfig, load_config
 from simlib.dataset import build
+from simlib.dataset.open import open_dataset
+from simlib.dataset.places import plan_in
 from simlib.dataset.plan import Plan
-from simlib.dataset.store import open_dataset
+from simlib.dataset.publish import published_dataset
+from simlib.dataset.store import missing_blocks, records_of
 from simlib.etc.grid import ensure_terms_grid
-from simlib.storage import join, read_json
+from simlib.location import Location
 from tests.faults.full_disk import FullDisk
 
 BLOCKS = 5  # 3 of train, 2 of validation
@@ -36,13 +40,9 @@ def client() -> Any:
         yield made
 
 
-def contents(folder: str) -> dict[str, bytes]:
-    root = Path(folder)
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted((root / "spectra.zarr").rglob("*"))
-        if path.is_file()
-    }
+def contents(folder: Location) -> dict[str, bytes]:
+    arrays = folder / "spectra.zarr"
+    return arrays.read_files(arrays.sizes())
 
 
 def test_a_full_disk_is_one_message_and_the_rest_is_done_later(
@@ -59,7 +59,7 @@ def test_a_full_disk_is_one_message_and_the_rest_is_done_later(
     folder = next(iter(build_folders()))
     done = [name for name in FullDisk.store if "/parts/train" in name]
     assert 0 < len(done) < BLOCKS
-    assert read_json(join(folder, "manifest.json")) is None
+    assert not (folder / "manifest.json").exists()
     monkeypatch.setattr("flows.cli.app", lambda arguments: raise_it(caught.value))
     assert run_program([]) == 2
     assert "no space left while writing" in capfd.readouterr().err
@@ -73,9 +73,9 @@ def raise_it(error: Exception) -> None:
     raise error
 
 
-def build_folders() -> set[str]:
+def build_folders() -> set[Location]:
     parts = [name for name in FullDisk.store if name.endswith("/parts/plan.json")]
-    return {"full:/" + name.removesuffix("/parts/plan.json") for name in parts}
+    return {Location.of("full:/" + name.removesuffix("/parts/plan.json")) for name in parts}
 
 
 def build_once(root: str) -> None:
@@ -106,16 +106,17 @@ def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(
     assert killed.exitcode == -signal.SIGKILL
     config = config_at(tmp_path / "killed")
     terms = ensure_terms_grid(config)
-    folder = next((tmp_path / "killed/datasets/tiny").iterdir())
-    plan = Plan.from_dict(read_json(str(folder / "parts/plan.json")))
-    missing = build.missing_blocks(str(folder), plan, config)
+    folder = Location.of(next((tmp_path / "killed/datasets/tiny").iterdir()))
+    plan = read_record(plan_in(folder), Plan)
+    assert plan is not None
+    missing = missing_blocks(folder, plan, records_of(folder, plan))
     assert 0 < len(missing) <= BLOCKS - 2
     seen: list[int] = []
     build.build_dataset(config, terms, client, lambda done, total, rows: seen.append(done))
     assert len(seen) == len(missing)  # only the rest was done
     whole = config_at(tmp_path / "whole")
     other = build.build_dataset(whole, ensure_terms_grid(whole), client)
-    assert contents(str(folder)) == contents(other)
+    assert contents(folder) == contents(other)
 
 
 def test_a_worker_that_is_killed_costs_nothing_but_time(tmp_path: Path) -> None:
@@ -162,8 +163,8 @@ def test_what_a_broken_build_left_may_be_used_without_storing_and_finished_later
     endless = load_config("tiny", [f"storage.root='{tmp_path}'", "dataset.mode=endless"])
     folder = build.build_dataset(endless, terms, client)
     made = open_dataset(folder, "validation").load()
-    assert read_json(join(folder, "manifest.json"))["mode"] == "endless"
+    assert published_dataset(folder)[1].mode == "endless"
     assert build.build_dataset(config, terms, client) == folder
-    assert read_json(join(folder, "manifest.json"))["mode"] == "stored"
+    assert published_dataset(folder)[1].mode == "stored"
     kept = open_dataset(folder, "validation").load()
     assert all((kept[name].values == made[name].values).all() for name in kept.data_vars)

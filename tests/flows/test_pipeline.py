@@ -8,7 +8,7 @@ import pytest
 
 from flows import stages
 from flows.config import load_config
-from simlib.dataset.store import open_dataset
+from simlib.dataset.open import open_dataset
 from simlib.errors import InputError
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 from flows.cli import run_program
 from simlib.config import load_config
 from simlib.dataset.build import build_dataset
-from simlib.dataset.store import open_dataset
+from simlib.dataset.open import open_dataset
 from simlib.etc.grid import ensure_terms_grid
 
 TOY = ["stellar.grid=toy", "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]",
@@ -105,7 +105,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("data")
     overrides = [f"storage.root='{root}'", "dataset.mode=virtual", *TOY]
     config = load_config("tiny", overrides)
-    return build_dataset(config, ensure_terms_grid(config), client=None)  # type: ignore[arg-type]
+    return str(build_dataset(config, ensure_terms_grid(config), client=None))  # type: ignore[arg-type]
 
 
 def test_a_replayed_row_shows_every_step_and_is_the_row(

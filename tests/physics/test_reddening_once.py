@@ -6,8 +6,8 @@ import pytest
 from simlib.config import load_config
 from simlib.etc.grid import build_terms_grid, interpolate_terms
 from simlib.instrument import load_instrument
+from simlib.noise import flux_variance
 from simlib.parameters import draw_parameters
-from simlib.simulation.noise import stack_variance
 from simlib.simulation.simulate import simulate
 from simlib.stellar import open_grid
 
@@ -27,6 +27,6 @@ def test_the_variance_is_that_of_the_dimmed_flux_through_a_clear_line_of_sight(
     scale = spectra["flux_scale"].values.astype(float)[:, np.newaxis]
     clear = interpolate_terms(terms_grid, stars.assign(ebv=("spectrum", np.zeros(4))))
     flux = spectra["flux"].values.astype(float) * scale
-    expected = stack_variance(flux, clear, CONFIG.noise, CONFIG.conditions.exposure_count)
+    expected = flux_variance(flux, clear, CONFIG.noise, CONFIG.conditions.exposure_count)
     tolerance = 2e-5 if source == "grid" else CONFIG.terms.tolerance
     assert np.abs(spectra["variance"].values * scale**2 / expected - 1.0).max() < tolerance

@@ -21,6 +21,7 @@ from simlib.artifact import (
     read_record,
     replacing,
     write_bytes,
+    write_files,
     write_record,
 )
 from simlib.errors import InputError
@@ -164,6 +165,10 @@ def test_everything_is_flushed_before_it_gets_its_name(
         (beside.path / "inner").mkdir(parents=True)
         (beside.path / "inner/file").write_bytes(b"1")
     assert tmp_path.stat().st_ino in flushed
+    flushed.clear()
+    write_files(Location.of(tmp_path / "d"), {"a/b/x": b"1", "a/y": b"2"})
+    for folder in ("d", "d/a", "d/a/b"):
+        assert (tmp_path / folder).stat().st_ino in flushed
 
 
 def _after_flush(move: object, flushed: set[int]) -> object:
@@ -235,6 +240,16 @@ def test_a_place_without_links_still_creates_once(
     assert create_bytes(Location.of(tmp_path / "x"), b"1")
     assert not create_bytes(Location.of(tmp_path / "x"), b"2")
     assert (tmp_path / "x").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_files_written_together_replace_those_that_are_there(place: str, tmp_path: Path) -> None:
+    folder = Location.of(tmp_path / "x" if place == "local" else "memory://together/x")
+    write_files(folder, {"a/0": b"old", "b": b"left"})
+    write_files(folder, {"a/0": b"new", "a/1": b"more"})
+    assert folder.read_files(folder.sizes()) == {"a/0": b"new", "a/1": b"more", "b": b"left"}
+    if place == "local":
+        assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_record_says_its_format(tmp_path: Path) -> None:

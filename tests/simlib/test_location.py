@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from simlib.artifact import write_files
 from simlib.config import load_config
 from simlib.errors import InputError
 from simlib.location import Location, absolute
@@ -106,3 +107,13 @@ def test_an_unknown_file_system_is_one_message(url: str, options: dict[str, int]
             place.exists()
     else:
         assert not place.exists()
+
+
+@pytest.mark.parametrize("url", ["folder", "memory://sizes"])
+def test_files_of_a_folder_are_measured_and_read_together(tmp_path: Path, url: str) -> None:
+    place = Location.of(tmp_path / "a[b]" if url == "folder" else url)
+    assert place.sizes() == {}
+    files = {f"deep/{number}/x": b"1" * number for number in range(40)}
+    write_files(place, files)
+    assert place.sizes() == {name: len(data) for name, data in files.items()}
+    assert place.read_files([*files, "deep/none", "deep/3/x/below"]) == files

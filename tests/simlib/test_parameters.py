@@ -92,6 +92,46 @@ def test_consistent_geometry_is_always_a_triangle() -> None:
         assert low <= float(table[name].min()) and float(table[name].max()) <= high
 
 
+def on_the_sphere(zenith: np.ndarray, moon: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Return where a direction exists at these two angles from the zenith and from a target."""
+    z, m, a = (np.deg2rad(angle) for angle in (zenith, moon, apart))
+    # cos a = cos z cos m + sin z sin m cos(azimuth)
+    rest, reach = np.cos(a) - np.cos(z) * np.cos(m), np.sin(z) * np.sin(m)
+    return np.asarray(np.abs(rest) <= reach + 1e-12)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_consistent_geometry_holds_at_any_ranges_or_is_refused(seed: int) -> None:
+    """Ranges up to 75, 180 and 180 degrees; the first of them are the widest."""
+    rng = np.random.default_rng(seed)
+    most = {"zenith_angle": 75.0, "moon_zenith_angle": 180.0, "moon_target_angle": 180.0}
+    ranges = {n: np.sort(rng.uniform(0.0, m, 2)) if seed else [0.0, m] for n, m in most.items()}
+    wanted = [f"conditions.{name}=[{low}, {high}]" for name, (low, high) in ranges.items()]
+    config = load_config("demo", [*INSIDE, "conditions.geometry=consistent", *wanted])
+    steps = [np.linspace(low, high, 41) for low, high in ranges.values()]
+    has_a_moon = on_the_sphere(*np.meshgrid(*steps, indexing="ij")).any(axis=(1, 2))
+    try:
+        table = draw_parameters(config, TOY, "train", 0, 1000)
+    except InputError as error:
+        assert "widen these ranges" in str(error)
+        assert not has_a_moon.all()
+        return
+    angles = [table[name].values for name in most]
+    assert on_the_sphere(*angles).all() and not impossible_geometry(table).any()
+    assert has_a_moon.mean() > 0.5
+    for values, (low, high) in zip(angles, ranges.values(), strict=True):
+        assert low - 1e-9 <= values.min() and values.max() <= high + 1e-9
+
+
+def test_impossible_geometry_is_what_no_sky_has() -> None:
+    angles = np.random.default_rng(4).uniform(0.0, 180.0, (3, 20_000))
+    names = ("zenith_angle", "moon_zenith_angle", "moon_target_angle")
+    rows = xr.Dataset({n: ("spectrum", a) for n, a in zip(names, angles, strict=True)})
+    found = impossible_geometry(rows)
+    assert np.array_equal(found, ~on_the_sphere(*angles))
+    assert found[angles.sum(axis=0) > 360.0].all() and 0.3 < found.mean() < 0.9
+
+
 def test_an_impossible_request_for_consistent_geometry_is_refused() -> None:
     wanted = ["conditions.geometry=consistent", "conditions.moon_target_angle=[170, 180]"]
     with pytest.raises(InputError, match="conditions.geometry = 'consistent'"):

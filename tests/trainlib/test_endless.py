@@ -11,10 +11,13 @@ import torch
 import xarray as xr
 from fsspec.implementations.memory import MemoryFileSystem
 
+from simlib.artifact import write_record
 from simlib.dataset.endless import EndlessSplit, open_endless
-from simlib.dataset.store import open_dataset
+from simlib.dataset.open import open_dataset
+from simlib.dataset.places import manifest_in
+from simlib.dataset.publish import published_dataset
 from simlib.errors import InputError
-from simlib.storage import join, read_json, write_json
+from simlib.location import Location
 from tests.simlib.dataset.toy_build import build
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, toy_config, train_here
@@ -33,7 +36,7 @@ ROWS = 70  # an epoch: batches of 16 leave 6
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("stored"), f"dataset.n_train={ROWS}")
+    return str(build(tmp_path_factory.mktemp("stored"), f"dataset.n_train={ROWS}"))
 
 
 @pytest.fixture(scope="module")
@@ -248,10 +251,10 @@ class Locked(MemoryFileSystem):
 def test_a_remote_root_is_opened_with_the_options_of_the_rest(tmp_path):
     fsspec.register_implementation("locked", Locked, clobber=True)
     options = {"key": "right"}
-    folder = build(
+    folder = str(build(
         "locked://room", "storage.options={key='right'}", "dataset.mode=endless",
         f"dataset.n_train={ROWS}",
-    )  # fmt: skip
+    ))  # fmt: skip
     config, identity = toy_config(tmp_path, mode="endless"), dataset_identity(folder, options)
     directory = tmp_path / "run"
     launch.prepare_run(directory, config, "f", {"url": folder, "fingerprint": identity})
@@ -270,10 +273,8 @@ def test_a_store_of_spectra_alone_cannot_be_endless(tmp_path):
 
 def test_a_dataset_that_this_version_makes_otherwise_cannot_be_endless(stored, tmp_path):
     folder = str(tmp_path / "data")
-    (tmp_path / "data" / "parts").mkdir(parents=True)
-    write_json(join(folder, "parts", "plan.json"), read_json(join(stored, "parts", "plan.json")))
-    manifest = read_json(join(stored, "manifest.json"))
-    write_json(join(folder, "manifest.json"), manifest | {"fingerprint": "0" * 16})
+    manifest = published_dataset(stored)[1].model_copy(update={"fingerprint": "0" * 16})
+    write_record(manifest_in(Location.of(folder)), manifest)
     with pytest.raises(InputError, match="fingerprint 0000000000000000.*cannot be made again"):
         launch.train(toy_config(tmp_path, mode="endless"), folder)
     assert not (tmp_path / "runs").exists()

@@ -42,7 +42,7 @@ def same_weights(one, other) -> bool:
 def simulated(tmp_path_factory):
     """Return a real dataset of the toy's size that stores nothing: what endless training needs."""
     sizes = ("dataset.n_train=192", "dataset.n_validation=48")
-    return build(tmp_path_factory.mktemp("simulated"), *sizes, "dataset.mode=virtual")
+    return str(build(tmp_path_factory.mktemp("simulated"), *sizes, "dataset.mode=virtual"))
 
 
 @pytest.fixture(params=["stored", pytest.param("endless", marks=pytest.mark.slow)])

@@ -12,10 +12,11 @@ import xarray as xr
 from torch import Tensor
 
 from simlib.dataset.endless import EndlessSplit, open_endless
-from simlib.dataset.store import open_dataset, published_folder
+from simlib.dataset.open import open_dataset
+from simlib.dataset.publish import published_dataset
 from simlib.errors import InputError
 from simlib.fingerprint import checksum
-from simlib.storage import zarr_options
+from simlib.location import Location
 
 _READ_ROWS = 1024  # at a time: a shard of the store
 
@@ -38,16 +39,12 @@ def open_split(url: str, split: str, options: dict[str, Any] | None = None) -> x
     if is_bare(url):
         try:
             spectra: xr.Dataset = xr.open_zarr(
-                url,
-                group=split,
-                chunks=None,
-                consolidated=False,
-                storage_options=zarr_options(url, options),
+                **Location.of(url, options).zarr, group=split, chunks=None, consolidated=False
             )
             return spectra
         except (FileNotFoundError, KeyError, ValueError) as error:
             raise InputError(f"{url} has no readable group {split!r}: {error}") from None
-    return open_dataset(url, split, options)
+    return open_dataset(Location.of(url, options), split)
 
 
 def is_bare(url: str) -> bool:
@@ -56,10 +53,10 @@ def is_bare(url: str) -> bool:
 
 
 def dataset_identity(url: str, options: dict[str, Any] | None = None) -> str:
-    """Return the fingerprint of a dataset: its folder's name; of a bare store, a checksum."""
+    """Return the fingerprint of a dataset; of a bare store, a checksum."""
     if is_bare(url):
         return checksum(*(open_split(url, "train", options)[name].values for name in ("snr",)))
-    return published_folder(url, options).rstrip("/").rsplit("/", 1)[-1]
+    return published_dataset(Location.of(url, options))[1].fingerprint
 
 
 def open_endless_split(url: str, options: dict[str, Any] | None = None) -> EndlessSplit:
@@ -70,7 +67,7 @@ def open_endless_split(url: str, options: dict[str, Any] | None = None) -> Endle
             "of spectra alone, without the config that made them; give a dataset's folder or set "
             "dataset.mode = 'stored'"
         )
-    return open_endless(url, "train", options)
+    return open_endless(Location.of(url, options), "train")
 
 
 def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.device) -> Spectra:

@@ -3,12 +3,18 @@
 import numpy as np
 import xarray as xr
 
-from simlib.config import Storage
-from simlib.dataset.plan import Block, Plan
-from simlib.dataset.store import ROW_VARIABLES, create_store, write_block
-from simlib.storage import join, write_json
+from simlib.artifact import write_record
+from simlib.dataset.agreement import first_row_of
+from simlib.dataset.layout import ROW_VARIABLES
+from simlib.dataset.manifest import Manifest, Summary
+from simlib.dataset.places import plan_in, record_in
+from simlib.dataset.plan import Block, BlockRecord, Plan
+from simlib.dataset.publish import publish
+from simlib.dataset.store import write_block, write_template
+from simlib.location import Location, Place
 
 PIXELS = 32
+IDENTITY = "0123456789abcdef"
 
 
 def spectra(block: Block) -> xr.Dataset:
@@ -27,12 +33,45 @@ def spectra(block: Block) -> xr.Dataset:
     return xr.Dataset(columns, coords={"wavelength": wavelength})
 
 
-def make_store(
-    folder: str, plan: Plan, storage: Storage, blocks: list[Block] | None = None
-) -> None:
-    """Create a store and write some of its blocks, or all."""
-    create_store(folder, spectra(Block("train", 0, 1)), plan, storage)
-    write_json(join(folder, "parts", "plan.json"), plan.as_dict(), storage.options)
+EXAMPLE = spectra(Block("train", 0, 1))
+
+
+def make_plan(codec: str = "lz4") -> Plan:
+    """Return a plan of 20 and 7 rows in blocks of 8."""
+    return Plan(
+        rows={"train": 20, "validation": 7},
+        block=8,
+        chunk=4,
+        codec=codec,  # type: ignore[arg-type]
+        first_row=first_row_of(EXAMPLE),
+    )
+
+
+def make_store(place: Place, plan: Plan, blocks: list[Block] | None = None) -> Location:
+    """Create a store, write some of its blocks, or all, and return its folder."""
+    folder = Location.of(place)
+    write_template(folder, plan, EXAMPLE)
+    write_record(plan_in(folder), plan)
     for block in plan.blocks() if blocks is None else blocks:
-        record = {"checksum": write_block(folder, block, spectra(block), storage)}
-        write_json(join(folder, "parts", f"{block.name}.json"), record, storage.options)
+        checksum, sizes = write_block(folder, plan, block, spectra(block))
+        record = BlockRecord(
+            split=block.split, start=block.start, stop=block.stop, checksum=checksum, sizes=sizes,
+            arithmetic=plan.first_row.arithmetic, impossible_geometries=0, pixels_above_one=0,
+            seconds_computing=0.0, seconds_writing=0.0, host="here",
+        )  # fmt: skip
+        write_record(record_in(folder, block), record)
+    return folder
+
+
+def make_published(versions: Place, plan: Plan) -> Location:
+    """Create a whole store in a folder of versions, publish it, and return its folder."""
+    folder = make_store(Location.of(versions) / IDENTITY, plan)
+    manifest = Manifest(
+        fingerprint=IDENTITY, mode="stored", physics_version=1, plan=plan, rows=27, config={},
+        terms="", stellar_grid={}, arithmetic=(plan.first_row.arithmetic,),
+        template=write_template(folder, plan, EXAMPLE),
+        blocks=Summary(checksum="", fraction_impossible_geometries=0.0, pixels_above_one=0),
+        seconds=0.0, provenance={},
+    )  # fmt: skip
+    publish(folder, manifest)
+    return folder

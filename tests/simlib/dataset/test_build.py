@@ -10,12 +10,16 @@ from distributed import Client, LocalCluster
 
 from simlib.config import SimulationConfig, load_config
 from simlib.dataset import build
-from simlib.dataset.manifest import dataset_fingerprint
+from simlib.dataset.layout import ROW_VARIABLES
+from simlib.dataset.open import open_dataset
+from simlib.dataset.places import arrays_in
 from simlib.dataset.plan import Block
-from simlib.dataset.store import ROW_VARIABLES, open_dataset, zarr_location
+from simlib.dataset.publish import published_dataset
+from simlib.dataset.rows import Recipe
 from simlib.etc.grid import ensure_terms_grid
+from simlib.location import Location
+from simlib.provenance import arithmetic
 from simlib.stellar import open_grid
-from simlib.storage import join, read_json
 
 
 def config_at(root: Path, *overrides: str) -> SimulationConfig:
@@ -34,14 +38,14 @@ def client() -> Any:
 
 
 @pytest.fixture(scope="module")
-def built(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
+def built(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Location:
     config = config_at(tmp_path_factory.mktemp("built"), "dataset.n_test=8")
     return build.build_dataset(config, ensure_terms_grid(config), client)
 
 
-def test_every_variable_of_the_contract_is_there_with_units(built: str) -> None:
+def test_every_variable_of_the_contract_is_there_with_units(built: Location) -> None:
     for split, rows in (("train", 96), ("validation", 48), ("test", 8)):
-        data = xr.open_zarr(zarr_location(built), group=split)
+        data = xr.open_zarr(str(arrays_in(built)), group=split)
         assert dict(data.sizes) == {"spectrum": rows, "wavelength": 4096}
         for name in ("flux", "variance", *ROW_VARIABLES):
             assert np.isfinite(data[name].values).all()
@@ -51,7 +55,7 @@ def test_every_variable_of_the_contract_is_there_with_units(built: str) -> None:
         }  # fmt: skip
 
 
-def test_stored_rows_obey_their_definitions(built: str) -> None:
+def test_stored_rows_obey_their_definitions(built: Location) -> None:
     data = open_dataset(built, "train")
     flux, variance = data["flux"].values.astype(float), data["variance"].values.astype(float)
     assert np.abs(np.median(flux, axis=1) - 0.5).max() < 1e-6
@@ -61,64 +65,43 @@ def test_stored_rows_obey_their_definitions(built: str) -> None:
     assert 1 < np.median(snr) < 100
 
 
-def test_fainter_stars_have_lower_snr(built: str) -> None:
+def test_fainter_stars_have_lower_snr(built: Location) -> None:
     data = open_dataset(built, "train")
     order = np.corrcoef(data["magnitude"].values, np.log(data["snr"].values))[0, 1]
     assert order < -0.9
 
 
-def test_splits_share_no_row(built: str) -> None:
+def test_splits_share_no_row(built: Location) -> None:
     train, other = open_dataset(built, "train"), open_dataset(built, "validation")
     assert not np.isin(train["redshift"].values, other["redshift"].values).any()
 
 
-def test_the_manifest_tells_where_it_came_from(built: str) -> None:
-    manifest = read_json(join(built, "manifest.json"))
-    assert manifest["fingerprint"] == built.rsplit("/", 1)[-1]
-    assert manifest["rows"] == 152
-    assert manifest["versions"]["numpy"] == np.__version__
-    assert manifest["stellar_grid"]["checksum"] == open_grid("default").attrs["checksum"]
-    assert 0.5 < manifest["fraction_impossible_geometries"] < 1.0
-    assert read_json(join(built.rsplit("/", 1)[0], "latest.json")) == {
-        "fingerprint": manifest["fingerprint"]
-    }
+def test_the_manifest_tells_where_it_came_from(built: Location) -> None:
+    folder, manifest = published_dataset(built.parent)  # as `latest.json` says
+    assert folder == built
+    assert manifest.fingerprint == built.name
+    assert manifest.rows == 152
+    assert manifest.provenance["versions"]["numpy"] == np.__version__
+    assert manifest.stellar_grid["checksum"] == open_grid("default").attrs["checksum"]
+    assert manifest.arithmetic == (arithmetic(),)
+    assert manifest.blocks is not None
+    assert 0.5 < manifest.blocks.fraction_impossible_geometries < 1.0
 
 
-def test_block_size_and_order_change_no_value(built: str, tmp_path: Path, client: Client) -> None:
+def test_block_size_and_order_change_no_value(
+    built: Location, tmp_path: Path, client: Client
+) -> None:
     config = config_at(tmp_path, "dataset.n_test=8", "dataset.block=48", "dataset.chunk=48")
     other = build.build_dataset(config, ensure_terms_grid(config), client)
-    assert other.rsplit("/", 1)[-1] == built.rsplit("/", 1)[-1]  # the same fingerprint
+    assert other.name == built.name  # the same fingerprint
     for split in ("train", "validation", "test"):
         assert open_dataset(built, split).load().identical(open_dataset(other, split).load())
 
 
 def test_terms_from_the_grid_and_direct_agree_within_the_tolerance(tmp_path: Path) -> None:
     config, direct = config_at(tmp_path), config_at(tmp_path, "terms.source=direct")
-    grid, terms = open_grid("default"), ensure_terms_grid(config)
-    rows = Block("validation", 0, 40)
-    stored = build.simulate_rows(config, grid, terms, rows)
-    exact = build.simulate_rows(direct, grid, terms, rows)
+    terms, rows = ensure_terms_grid(config), Block("validation", 0, 40)
+    stored, exact = Recipe(config, terms).rows(rows), Recipe(direct, terms).rows(rows)
     assert np.array_equal(stored["flux"].values, exact["flux"].values)
     ratio = stored["variance"].values / exact["variance"].values
     assert np.abs(ratio - 1.0).max() < config.terms.tolerance
-
-
-@pytest.mark.parametrize(
-    "override",
-    ["dataset.seed=2", "dataset.n_train=97", "stellar.ebv=[0.0, 0.2]", "noise.sky_subtraction=0.0",
-     "normalize.median=0.4", "sky.water_mm=2.0", "instrument.lsf=table2", "terms.seeing_nodes=9",
-     "conditions.exposure_count=3", "terms.source=direct"],
-)  # fmt: skip
-def test_what_shapes_the_spectra_changes_the_fingerprint(override: str, tmp_path: Path) -> None:
-    grid = open_grid("default")
-    plain = dataset_fingerprint(config_at(tmp_path), grid)
-    assert dataset_fingerprint(config_at(tmp_path, override), grid) != plain
-
-
-@pytest.mark.parametrize(
-    "override", ["dataset.block=64", "dataset.name=other", "storage.codec=zstd"]
-)
-def test_how_they_are_stored_does_not(override: str, tmp_path: Path) -> None:
-    grid = open_grid("default")
-    plain = dataset_fingerprint(config_at(tmp_path), grid)
-    assert dataset_fingerprint(config_at(tmp_path / "b", override), grid) == plain

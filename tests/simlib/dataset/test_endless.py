@@ -8,21 +8,23 @@ import pytest
 from simlib.config import load_config
 from simlib.dataset.build import published
 from simlib.dataset.endless import open_endless
+from simlib.dataset.layout import PIXEL_VARIABLES, ROW_VARIABLES
 from simlib.dataset.manifest import dataset_fingerprint
-from simlib.dataset.store import PIXEL_VARIABLES, ROW_VARIABLES, open_dataset
+from simlib.dataset.open import open_dataset
+from simlib.dataset.publish import published_dataset
 from simlib.errors import InputError
+from simlib.location import Location
 from simlib.stellar import open_grid
-from simlib.storage import join, read_json
 from tests.simlib.dataset.toy_build import OVERRIDES, build
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> str:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Location:
     return build(tmp_path_factory.mktemp("stored"))
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_it_begins_with_the_stored_rows_bit_for_bit(stored: str, split: str) -> None:
+def test_it_begins_with_the_stored_rows_bit_for_bit(stored: Location, split: str) -> None:
     kept, endless = open_dataset(stored, split), open_endless(stored, split)
     assert endless.rows == kept.sizes["spectrum"]
     assert endless.pixels == kept.sizes["wavelength"]
@@ -32,7 +34,7 @@ def test_it_begins_with_the_stored_rows_bit_for_bit(stored: str, split: str) -> 
         assert np.array_equal(made[name].values, kept[name].values), name
 
 
-def test_a_row_is_the_same_whatever_is_made_with_it(stored: str) -> None:
+def test_a_row_is_the_same_whatever_is_made_with_it(stored: Location) -> None:
     endless = open_endless(stored)
     whole = endless.spectra(np.arange(290, 1300))
     some = np.array([1299, 290, 700, 700, 301])
@@ -42,7 +44,7 @@ def test_a_row_is_the_same_whatever_is_made_with_it(stored: str) -> None:
     assert endless.spectra(np.arange(0)).sizes["spectrum"] == 0
 
 
-def test_no_spectrum_comes_twice_nor_from_another_split(stored: str) -> None:
+def test_no_spectrum_comes_twice_nor_from_another_split(stored: Location) -> None:
     endless = open_endless(stored)
     flux = endless.spectra(np.arange(1000))["flux"].values
     assert len(np.unique(flux, axis=0)) == 1000
@@ -50,17 +52,17 @@ def test_no_spectrum_comes_twice_nor_from_another_split(stored: str) -> None:
     assert not np.isin(endless.spectra(np.arange(1000))["redshift"].values, other).any()
 
 
-def test_rows_far_away_are_as_cheap_as_the_first(stored: str) -> None:
+def test_rows_far_away_are_as_cheap_as_the_first(stored: Location) -> None:
     far = open_endless(stored).spectra(10**12 + np.arange(3))
     assert np.isfinite(far["flux"].values).all() and len(np.unique(far["redshift"])) == 3
 
 
 def test_an_endless_dataset_stores_nothing_and_holds_out_the_same_spectra(
-    stored: str, tmp_path: Path
+    stored: Location, tmp_path: Path
 ) -> None:
     folder = build(tmp_path, "dataset.mode=endless")
-    assert read_json(join(folder, "manifest.json"))["mode"] == "endless"
-    assert not (Path(folder) / "spectra.zarr").exists()
+    assert published_dataset(folder)[1].mode == "endless"
+    assert not (folder / "spectra.zarr").exists()
     kept, made = open_dataset(stored, "validation"), open_dataset(folder, "validation")
     for name in (*PIXEL_VARIABLES, *ROW_VARIABLES):
         assert np.array_equal(made[name].values, kept[name].values)
@@ -81,10 +83,10 @@ def test_the_mode_leaves_the_fingerprint_alone(tmp_path: Path) -> None:
      ("endless", "virtual", True), ("endless", "stored", False), ("virtual", "stored", False)],
 )  # fmt: skip
 def test_a_stored_dataset_serves_every_mode_and_others_all_but_stored(
-    made: str, asked: str, is_enough: bool, stored: str, tmp_path: Path
+    made: str, asked: str, is_enough: bool, stored: Location, tmp_path: Path
 ) -> None:
     if made == "stored":
-        root = Path(stored).parents[2]
+        root = stored.path.parents[2]
     else:
         root = tmp_path
         build(root, f"dataset.mode={made}")
@@ -92,7 +94,7 @@ def test_a_stored_dataset_serves_every_mode_and_others_all_but_stored(
     assert (published(config) is not None) == is_enough
 
 
-def test_a_split_that_was_not_made_has_no_rows(stored: str) -> None:
+def test_a_split_that_was_not_made_has_no_rows(stored: Location) -> None:
     with pytest.raises(InputError, match="no split 'test'; it has train, validation"):
         open_endless(stored, "test")
 

@@ -1,24 +1,40 @@
 """The store: blocks on shard edges, whole or absent, readable by xarray alone."""
 
+import json
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from simlib.config import Dataset, Storage
-from simlib.dataset.plan import Block, Plan, make_plan
-from simlib.dataset.store import block_checksum, open_dataset, write_block, zarr_location
+from simlib.artifact import parse_record
+from simlib.config import Dataset
+from simlib.dataset import plan as plans
+from simlib.dataset.layout import VARIABLES, as_kept, block_files, dtype_of, template_files
+from simlib.dataset.open import open_dataset
+from simlib.dataset.places import arrays_in
+from simlib.dataset.plan import Block, Plan
+from simlib.dataset.publish import published_folder
+from simlib.dataset.store import write_block, write_template
 from simlib.errors import InputError
-from simlib.storage import join, write_json
-from tests.simlib.dataset.made import PIXELS, make_store, spectra
+from simlib.location import Location
+from tests.simlib.dataset.made import (
+    EXAMPLE,
+    IDENTITY,
+    PIXELS,
+    make_plan,
+    make_published,
+    make_store,
+    spectra,
+)
 
-PLAN = Plan({"train": 20, "validation": 7}, block=8, chunk=4, codec="lz4")
-STORAGE = Storage()
+PLAN = make_plan()
 
 
-def publish(folder: str, storage: Storage = STORAGE) -> None:
-    write_json(join(folder, "manifest.json"), {}, storage.options)
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_blocks_cover_every_row_once_and_stay_within_their_split() -> None:
@@ -33,86 +49,193 @@ def test_chunks_that_do_not_divide_a_block_are_refused() -> None:
     with pytest.raises(
         InputError, match="dataset.chunk = 100 does not divide dataset.block = 1024"
     ):
-        make_plan(Dataset(chunk=100), "lz4")
+        plans.make_plan(Dataset(chunk=100), "lz4", PLAN.first_row)
 
 
 @pytest.mark.parametrize("codec", ["lz4", "zstd", "none"])
 @pytest.mark.parametrize("place", ["folder", "memory://"])
 def test_what_was_written_is_read_back_exactly(codec: str, place: str, tmp_path: Path) -> None:
-    folder = str(tmp_path / "d") if place == "folder" else f"memory://{codec}/d"
-    make_store(folder, Plan(PLAN.rows, PLAN.block, PLAN.chunk, codec), STORAGE)
-    publish(folder)
-    for split, count in PLAN.rows.items():
-        data = open_dataset(folder, split)
+    versions = str(tmp_path / "d") if place == "folder" else f"memory://{codec}/d"
+    plan = make_plan(codec)
+    make_published(versions, plan)
+    for split, count in plan.rows.items():
+        data = open_dataset(versions, split)
         expected = spectra(Block(split, 0, count))
         assert dict(data.sizes) == {"spectrum": count, "wavelength": PIXELS}
         assert data["flux"].dtype == np.float32 and data["wavelength"].dtype == np.float64
+        assert np.array_equal(data["wavelength"].values, expected["wavelength"].values)
         for name, variable in expected.data_vars.items():
             assert np.array_equal(data[name].values, variable.values.astype(data[name].dtype))
 
 
+ROWS = {
+    "one": 7,
+    "the last": -1,
+    "over the edge of a block": slice(6, 18),
+    "beyond the end": slice(18, 40),
+    "none": slice(3, 3),
+    "strided": slice(None, None, 7),
+    "reversed and strided": slice(18, 3, -4),
+    "a list, unsorted and repeated": [19, 0, 3, 3],
+    "boolean": np.arange(20) % 7 == 3,
+}
+
+
+@pytest.mark.parametrize("key", ROWS.values(), ids=ROWS.keys())
+def test_rows_and_pixels_are_chosen_as_of_an_array(key: Any, tmp_path: Path) -> None:
+    make_published(tmp_path, PLAN)
+    data, whole = open_dataset(tmp_path), open_dataset(tmp_path).load()
+    for pixels in (slice(None), 5, [3, 1, 30], slice(None, None, -3)):
+        chosen = data["flux"][key][..., pixels]
+        assert np.array_equal(chosen.values, whole["flux"].values[key][..., pixels])
+    assert np.array_equal(data["snr"][key].values, whole["snr"].values[key])
+    with pytest.raises(IndexError):
+        _ = data["flux"][20].values
+
+
 @pytest.mark.filterwarnings("error")
 def test_xarray_alone_opens_a_group_with_its_units(tmp_path: Path) -> None:
-    folder = str(tmp_path)
-    make_store(folder, PLAN, STORAGE)
-    data = xr.open_zarr(zarr_location(folder), group="validation")
+    folder = make_published(tmp_path, PLAN)
+    data = xr.open_zarr(str(arrays_in(folder)), group="validation")
     assert data["teff"].attrs["units"] == "1"
     assert data["wavelength"].attrs["units"] == "nm"
+    ours = open_dataset(folder, "validation")
+    assert ours.load().identical(data.load())
+
+
+def test_an_opened_store_travels_to_another_process(tmp_path: Path) -> None:
+    make_published(tmp_path, PLAN)
+    data = open_dataset(tmp_path)
+    sent = pickle.dumps(data)
+    assert len(sent) < 300_000
+    assert pickle.loads(sent).load().identical(data.load())
 
 
 def test_a_block_is_one_file_a_variable(tmp_path: Path) -> None:
-    make_store(str(tmp_path), PLAN, STORAGE)
-    for name in ("flux", "snr"):
+    make_store(tmp_path, PLAN)
+    for name in VARIABLES:
         files = [
             p for p in (tmp_path / "spectra.zarr/train" / name / "c").rglob("*") if p.is_file()
         ]
         assert len(files) == 3
 
 
-def test_writing_a_block_twice_changes_nothing(tmp_path: Path) -> None:
-    make_store(str(tmp_path), PLAN, STORAGE)
-    block = Block("train", 8, 16)
-    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    write_block(str(tmp_path), block, spectra(block), STORAGE)
-    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+@pytest.mark.parametrize("name", ["flux", "interpolated_axis"])
+def test_a_block_of_nothing_but_fill_values_is_written_all_the_same(name: str) -> None:
+    """A file that is not there is one that was lost."""
+    block = Block("train", 0, 8)
+    empty = spectra(block)
+    empty[name][:] = 0 if name == "interpolated_axis" else np.nan
+    files = block_files(PLAN, block, as_kept(empty))
+    assert len(files) == len(VARIABLES)
+
+
+def test_every_builder_makes_the_same_files() -> None:
+    assert all(template_files(PLAN, EXAMPLE) == template_files(PLAN, EXAMPLE) for _ in range(5))
+
+
+def test_writing_a_block_or_the_template_twice_changes_nothing(tmp_path: Path) -> None:
+    folder = make_store(tmp_path, PLAN)
+    block, before = Block("train", 8, 16), contents(tmp_path)
+    write_block(folder, PLAN, block, spectra(block))
+    write_template(folder, PLAN, EXAMPLE)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "rows", [(0, 4), (4, 12), (8, 20), (16, 24), (1, 8), (16, 19), (24, 32), (0, 0), (8, 8)]
+)
+def test_what_is_not_one_whole_block_is_refused(rows: tuple[int, int], tmp_path: Path) -> None:
+    """A neighbour would undo it, or it the neighbour."""
+    folder, block = make_store(tmp_path, PLAN), Block("train", *rows)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=f"rows {rows[0]} to {rows[1]} .* one whole block of 8"):
+        write_block(folder, PLAN, block, spectra(block))
+    assert contents(tmp_path) == before
 
 
 def test_a_block_of_wrong_length_is_a_bug_that_is_caught(tmp_path: Path) -> None:
-    make_store(str(tmp_path), PLAN, STORAGE, blocks=[])
+    folder = make_store(tmp_path, PLAN, blocks=[])
     with pytest.raises(ValueError, match="needs 8 rows, got 3"):
-        write_block(str(tmp_path), Block("train", 0, 8), spectra(Block("train", 0, 3)), STORAGE)
+        write_block(folder, PLAN, Block("train", 0, 8), spectra(Block("train", 0, 3)))
 
 
-def test_the_checksum_sees_one_changed_byte(tmp_path: Path) -> None:
-    make_store(str(tmp_path), Plan(PLAN.rows, 8, 4, "none"), STORAGE)
-    block = Block("train", 0, 8)
-    before = block_checksum(str(tmp_path), block, STORAGE)
-    shard = tmp_path / "spectra.zarr/train/snr/c/0"
-    content = bytearray(shard.read_bytes())
-    content[0] ^= 1
-    shard.write_bytes(bytes(content))
-    assert block_checksum(str(tmp_path), block, STORAGE) != before
+def test_what_does_not_read_back_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, good = make_store(tmp_path, PLAN, blocks=[]), Location.read_files
+
+    def flipped(self: Location, names: Any) -> dict[str, bytes]:
+        found = good(self, names)
+        return {name: bytes([data[0] ^ 1]) + data[1:] for name, data in found.items()}
+
+    monkeypatch.setattr(Location, "read_files", flipped)
+    with pytest.raises(OSError, match="reads back differently"):
+        write_block(folder, PLAN, Block("train", 0, 8), spectra(Block("train", 0, 8)))
 
 
 def test_an_absent_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no dataset at .*nothing; build it"):
-        open_dataset(str(tmp_path / "nothing"))
+        open_dataset(tmp_path / "nothing")
 
 
 def test_a_half_written_dataset_is_refused_with_its_state(tmp_path: Path) -> None:
-    make_store(str(tmp_path), PLAN, STORAGE, blocks=list(PLAN.blocks())[:3])
+    make_store(tmp_path, PLAN, blocks=list(PLAN.blocks())[:3])
     with pytest.raises(InputError, match="not complete: 3 of 4 blocks are done"):
-        open_dataset(str(tmp_path))
+        open_dataset(tmp_path)
 
 
 def test_a_split_that_was_not_made_is_refused(tmp_path: Path) -> None:
-    make_store(str(tmp_path), PLAN, STORAGE)
-    publish(str(tmp_path))
+    make_published(tmp_path, PLAN)
     with pytest.raises(InputError, match="no split 'test'; it has train, validation"):
-        open_dataset(str(tmp_path), "test")
+        open_dataset(tmp_path, "test")
 
 
-def test_another_format_is_refused(tmp_path: Path) -> None:
-    record = PLAN.as_dict() | {"format_version": 99}
-    with pytest.raises(InputError, match="format 99, this version reads format 1"):
-        Plan.from_dict(record)
+def test_a_dataset_is_found_by_its_name_its_folder_and_its_arrays(tmp_path: Path) -> None:
+    folder = make_published(tmp_path, PLAN)
+    for place in (tmp_path, folder, str(arrays_in(folder)), f"{folder}/"):
+        assert published_folder(place) == folder
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "message"),
+    [("../elsewhere", "should match pattern"), ("/etc", "should match pattern"),
+     ("0123456789ABCDEF", "should match pattern"), (7, "should be a valid string")],
+)  # fmt: skip
+def test_the_latest_version_is_never_outside_its_folder(
+    fingerprint: Any, message: str, tmp_path: Path
+) -> None:
+    make_published(tmp_path, PLAN)
+    record = {"fingerprint": fingerprint, "format_version": 2}
+    (tmp_path / "latest.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=f"latest.json .*{message}.*specdenoise build CONFIG"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["latest.json", f"{IDENTITY}/manifest.json"])
+def test_a_store_of_the_first_format_is_refused_with_the_way_out(name: str, tmp_path: Path) -> None:
+    make_published(tmp_path, PLAN)
+    record = {"fingerprint": IDENTITY, "format_version": 1}
+    (tmp_path / name).write_text(json.dumps(record))
+    with pytest.raises(InputError, match="format 1, this version reads 2; run `specdenoise build"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"format_version": 99}, "format 99, this version reads 2"),
+     ({"block": 0}, "block: Input should be greater than 0"),
+     ({"codec": "gzip"}, "codec: Input should be"),
+     ({"rows": {"trian": 3}}, "rows.trian"),
+     ({"block": 9}, "its digest is")],
+)  # fmt: skip
+def test_another_plan_is_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    folder = make_store(tmp_path, PLAN)
+    place = folder / "parts" / "plan.json"
+    record = json.loads(place.path.read_text()) | change
+    with pytest.raises(InputError, match=f"{message}.*remove the folder of this dataset"):
+        parse_record(place, json.dumps(record).encode(), Plan)
+
+
+def test_a_whole_number_stays_one() -> None:
+    assert dtype_of("interpolated_axis") == np.int8

@@ -7,19 +7,23 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from simlib.dataset.store import PIXEL_VARIABLES, ROW_VARIABLES, open_dataset
+from simlib.artifact import write_record
+from simlib.dataset.layout import PIXEL_VARIABLES, ROW_VARIABLES
+from simlib.dataset.open import open_dataset
+from simlib.dataset.places import manifest_in
+from simlib.dataset.publish import published_dataset
 from simlib.errors import InputError
-from simlib.storage import join, read_json, write_json
+from simlib.location import Location
 from tests.simlib.dataset.toy_build import build
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> str:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Location:
     return build(tmp_path_factory.mktemp("stored"))
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_virtual_equals_stored_bit_for_bit(stored: str, split: str) -> None:
+def test_virtual_equals_stored_bit_for_bit(stored: Location, split: str) -> None:
     kept, made = open_dataset(stored, split), open_dataset(stored, split, virtual=True)
     assert made.sizes == kept.sizes
     assert np.array_equal(made["wavelength"].values, kept["wavelength"].values)
@@ -49,7 +53,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("key", ROWS.values(), ids=ROWS.keys())
-def test_a_virtual_dataset_is_indexed_like_a_stored_one(stored: str, key: Any) -> None:
+def test_a_virtual_dataset_is_indexed_like_a_stored_one(stored: Location, key: Any) -> None:
     kept, made = open_dataset(stored), open_dataset(stored, virtual=True)
     for name in ("flux", "variance", "snr", "teff"):
         assert np.array_equal(made[name][key].values, kept[name][key].values)
@@ -57,13 +61,13 @@ def test_a_virtual_dataset_is_indexed_like_a_stored_one(stored: str, key: Any) -
 
 
 @pytest.mark.parametrize("key", [slice(100, 90, -2), 4095, -1, [5, 3, 4095], slice(None, None, -1)])
-def test_pixels_are_chosen_like_those_of_a_stored_one(stored: str, key: Any) -> None:
+def test_pixels_are_chosen_like_those_of_a_stored_one(stored: Location, key: Any) -> None:
     kept, made = open_dataset(stored), open_dataset(stored, virtual=True)
     for rows in (5, slice(298, None), [299, 0]):
         assert np.array_equal(made["flux"][rows, key].values, kept["flux"][rows, key].values)
 
 
-def test_rows_and_pixels_are_chosen_by_label_and_pointwise(stored: str) -> None:
+def test_rows_and_pixels_are_chosen_by_label_and_pointwise(stored: Location) -> None:
     kept, made = open_dataset(stored), open_dataset(stored, virtual=True)
     red = {"wavelength": slice(850.0, 850.5)}
     assert np.array_equal(made["flux"].sel(red)[::50].values, kept["flux"].sel(red)[::50].values)
@@ -78,30 +82,28 @@ def test_rows_and_pixels_are_chosen_by_label_and_pointwise(stored: str) -> None:
     assert made.isel(spectrum=bright).load().equals(kept.isel(spectrum=bright).load())
 
 
-def test_a_row_beyond_the_end_is_no_row(stored: str) -> None:
+def test_a_row_beyond_the_end_is_no_row(stored: Location) -> None:
     for dataset in (open_dataset(stored), open_dataset(stored, virtual=True)):
         with pytest.raises(IndexError):
             _ = dataset["flux"][300].values
 
 
-def test_a_dataset_may_be_published_without_storing_it(stored: str, tmp_path: Path) -> None:
+def test_a_dataset_may_be_published_without_storing_it(stored: Location, tmp_path: Path) -> None:
     folder = build(tmp_path, "dataset.mode=virtual")
-    assert folder.rsplit("/", 1)[-1] == stored.rsplit("/", 1)[-1]
-    assert not (Path(folder) / "spectra.zarr").exists()
+    assert folder.name == stored.name
+    assert not (folder / "spectra.zarr").exists()
     assert np.array_equal(
         open_dataset(folder)["variance"][10:20].values,
         open_dataset(stored)["variance"][10:20].values,
     )
     again = build(tmp_path)  # stored this time
     assert again == folder
-    assert read_json(join(folder, "manifest.json"))["mode"] == "stored"
-    assert (Path(folder) / "spectra.zarr").exists()
+    assert published_dataset(folder)[1].mode == "stored"
+    assert (folder / "spectra.zarr").exists()
 
 
-def test_a_dataset_of_other_physics_is_not_made_again(stored: str, tmp_path: Path) -> None:
-    manifest = read_json(join(stored, "manifest.json"))
-    (tmp_path / "parts").mkdir()
-    write_json(join(str(tmp_path), "parts", "plan.json"), read_json(f"{stored}/parts/plan.json"))
-    write_json(join(str(tmp_path), "manifest.json"), manifest | {"fingerprint": "0" * 16})
+def test_a_dataset_of_other_physics_is_not_made_again(stored: Location, tmp_path: Path) -> None:
+    manifest = published_dataset(stored)[1].model_copy(update={"fingerprint": "0" * 16})
+    write_record(manifest_in(Location.of(tmp_path)), manifest)
     with pytest.raises(InputError, match="fingerprint 0000000000000000.*would make"):
-        open_dataset(str(tmp_path), virtual=True)
+        open_dataset(tmp_path, virtual=True)

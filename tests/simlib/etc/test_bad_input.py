@@ -1,17 +1,20 @@
 """Each mistake gets one message that names the place, the value and what is allowed."""
 
 import dataclasses
+import re
+import tomllib
 
+import numpy as np
 import pytest
 
 from simlib.config import Sky
 from simlib.errors import InputError
 from simlib.etc.conditions_file import read_conditions
-from simlib.etc.signal import read_spectrum
+from simlib.etc.signal_to_noise import read_spectrum
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
 from simlib.etc.terms_file import check_output
-from simlib.instrument import load_instrument
+from simlib.instrument import FOLDER, load_instrument
 from tests.simlib.etc.made import conditions, write_conditions, write_sky_tables
 
 GOOD = "0.8,30,0.3,45,60,0.2,900,20"
@@ -48,7 +51,7 @@ def test_a_missing_column_is_named_with_those_found(tmp_path):
 
 def test_a_short_row_is_told(tmp_path):
     path = write_conditions(tmp_path / "c.csv", "0.8,30,0.3")
-    with pytest.raises(InputError, match=r"row 1 \(line 2\): 3 values, none for moon_zenith"):
+    with pytest.raises(InputError, match=r"c.csv, line 2: 3 values, the header names 8"):
         read_conditions(path)
 
 
@@ -56,7 +59,7 @@ def test_a_short_row_is_told(tmp_path):
 def test_a_file_without_rows_is_told(tmp_path, text):
     path = tmp_path / "c.csv"
     path.write_text(text)
-    with pytest.raises(InputError, match="no conditions"):
+    with pytest.raises(InputError, match="c.csv: no rows"):
         read_conditions(path)
 
 
@@ -93,22 +96,22 @@ def test_an_unknown_instrument_is_told_with_the_known_ones():
     ("file", "text", "message"),
     [
         ("sky_lines_one.csv", "wavelength_air_nm,intensity_1e-16_cgs\n800,1\n801,one\n",
-         r"sky_lines_one.csv, line 3: not a number in '801,one'"),
+         r"sky_lines_one.csv, row 2 \(line 3\): intensity_1e-16_cgs is 'one', not a number"),
         ("sky_lines_one.csv", "# x\nwavelength_air_nm,intensity_1e-16_cgs\n800,1,2\n",
          r"sky_lines_one.csv, line 3: 3 values, the header names 2"),
         ("sky_lines_one.csv", "wavelength_air_nm,strength\n800,1\n",
-         r"sky_lines_one.csv, line 1: no column intensity_1e-16_cgs; found wavelength_air_nm, str"),
+         r"sky_lines_one.csv, line 1: missing column intensity_1e-16_cgs; found wavelength_air"),
         ("sky_lines_one.csv", "# nothing\n", r"sky_lines_one.csv: no rows"),
         ("sky_lines_one.csv", "wavelength_air_nm,intensity_1e-16_cgs\n800,inf\n",
-         r"line 2: a value is not finite"),
+         r"row 1 \(line 2\): intensity_1e-16_cgs is inf; it must lie in"),
         ("telluric_one.csv", "wavelength_nm,transmission\n600,1\n1000,1\n900,1\n",
          r"telluric_one.csv: wavelength_nm does not increase at row 3 \(900 after 1000\)"),
         ("telluric_one.csv", "wavelength_nm,transmission\n800,1\n810,1\n",
          r"one table telluric_\*.csv must cover 700-895 nm"),
         ("telluric_two.csv", "wavelength_nm,transmission\n600,1\n1000,1\n", r"2 of telluric_one"),
         ("telluric_one.csv", "# airmass: high\nwavelength_nm,transmission\n600,1\n1000,1\n",
-         r"states airmass 'high', not a number > 0"),
-        ("extinction_site.csv", "wavelength_nm,k\n600,1\n", r"no column k_mag_per_airmass"),
+         r"states airmass 'high', not a number in"),
+        ("extinction_site.csv", "wavelength_nm,k\n600,1\n", r"missing column k_mag_per_airmass"),
     ],
 )  # fmt: skip
 def test_a_malformed_sky_table_is_told_with_file_and_line(tmp_path, file, text, message):
@@ -138,8 +141,34 @@ def test_an_instrument_file_with_a_wrong_figure_is_told(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('throughput = "mine.csv"\n[telescope]\nouter_diameter_m = "big"\n')
     (tmp_path / "mine.csv").write_text("wavelength_nm,throughput\n700,0.2\n900,0.2\n")
-    with pytest.raises(InputError, match=r"\[telescope\]: missing .*central_obscuration"):
+    with pytest.raises(
+        InputError, match=r"outer_diameter_m = 'big'.*telescope.central_obscuration is missing"
+    ):
         load_instrument(str(path))
+
+
+@pytest.mark.parametrize("pixels", [0, 1])
+def test_an_arm_of_no_pixel_or_one_is_refused(tmp_path, pixels):
+    shipped = FOLDER / f"{NAME}.toml"
+    text = shipped.read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(re.sub(r"(?m)^pixel_count = \d+", f"pixel_count = {pixels}", text))
+    (tmp_path / tomllib.loads(text)["throughput"]).write_text(
+        "wavelength_nm,throughput\n700,0.2\n900,0.2\n"
+    )
+    with pytest.raises(InputError, match=f"pixel_count = {pixels} is less than 2"):
+        load_instrument(str(path))
+
+
+@pytest.mark.parametrize("pixels", [2, 3, 5])
+def test_an_arm_of_few_pixels_has_terms(pixels):
+    arm = dataclasses.replace(
+        load_instrument(NAME), wavelength_min_nm=760.0, wavelength_max_nm=760.0 + 0.04 * pixels,
+        pixel_count=pixels, checksum=f"{pixels} pixels",
+    )  # fmt: skip
+    terms = run_etc(conditions(), arm, load_sky(Sky()))
+    assert terms.sizes["wavelength"] == pixels
+    assert all(np.isfinite(terms[name].values).all() for name in terms)
 
 
 def test_an_arm_outside_the_known_sky_is_refused():

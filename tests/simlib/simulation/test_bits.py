@@ -14,7 +14,7 @@ from simlib.etc.grid import build_terms_grid
 from simlib.fingerprint import checksum
 from simlib.instrument import load_instrument
 from simlib.parameters import draw_parameters
-from simlib.simulation.select import two_middles
+from simlib.simulation.median import two_middles
 from simlib.simulation.simulate import simulate
 from simlib.stellar import open_grid
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from simlib.config import load_config
-from simlib.dataset.manifest import PHYSICS_VERSION
 from simlib.etc.grid import build_terms_grid
 from simlib.parameters import draw_parameters
+from simlib.physics import PHYSICS_VERSION
 from simlib.simulation.simulate import simulate
 from simlib.stellar import open_grid
 

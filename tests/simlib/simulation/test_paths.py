@@ -89,6 +89,14 @@ def test_a_star_beyond_the_prepared_redshift_is_refused() -> None:
         observe("compiled", one_star(redshift=0.004), grid, "narrow")
 
 
+def test_templates_of_a_smaller_grid_are_not_read_beyond_their_end() -> None:
+    grid = open_grid("default")
+    few = templates_of(grid.isel(teff=slice(0, 2)).assign_attrs(name="two"), "narrow")
+    far = {name: float(grid[name][-1]) for name in AXES}
+    with pytest.raises(AssertionError, match="a node lies outside"):
+        compiled.observe(one_star(**far), grid, few, Normalize())
+
+
 def test_a_missing_node_is_named() -> None:
     grid = same_everywhere(np.ones_like)
     present = grid["present"].copy()

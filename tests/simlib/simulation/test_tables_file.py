@@ -3,14 +3,17 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from simlib.config import load_config
+from simlib import kept
+from simlib.config import Stellar, load_config
+from simlib.photometry import band_file
 from simlib.simulation import prepare
-from simlib.simulation.line_spread import LineSpread
+from simlib.simulation.line_spread import LineSpread, Profile
 from simlib.simulation.templates import Templates, make_templates
 from tests.simlib.simulation.grids import RESOLUTION, same_everywhere
 
@@ -30,7 +33,6 @@ print(templates.coefficients.sum(dtype=float))
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SPECDENOISE_CACHE", str(tmp_path))
-    prepare.read_tables.cache_clear()
     return tmp_path / "templates"
 
 
@@ -45,25 +47,43 @@ def test_what_is_read_back_is_what_was_made_and_it_is_mapped(cache: Path) -> Non
         again = getattr(kept, name)
         assert again.dtype == array.dtype and np.array_equal(again, array)
         assert not again.flags.writeable and not again.flags.owndata
-    assert [path.suffix for path in sorted(cache.iterdir())] == [".lock", ".tables"]
+    assert [path.suffix for path in sorted(cache.iterdir())] == [".safetensors", ".lock"]
 
 
 def test_another_set_up_gets_another_file(cache: Path) -> None:
     made()
     wider = LineSpread(PIXELS, SPREAD.lsf_sigma * 1.01, RESOLUTION)
     prepare.templates_for(same_everywhere(np.ones_like), wider, STELLAR)
-    assert len(list(cache.glob("*.tables"))) == 2
+    assert len(list(cache.glob("*.safetensors"))) == 2
 
 
-def test_a_set_up_that_fails_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object) -> None:
-        raise OSError("disk full")
+def identity(spread: LineSpread = SPREAD, stellar: Stellar = STELLAR) -> str:
+    return prepare.setup_identity(same_everywhere(np.ones_like), spread, stellar)
 
-    monkeypatch.setattr(prepare.Path, "chmod", stop)
-    with pytest.raises(OSError, match="disk full"):
-        made()
-    monkeypatch.undo()
-    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+def test_the_identity_holds_all_that_shapes_a_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = Profile(PIXELS[:2], np.linspace(-1, 1, 3), np.ones((2, 3)))
+    curve = tmp_path / "curve.ecsv"
+    shipped = band_file("hsc2017-i2").read_text()
+    curve.write_text(shipped)
+    own = STELLAR.model_copy(update={"band": str(curve)})
+    found = [
+        identity(),
+        identity(replace(SPREAD, lsf_sigma=SPREAD.lsf_sigma * 1.01)),
+        identity(replace(SPREAD, template_resolution=30000.0)),
+        identity(replace(SPREAD, profile=profile)),
+        prepare.setup_identity(same_everywhere(np.zeros_like), SPREAD, STELLAR),
+        *(identity(stellar=STELLAR.model_copy(update=update)) for update in (
+            {"r_v": 3.0}, {"redshift": (0.0, 0.001)}, {"ebv": (0.0, 0.2)}, {"band": "sdss2010-i"})),
+    ]  # fmt: skip
+    assert identity(stellar=own) == identity()  # the same curve under another name
+    curve.write_text(shipped.replace("6900.0 0.0032", "6900.0 0.0033"))
+    found.append(identity(stellar=own))  # another under the same name
+    monkeypatch.setattr(prepare, "PHYSICS_VERSION", -1)
+    found.append(identity())
+    assert len(set(found)) == len(found)
 
 
 def test_processes_that_need_it_at_once_share_one_file(cache: Path) -> None:
@@ -75,13 +95,13 @@ def test_processes_that_need_it_at_once_share_one_file(cache: Path) -> None:
     assert [process.returncode for process in running] == [0, 0, 0]
     assert sorted(words[:-1] for words in said) == [[], [], ["made"]]
     assert len({words[-1] for words in said}) == 1
-    assert len(list(cache.glob("*.tables"))) == 1
-    assert not list(cache.glob(".making-*"))
+    assert len(list(cache.glob("*.safetensors"))) == 1
+    assert not list(cache.glob(".*"))
 
 
 def test_a_warm_set_up_takes_no_time(cache: Path) -> None:
     made()
-    prepare.read_tables.cache_clear()
+    kept._mapped.cache_clear()
     start = time.process_time()
     made()
     assert time.process_time() - start < 0.3

@@ -1,4 +1,4 @@
-"""Progress of long stages: a bar on a terminal, a line an interval elsewhere."""
+"""Progress of long work: a bar on a terminal, a line an interval elsewhere."""
 
 import logging
 import time
@@ -15,23 +15,23 @@ _INTERVAL_SECONDS = 10.0
 
 
 @contextmanager
-def block_progress() -> Iterator[Callable[[int, int, int], None]]:
-    """Yield a function of (blocks done, blocks in all, spectra of the last) that shows it."""
+def item_progress(verb: str, items: str, unit: str) -> Iterator[Callable[[int, int, int], None]]:
+    """Yield a function of (items done, items in all, units of the last) that shows it."""
     console = Console(stderr=True)
     started = said = time.monotonic()
-    spectra = 0
+    units = 0
     with _bar(console) as bar:
-        line = bar.add_task("simulating", total=None)
+        line = bar.add_task(verb, total=None, speed="")
 
-        def show(done: int, total: int, rows: int) -> None:
-            nonlocal said, spectra
-            spectra += rows
-            bar.update(line, completed=done, total=total)
+        def show(done: int, total: int, more: int) -> None:
+            nonlocal said, units
+            units += more
             now = time.monotonic()
+            speed = f"{units / max(now - started, 1e-9):.3g} {unit}/s"
+            bar.update(line, completed=done, total=total, speed=speed)
             if not console.is_terminal and (done == total or now - said > _INTERVAL_SECONDS):
                 said = now
-                speed = spectra / (now - started)
-                log.info("block %d/%d  %d spectra  %.0f spectra/s", done, total, spectra, speed)
+                log.info("%s: %s %d/%d  %d %s  %s", verb, items, done, total, units, unit, speed)
 
         yield show
 
@@ -41,10 +41,11 @@ def epoch_progress(seconds: float | None) -> Iterator[Callable[[dict[str, Any]],
     """Yield a function of one object of `log.jsonl` that shows it."""
     console = Console(stderr=True)
     with _bar(console) as bar:
-        line = bar.add_task("training", total=seconds)
+        line = bar.add_task("training", total=seconds, speed="")
 
         def show(record: dict[str, Any]) -> None:
-            bar.update(line, completed=record["seconds"])
+            speed = f"{record['samples_per_s']:.0f} samples/s"
+            bar.update(line, completed=record["seconds"], speed=speed)
             log.info(
                 "epoch %d  step %d  loss %.5f  validation %.5f  lr %.2g  %.0f samples/s  %.0f s",
                 *(record[key] for key in ("epoch", "step", "loss", "validation_loss", "lr",
@@ -56,5 +57,5 @@ def epoch_progress(seconds: float | None) -> Iterator[Callable[[dict[str, Any]],
 
 def _bar(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn())  # fmt: skip
+               TimeRemainingColumn(), TextColumn("{task.fields[speed]}"))  # fmt: skip
     return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)

@@ -9,7 +9,8 @@ of there. Which pivots are tried changes the time, never the result.
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from simlib.jit import njit
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _SAMPLED, _SAMPLE_LOW, _SAMPLE_HIGH = 16, 4, 11  # values, and the ranks that enclose their median

@@ -1,8 +1,8 @@
 """Products of matrices in a fixed order: the same bits every time, unlike a library's."""
 
 import numpy as np
-from numba import njit
 
+from simlib.jit import njit
 from simlib.simulation.kernel import OPTIONS, ROWS_TOGETHER, add_rows
 
 _TOGETHER = 64  # columns that stay near

@@ -1,10 +1,17 @@
 """How the verbs of the stellar grids put a grid into words."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from simlib.stellar.compare import GridDifference
+    from simlib.stellar.download import DownloadReport
+    from simlib.stellar.download_plan import Estimate
+    from simlib.stellar.importing import ImportReport
+    from simlib.stellar.verify import Verification
 
 MOST_LISTED = 10  # of anything; the rest is counted
 UNBROKEN = 250  # columns of a wide table that goes to a file
@@ -85,6 +92,68 @@ def _bounds(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return f"< {high:g}" if low is None else f"> {low:g}"
     return f"{low:g} … {high:g}"
+
+
+def print_import(report: "ImportReport") -> None:
+    """Print how an import ended."""
+    print(f"{report.nodes} nodes, {len(report.holes)} holes; {report.files_read} files read now")
+    for hole in report.holes[:MOST_LISTED]:
+        print(f"hole {text_of(hole)}: {hole['reason']}")
+    print(and_more(len(report.holes)), end="")
+    print(report.store)
+
+
+def print_verification(result: "Verification") -> None:
+    """Print which nodes are damaged."""
+    print(f"{result.nodes} nodes read, {len(result.damaged)} damaged")
+    for node in result.damaged[:MOST_LISTED]:
+        print(f"damaged {text_of(node)}")
+    print(and_more(len(result.damaged)), end="")
+    for problem in result.problems:
+        print(problem)
+
+
+def print_difference(difference: "GridDifference") -> None:
+    """Print how two grids differ."""
+    print(f"{'same' if difference.is_same else 'different'} fingerprints")
+    for axis, apart in difference.axes.items():
+        print(f"{axis}: only in A {apart['only_in_a']}, only in B {apart['only_in_b']}")
+    for side, nodes in (("A", difference.only_in_a), ("B", difference.only_in_b)):
+        for node in nodes[:MOST_LISTED]:
+            print(f"only {side} has {text_of(node)}")
+        print(and_more(len(nodes)), end="")
+    for key, (first, second) in difference.attrs.items():
+        print(f"{key}: {first} | {second}")
+    print(f"wavelengths: {difference.wavelengths}; {len(difference.nodes)} common nodes")
+    table = Table("node", "rms", "largest", title="most different nodes, of the continuum")
+    for entry in difference.nodes[:MOST_LISTED]:
+        table.add_row(text_of(entry.node), f"{entry.rms:.2e}", f"{entry.largest:.2e}")
+    Console().print(table)
+
+
+def text_of_estimate(expected: "Estimate", total: int) -> str:
+    """Return size and time of a download."""
+    size = f"{expected.files} of {total} files to fetch, {expected.bytes / 1e9:.2f} GB"
+    if expected.seconds is None or expected.bytes_per_s is None:
+        return f"{size} ({expected.basis}); time unknown"
+    return (
+        f"{size} ({expected.basis}); {expected.seconds / 3600:.1f} h if every connection gets the "
+        f"{expected.bytes_per_s / 1e6:.2f} MB/s that one had just now"
+    )
+
+
+def print_download(report: "DownloadReport") -> None:
+    """Print how a download ended."""
+    print(
+        f"{report.fetched} files fetched ({report.bytes / 1e6:.1f} MB), {report.kept} there "
+        f"before, {len(report.absent)} not in the archive, {len(report.failed)} failed"
+    )
+    for path in report.absent[:MOST_LISTED]:
+        print(f"absent {path}")
+    print(and_more(len(report.absent)), end="")
+    for path, reason in list(report.failed.items())[:MOST_LISTED]:
+        print(f"failed {path}: {reason}")
+    print(and_more(len(report.failed)), end="")
 
 
 def text_of(node: dict[str, Any]) -> str:

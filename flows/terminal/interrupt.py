@@ -9,9 +9,8 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
-
-import psutil
 
 INTERRUPTED = 130
 _GRACE_SECONDS = 5.0
@@ -33,9 +32,10 @@ def _ask_to_stop(number: int, frame: FrameType | None) -> None:
 
 
 def _end_now(number: int = 0, frame: FrameType | None = None) -> None:
-    for child in psutil.Process().children(recursive=True):
-        try:
-            child.kill()
-        except psutil.NoSuchProcess:
-            continue
+    with suppress(ModuleNotFoundError):  # without it no verb starts processes
+        import psutil
+
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
     os._exit(INTERRUPTED)

@@ -7,11 +7,12 @@ import xarray as xr
 from simlib.config import Sky
 from simlib.etc import figures, terms_file
 from simlib.etc.conditions_file import read_conditions
-from simlib.etc.output import ATTRS
-from simlib.etc.signal import flat_ab_flux, read_spectrum, signal_to_noise, variance
+from simlib.etc.signal_to_noise import flat_ab_flux, read_spectrum, signal_to_noise
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
+from simlib.etc.terms_dataset import ATTRS
 from simlib.instrument import load_instrument
+from simlib.noise import stack_variance
 from tests.simlib.etc.made import conditions, write_conditions
 
 CONTRACT = {
@@ -129,7 +130,7 @@ def test_variance_grows_linearly_with_time_when_read_noise_is_out(instrument):
         terms = run_etc(
             conditions(), instrument, load_sky(Sky()), exposure_time_s=seconds, sky_subtraction=0.0
         )
-        return variance(terms, 0.0).values - 80.0
+        return stack_variance(terms, 0.0).values - 80.0
 
     np.testing.assert_allclose(photon_variance(1800.0), 2.0 * photon_variance(900.0), rtol=1e-12)
 

@@ -5,15 +5,22 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from simlib.bounds import Bound, refuse_out_of_bounds
 from simlib.errors import InputError
 from simlib.etc.constants import AB_ZERO_POINT, FLUX_UNIT_PER_NM, LIGHT_SPEED_NM_S
-from simlib.etc.tables import read_curve
+from simlib.noise import stack_variance
+from simlib.tables import read_curve
 
-SKY_TERMS = ("sky_continuum_e", "sky_lines_e", "moon_e", "stray_e")
+FLUX = Bound(0.0, 1e12, "1e-17 erg s-1 cm-2 AA-1")
+MAGNITUDE = Bound(-30.0, 60.0, "mag")
 
 
 def flat_ab_flux(magnitude: float, wavelength_nm: np.ndarray) -> np.ndarray:
-    """Return the flux of a source of constant AB magnitude, 1e-17 erg s-1 cm-2 AA-1."""
+    """Return the flux of a source of constant AB magnitude, 1e-17 erg s-1 cm-2 AA-1.
+
+    Raises InputError for a magnitude that no source has.
+    """
+    refuse_out_of_bounds("magnitude", np.array([magnitude]), MAGNITUDE, "a flat source".format)
     per_nm = AB_ZERO_POINT * 10.0 ** (-0.4 * magnitude) * LIGHT_SPEED_NM_S / wavelength_nm**2
     return np.asarray(per_nm / FLUX_UNIT_PER_NM)
 
@@ -24,29 +31,14 @@ def read_spectrum(path: str | Path, wavelength_nm: np.ndarray) -> np.ndarray:
     Columns `wavelength_nm` (vacuum) and `flux` (1e-17 erg s-1 cm-2 AA-1). Raises InputError where
     the file is malformed, negative, or does not cover the wavelengths.
     """
-    table = read_curve(Path(path), "flux")
+    table = read_curve(path, "flux", FLUX)
     given = table["wavelength_nm"]
     if given[0] > wavelength_nm[0] or given[-1] < wavelength_nm[-1]:
         raise InputError(
             f"{path} covers {given[0]:g}-{given[-1]:g} nm; "
             f"{wavelength_nm[0]:.2f}-{wavelength_nm[-1]:.2f} nm is needed"
         )
-    if np.any(table["flux"] < 0):
-        raise InputError(f"{path}: flux is negative at {given[table['flux'] < 0][0]:g} nm")
     return np.asarray(np.interp(wavelength_nm, given, table["flux"]))
-
-
-def variance(terms: xr.Dataset, source_e: xr.DataArray | float) -> xr.DataArray:
-    """Return the variance of the sum of `exposure_count` read-outs, electron2.
-
-    source_e: electrons of the target in one exposure. The error of sky subtraction does not
-    average out over exposures.
-    """
-    count = terms["exposure_count"]
-    background = sum(terms[name] for name in SKY_TERMS) + terms["dark_e"]
-    photons = (source_e + background) * terms["sample_factor"] + terms["read_variance_e2"]
-    coherent = count**2 * terms["sky_subtraction_variance_e2"]
-    return (count * photons + coherent) * terms["variance_margin"]
 
 
 def signal_to_noise(terms: xr.Dataset, flux: np.ndarray) -> xr.DataArray:
@@ -55,5 +47,5 @@ def signal_to_noise(terms: xr.Dataset, flux: np.ndarray) -> xr.DataArray:
     flux: of the target above the atmosphere and after dust, 1e-17 erg s-1 cm-2 AA-1, (wavelength,).
     """
     source = terms["conversion_e"] * xr.DataArray(flux, dims="wavelength")
-    snr = terms["exposure_count"] * source / np.sqrt(variance(terms, source))
+    snr = terms["exposure_count"] * source / np.sqrt(stack_variance(terms, source))
     return snr.assign_attrs(units="1", long_name="signal to noise per pixel, all exposures")

@@ -1,0 +1,21 @@
+"""The verb `build`."""
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import ConfigArgument, SetOption
+
+
+def build(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Read all that is there, and make again what is damaged."),
+    ] = False,
+) -> None:
+    """Make the dataset of a config: exposure time calculator, fan-out, store; rerun = resume."""
+    from flows.pipeline import build as run
+
+    print(run(config, overrides or [], repair))

@@ -1,0 +1,26 @@
+"""The verb `grid diff`."""
+
+import json
+from dataclasses import asdict
+
+from flows.cli.options import GridArgument, JsonOption, StorageOption, storage_options
+
+
+def diff(
+    a: GridArgument,
+    b: GridArgument,
+    storage_option: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two grids: axes, holes, attributes, rms of every common node."""
+    from flows.terminal.grid_text import print_difference
+    from simlib.stellar.compare import compare_grids
+    from simlib.stellar.grid import open_grid
+
+    options = storage_options(storage_option)
+    difference = compare_grids(open_grid(a, options), open_grid(b, options))
+    if as_json:
+        print(json.dumps(asdict(difference), indent=1))
+    else:
+        print(f"A {a}\nB {b}")
+        print_difference(difference)

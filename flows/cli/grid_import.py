@@ -1,0 +1,48 @@
+"""The verb `grid import`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import JsonOption, StorageOption, storage_options
+
+
+def import_folder(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder of downloaded files.")],
+    to: Annotated[str, typer.Option(help="The store: a path ending in .zarr, or a URL.")],
+    resolution: Annotated[int | None, typer.Option(help="Where the folder holds several.")] = None,
+    carbon: Annotated[float, typer.Option(help="[C/M] of the files to take.")] = 0.0,
+    microturbulence: Annotated[float, typer.Option(help="km/s, of the files to take.")] = 2.0,
+    window: Annotated[tuple[float, float], typer.Option(help="nm, vacuum.")] = (670.0, 920.0),
+    workers: Annotated[int | None, typer.Option(help="Threads; by default one a core.")] = None,
+    address: Annotated[str | None, typer.Option(help="A running Dask scheduler.")] = None,
+    storage_option: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a folder of BOSZ files into a store; run again, it does what is left."""
+    from flows.cluster import dask_client, threads_or
+    from flows.terminal.grid_text import print_import
+    from flows.terminal.progress import item_progress
+    from simlib.stellar.import_plan import plan_import
+    from simlib.stellar.importing import import_grid
+
+    options = storage_options(storage_option)
+    plan = plan_import(
+        path,
+        resolution=resolution,
+        carbon=carbon,
+        microturbulence=microturbulence,
+        window=window,
+    )
+    with (
+        dask_client(threads_or(address, workers)) as client,
+        item_progress("importing", "files", "files") as show,
+    ):
+        report = import_grid(plan, to, client, options=options, on_progress=show)
+    if as_json:
+        print(json.dumps(asdict(report), indent=1))
+    else:
+        print_import(report)

@@ -1,0 +1,26 @@
+"""The verb `train`."""
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import ConfigArgument, SetOption
+
+
+def train(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Only go on with a run that has been begun.")
+    ] = False,
+) -> None:
+    """Train on the dataset of a config, making it first where it is missing.
+
+    A run of the same config that was interrupted goes on from its last checkpoint.
+    """
+    from flows.pipeline import require_begun
+    from flows.pipeline import train as run
+
+    if resume:
+        require_begun(config, overrides or [])
+    print(run(config, overrides or []))

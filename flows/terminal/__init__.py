@@ -1,0 +1,1 @@
+"""What a person sees of the program: messages, progress, tables, and how it ends."""

@@ -1,0 +1,68 @@
+"""How what a verb found is put into words: tables and lines on standard output."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+MOST_ROWS = 40
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
+    table = Table(*columns, title=title)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def print_medians(summaries: list[dict[str, float]]) -> None:
+    """Print what `summaries` of the calculator's terms returned."""
+    heads = [
+        name.removesuffix("_e").removesuffix("_e2").removeprefix("sky_") for name in summaries[0]
+    ]
+    rows = [
+        [str(number), *(f"{value:.4g}" for value in summary.values())]
+        for number, summary in enumerate(summaries[:MOST_ROWS], start=1)
+    ]
+    print_table("medians over pixels; counts of one exposure", ["row", *heads], rows)
+    if len(summaries) > MOST_ROWS:
+        print(f"… and {len(summaries) - MOST_ROWS} more rows")
+
+
+def print_cache(description: Mapping[str, Any]) -> None:
+    """Print what `simlib.cache.describe` returned."""
+    rows = [
+        [kind, str(totals["files"]), f"{totals['bytes'] / 1e6:.1f}"]
+        for kind, totals in description["kinds"].items()
+    ]
+    print_table("", ("kind", "files", "MB"), rows)
+    held, limit = description["bytes"] / 1e6, description["limit_bytes"] / 1e6
+    print(f"{held:.1f} MB of at most {limit:.0f} MB (SPECDENOISE_CACHE_LIMIT)")
+    print("\n".join(description["folders"]) or f"{description['folder']} (not made yet)")
+
+
+def print_evaluation(result: Mapping[str, Any]) -> None:
+    """Print the mean errors of every method by S/N."""
+    for interval in result["bins"]:
+        methods = "  ".join(
+            f"{name} {_percent(numbers['mean_abs_relative_error'])}"
+            for name, numbers in interval["methods"].items()
+        )
+        low, high = interval["snr_low"], interval["snr_high"]
+        print(f"S/N {low}-{high if high is not None else '…'}: {interval['count']}  {methods}")
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{100 * share:.2f} %"
+
+
+def print_steps(
+    scalars: Mapping[str, float], medians: Mapping[str, float], units: Mapping[str, str]
+) -> None:
+    """Print the numbers of a row made again, and the median of every step."""
+    for name, value in scalars.items():
+        print(f"{name:22s} {value:.8g}")
+    for name, value in medians.items():
+        print(f"{name:22s} {value:.8g}  (median; {units[name]})")

@@ -1,0 +1,54 @@
+"""What is left of a block: whether it is what was written, and whether a new one agrees with it."""
+
+import logging
+
+import numpy as np
+import xarray as xr
+
+from simlib.dataset.agreement import difference, tolerance_to
+from simlib.dataset.layout import VARIABLES, as_kept, checksum_of, template_names
+from simlib.dataset.places import arrays_in
+from simlib.dataset.plan import BlockRecord
+from simlib.dataset.stored import open_arrays
+from simlib.errors import InputError
+from simlib.location import Location
+
+log = logging.getLogger(__name__)
+
+
+def is_undamaged(folder: Location, record: BlockRecord) -> bool:
+    """Return whether a block's values are those that were written."""
+    left = _values_left(folder, record)
+    return set(left) == set(VARIABLES) and checksum_of(left) == record.checksum
+
+
+def require_agreement(folder: Location, record: BlockRecord, spectra: xr.Dataset) -> None:
+    """Raise InputError where a block made again is not what can still be read of the old one.
+
+    Bit for bit where the arithmetic is the same, else to 1e-6.
+    """
+    made = as_kept(spectra)
+    for name, kept in _values_left(folder, record).items():
+        new, old = (np.sqrt(v) if name == "variance" else v for v in (made[name], kept))
+        off = difference(new, old)
+        if off > tolerance_to(record.arithmetic):
+            raise InputError(
+                f"{folder}: rows {record.start} to {record.stop - 1} of {record.split!r} made "
+                f"again differ from those kept ({name}, by {off:.2g} relative): they were made by "
+                f"{record.arithmetic}; remove the folder of this dataset and build it again"
+            )
+
+
+def _values_left(folder: Location, record: BlockRecord) -> dict[str, np.ndarray]:
+    """Return the values of a block, those variables left out that cannot be read."""
+    arrays = arrays_in(folder)
+    opened = open_arrays(arrays, record.split, arrays.read_files(template_names(record.split)))
+    left = {}
+    for name in VARIABLES:
+        try:
+            left[name] = np.asarray(opened[name][record.start : record.stop])
+        except Exception as error:
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise
+            log.warning("%s/%s, rows %d on: %s", arrays, opened[name].path, record.start, error)
+    return left

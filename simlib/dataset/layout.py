@@ -1,0 +1,151 @@
+"""The files of a dataset's Zarr store: those of an empty one, and those that a block adds.
+
+Both are made in memory, from the plan and the spectra alone, so that every builder of a store makes
+the same ones, and none reads what it is about to write. Every chunk ends with its crc32c, which
+Zarr compares when it reads it.
+"""
+
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.core.buffer import Buffer
+from zarr.errors import ZarrUserWarning
+from zarr.storage import MemoryStore, StorePath
+
+from simlib.dataset.plan import Block, Plan
+from simlib.fingerprint import checksum
+
+PIXEL_VARIABLES = ("flux", "variance")
+ROW_VARIABLES = (
+    "snr", "flux_scale", "teff", "logg", "feh", "alpha", "interpolated_axis", "redshift", "ebv",
+    "magnitude", "seeing", "zenith_angle", "field_angle", "moon_zenith_angle",
+    "moon_target_angle", "moon_phase",
+)  # fmt: skip
+VARIABLES = (*PIXEL_VARIABLES, *ROW_VARIABLES)
+_CODECS: dict[str, list[Any]] = {
+    "lz4": [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")],
+    "zstd": [ZstdCodec(level=3)],
+    "none": [],
+}
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """Return the type in which a variable is kept."""
+    return np.dtype("int8" if name == "interpolated_axis" else "float32")
+
+
+def template_files(plan: Plan, example: xr.Dataset) -> dict[str, bytes]:
+    """Return the files of an empty store: the metadata of all its arrays, and the wavelengths.
+
+    example: one simulated row, for attributes and wavelengths.
+    """
+    files: dict[str, Buffer] = {}
+    root = zarr.create_group(MemoryStore(files), zarr_format=3)
+    for split, rows in plan.rows.items():
+        group = root.create_group(split)
+        for name in VARIABLES:
+            layout = _layout(
+                name, rows, example.sizes["wavelength"], plan.block, plan.chunk, plan.codec
+            )
+            attributes = {key: _plain(value) for key, value in example[name].attrs.items()}
+            group.create_array(name, **layout, attributes=attributes)
+        _add_wavelength(group, example["wavelength"])
+    with warnings.catch_warnings():  # zarr warns that the specification has no such section yet
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        zarr.consolidate_metadata(root.store, zarr_format=3)
+    return {name: data.to_bytes() for name, data in files.items()}
+
+
+def template_names(split: str) -> list[str]:
+    """Return the names of the files of an empty store that one needs to read a split."""
+    arrays = [f"{split}/{name}/zarr.json" for name in (*VARIABLES, "wavelength")]
+    return [f"{split}/zarr.json", *arrays, f"{split}/wavelength/c/0"]
+
+
+def _layout(
+    name: str, rows: int, pixels: int, block: int, chunk: int, codec: str
+) -> dict[str, Any]:
+    """Return how an array is kept: a shard (pixels) or a chunk (one value a row) is a block."""
+    is_wide = name in PIXEL_VARIABLES
+    return {
+        "shape": (rows, pixels) if is_wide else (rows,),
+        "dtype": dtype_of(name),
+        "shards": (block, pixels) if is_wide else None,
+        "chunks": (chunk, pixels) if is_wide else (block,),
+        "compressors": [*_CODECS[codec], Crc32cCodec()],
+        "fill_value": 0 if name == "interpolated_axis" else np.nan,
+        "dimension_names": ("spectrum", "wavelength") if is_wide else ("spectrum",),
+        "config": {"write_empty_chunks": True},  # a chunk that is not there is one that was lost
+    }
+
+
+@lru_cache(maxsize=64)
+def _empty_array(*layout: Any) -> Any:
+    """Keep an array of no values: what is known of it takes longer to make than a block to cut."""
+    return zarr.create_array(MemoryStore(), **_layout(*layout), zarr_format=3).async_array
+
+
+def _add_wavelength(group: zarr.Group, wavelength: xr.DataArray) -> None:
+    array = group.create_array(
+        "wavelength",
+        shape=wavelength.shape,
+        dtype="float64",
+        chunks=wavelength.shape,
+        compressors=[*_CODECS["zstd"], Crc32cCodec()],
+        dimension_names=("wavelength",),
+        attributes=dict(wavelength.attrs),
+        config={"write_empty_chunks": True},
+    )
+    array[:] = wavelength.values
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def as_kept(spectra: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the values of every variable in the type in which it is kept."""
+    return {name: spectra[name].values.astype(dtype_of(name), copy=False) for name in VARIABLES}
+
+
+def checksum_of(values: dict[str, np.ndarray]) -> str:
+    """Return the checksum over all variables of a block, whatever its codec."""
+    return checksum(*(values[name] for name in VARIABLES))
+
+
+def block_files(plan: Plan, block: Block, values: dict[str, np.ndarray]) -> dict[str, bytes]:
+    """Return the files of a block by their names in the store: one for each variable.
+
+    Raises ValueError for rows that are not exactly those of a block: where two writers share a
+    shard, each undoes what the other wrote.
+    """
+    rows = plan.rows.get(block.split, 0)
+    whole = range(block.start, min(block.start + plan.block, rows))
+    if block.start % plan.block or range(block.start, block.stop) != whole or not whole:
+        raise ValueError(
+            f"rows {block.start} to {block.stop} of {block.split!r} are not one whole block of "
+            f"{plan.block} of its {rows} rows: whoever writes the rest of that block would undo it"
+        )
+    files: dict[str, bytes] = {}
+    for name, array in values.items():
+        if len(array) != len(whole):
+            raise ValueError(f"block {block.name} needs {len(whole)} rows, got {len(array)}")
+        files |= _encoded(plan, block, name, rows, array)
+    return files
+
+
+def _encoded(
+    plan: Plan, block: Block, name: str, rows: int, values: np.ndarray
+) -> dict[str, bytes]:
+    pixels = values.shape[1] if name in PIXEL_VARIABLES else 0
+    empty = _empty_array(name, rows, pixels, plan.block, plan.chunk, plan.codec)
+    files: dict[str, Buffer] = {}
+    place = StorePath(MemoryStore(files), f"{block.split}/{name}")
+    array = zarr.Array(zarr.AsyncArray(empty.metadata, place, empty.config))
+    array[block.start : block.stop] = values
+    return {name: data.to_bytes() for name, data in files.items()}

@@ -1,0 +1,39 @@
+"""Where a dataset and its parts are: `<root>/datasets/<name>/<fingerprint>/`.
+
+A dataset's folder holds `spectra.zarr`, `manifest.json` and `parts/`; `latest.json` beside the
+folders of all its versions says which is published.
+"""
+
+from simlib.config import SimulationConfig
+from simlib.dataset.plan import Block
+from simlib.location import Location
+
+
+def versions_of(config: SimulationConfig) -> Location:
+    """Return the folder of all versions of a config's dataset."""
+    return config.root / "datasets" / config.dataset.name
+
+
+def latest_in(versions: Location) -> Location:
+    """Return the record of which version is published."""
+    return versions / "latest.json"
+
+
+def manifest_in(folder: Location) -> Location:
+    """Return the record by which a dataset is complete."""
+    return folder / "manifest.json"
+
+
+def arrays_in(folder: Location) -> Location:
+    """Return the Zarr store of a dataset."""
+    return folder / "spectra.zarr"
+
+
+def plan_in(folder: Location) -> Location:
+    """Return the record of a dataset's plan."""
+    return folder / "parts" / "plan.json"
+
+
+def record_in(folder: Location, block: Block) -> Location:
+    """Return the record of a finished block."""
+    return folder / "parts" / f"{block.name}.json"

@@ -1,0 +1,101 @@
+"""The publication of a dataset: complete from its manifest on, then named by `latest.json`.
+
+A reader finds a complete dataset or is told what is missing.
+"""
+
+from typing import ClassVar
+
+from simlib.artifact import Record, create_record, read_record, write_record
+from simlib.config import SimulationConfig
+from simlib.dataset.manifest import Fingerprint, Manifest
+from simlib.dataset.places import latest_in, manifest_in, plan_in, versions_of
+from simlib.dataset.plan import REPAIR, Plan
+from simlib.dataset.store import is_template_whole, missing_blocks, readable, records_of
+from simlib.errors import InputError
+from simlib.location import Location, Place
+
+
+class Latest(Record):
+    """What `latest.json` says: the folder beside it that is published."""
+
+    remedy: ClassVar[str] = REPAIR
+    fingerprint: Fingerprint
+
+
+def published_folder(place: Place) -> Location:
+    """Return the folder of a complete dataset: its own, or that of its name, of the latest version.
+
+    Raises InputError that tells what is missing where there is none.
+    """
+    return published_dataset(place)[0]
+
+
+def published_dataset(place: Place) -> tuple[Location, Manifest]:
+    """Return a complete dataset's folder and its manifest. Raises as `published_folder` does."""
+    given = Location.of(place)
+    folder = given.parent if given.name == "spectra.zarr" else given
+    if (latest := read_record(latest_in(folder), Latest)) is not None:
+        folder = folder / latest.fingerprint
+    if (manifest := read_record(manifest_in(folder), Manifest)) is not None:
+        return folder, manifest
+    if (plan := read_record(plan_in(folder), Plan)) is None:
+        raise InputError(f"no dataset at {given}; build it with `specdenoise build CONFIG`")
+    records = records_of(folder, plan)
+    raise InputError(
+        f"the dataset at {folder} is not complete: {len(records)} of {len(list(plan.blocks()))} "
+        "blocks are done; run `specdenoise build CONFIG` again, it does the rest"
+    )
+
+
+def require_split(folder: Location, manifest: Manifest, split: str) -> int:
+    """Return the rows of a split; InputError where the dataset has no such split."""
+    rows = manifest.plan.rows
+    if split not in rows:
+        raise InputError(f"{folder} has no split {split!r}; it has {', '.join(rows)}")
+    return rows[split]
+
+
+def publish(folder: Location, manifest: Manifest) -> None:
+    """Make a dataset complete, and the latest of its name; nothing is written where it is that."""
+    standing = readable(manifest_in(folder), Manifest)
+    if standing is None:
+        standing = create_record(manifest_in(folder), manifest)
+    if _told(standing) != _told(manifest):
+        write_record(manifest_in(folder), manifest)
+    latest = Latest(fingerprint=manifest.fingerprint)
+    if readable(latest_in(folder.parent), Latest) != latest:
+        write_record(latest_in(folder.parent), latest)
+
+
+def _told(manifest: Manifest) -> Manifest:
+    """Leave out what differs from one making of the same dataset to the next."""
+    return manifest.model_copy(update={"seconds": 0.0, "provenance": {}, "config": {}})
+
+
+def published(config: SimulationConfig, identity: str) -> Location | None:
+    """Return the folder of the config's dataset, None where a build has something to do.
+
+    identity: its fingerprint. It is complete, the latest, and every file is there, of its size.
+    """
+    folder = versions_of(config) / identity
+    manifest = readable(manifest_in(folder), Manifest)
+    latest = readable(latest_in(folder.parent), Latest)
+    if manifest is None or latest is None or latest.fingerprint != identity:
+        return None
+    if not serves(manifest, config):
+        return None
+    return folder if is_whole(folder, manifest) else None
+
+
+def serves(manifest: Manifest, config: SimulationConfig) -> bool:
+    """Return whether a dataset is what the config asks for; a stored one serves every mode."""
+    return manifest.mode == "stored" or config.dataset.mode != "stored"
+
+
+def is_whole(folder: Location, manifest: Manifest) -> bool:
+    """Return whether every file of a dataset is there, of its size."""
+    if manifest.mode != "stored":
+        return True
+    if not is_template_whole(folder, manifest.template):
+        return False
+    return not missing_blocks(folder, manifest.plan, records_of(folder, manifest.plan))

@@ -1,0 +1,129 @@
+"""A finished store, read lazily; whatever of it is damaged or gone is told where it is read.
+
+Metadata and coordinates are compared with the digests in the manifest when a split is opened, and
+taken from what was compared. A chunk carries its crc32c, which Zarr compares; one that is not there
+is an error, never a fill value.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
+
+from simlib.dataset.layout import VARIABLES, template_names
+from simlib.dataset.manifest import Manifest
+from simlib.dataset.places import arrays_in
+from simlib.dataset.plan import REPAIR, rows_of
+from simlib.errors import InputError
+from simlib.fingerprint import digest
+from simlib.location import Location
+
+_PASSING = (OSError, IndexError, MemoryError)  # of the network, of the caller, of the machine
+
+
+def open_stored(folder: Location, manifest: Manifest, split: str) -> xr.Dataset:
+    """Return a split of a store; dims `spectrum`, `wavelength`. Values are read when looked at.
+
+    Raises InputError where metadata or wavelengths are not those that were published, and, when a
+    value is looked at, where its chunk is not the one that was written.
+    """
+    arrays = arrays_in(folder)
+    opened = open_arrays(arrays, split, _checked_files(arrays, manifest, split))
+    wavelength = opened.pop("wavelength")
+    coordinate = ("wavelength", np.asarray(wavelength[:]), dict(wavelength.attrs))
+    variables = {}
+    for name, array in opened.items():
+        lazy = indexing.LazilyIndexedArray(_Stored(arrays, array, manifest.plan.block))
+        dims = array.metadata.dimension_names
+        chunks = {"preferred_chunks": dict(zip(dims, array.chunks, strict=True))}
+        variables[name] = xr.Variable(dims, lazy, dict(array.attrs), chunks)
+    return xr.Dataset(variables, coords={"wavelength": coordinate})
+
+
+def _checked_files(arrays: Location, manifest: Manifest, split: str) -> dict[str, bytes]:
+    names = ["zarr.json", *template_names(split)]
+    files = arrays.read_files(names)
+    for name in names:
+        if name not in files:
+            raise InputError(f"{arrays / name} is not there; {REPAIR}")
+        if digest(files[name]) != manifest.template.get(name):
+            raise InputError(f"{arrays / name} is damaged: it is not what was written; {REPAIR}")
+    return files
+
+
+def open_arrays(arrays: Location, split: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the Zarr arrays of a split by name, of the metadata in `files`, name to content."""
+    store = _Whole(_store_at(arrays), dict(files))
+    return {
+        name: zarr.open_array(store, path=f"{split}/{name}", mode="r", zarr_format=3)
+        for name in (*VARIABLES, "wavelength")
+    }
+
+
+def _store_at(arrays: Location) -> Store:
+    if arrays.is_local:
+        return LocalStore(arrays.path, read_only=True)
+    return FsspecStore.from_url(arrays.url, storage_options=arrays.options, read_only=True)
+
+
+class _Whole(WrapperStore[Store]):
+    """A store whose chunks are all there, and whose small files are those that were checked."""
+
+    def __init__(self, store: Store, files: dict[str, bytes]) -> None:
+        super().__init__(store)
+        self.files = files
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return a file or a part of it; FileNotFoundError where Zarr would take fill values."""
+        if (known := self.files.get(key)) is not None:
+            return prototype.buffer.from_bytes(known)
+        found = await self._store.get(key, prototype, byte_range)
+        if found is None:
+            raise FileNotFoundError(f"{key} is not there")
+        return found
+
+
+class _Stored(BackendArray):
+    """One variable, as xarray indexes it."""
+
+    def __init__(self, arrays: Location, array: Any, block: int) -> None:
+        self.arrays, self.array, self.block = arrays, array, block
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """Read what the key asks for."""
+        outer = indexing.IndexingSupport.OUTER
+        return indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        is_basic = not any(isinstance(part, np.ndarray) for part in key)
+        try:
+            return np.asarray(self.array[key] if is_basic else self.array.oindex[key])
+        except Exception as error:
+            if isinstance(error, _PASSING) and not isinstance(error, FileNotFoundError):
+                raise
+            raise self._explained(key, error) from error
+
+    def _explained(self, key: tuple[Any, ...], error: Exception) -> Exception:
+        """Return the error that names the damaged block; the error itself where none is damaged."""
+        rows = np.atleast_1d(rows_of(key[0], self.shape[0]))
+        for start in np.unique(rows // self.block) * self.block:
+            stop = min(int(start) + self.block, self.shape[0])
+            try:
+                _ = self.array[int(start) : stop]
+            except Exception as reason:
+                lines = str(reason).splitlines() or [type(reason).__name__]
+                return InputError(
+                    f"{self.arrays}: {self.array.path} of rows {start} to {stop - 1} is damaged "
+                    f"({lines[0]}); {REPAIR}"
+                )
+        return error

@@ -1,0 +1,101 @@
+"""Text files that a person gives: read whole and as UTF-8, or refused with file and place."""
+
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from simlib.errors import InputError, shown
+
+MOST_NESTED = 16  # levels of tables and lists; no key of ours lies deeper than five
+_TOO_DEEP = f"nested too deeply; {MOST_NESTED} levels of tables and lists are allowed"
+_INTEGERS = range(-(2**63), 2**63)  # what TOML promises
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+
+def read_text(path: str | Path, what: str) -> str:
+    """Return the text of a file, without a byte order mark, its lines ended by newlines.
+
+    what: what the file is to the program, for the message. Raises InputError for a file that is
+    not there, may not be read, is none (a folder, a pipe), or is not UTF-8 text.
+    """
+    try:
+        data = _read_regular(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {what} {shown(str(path))}: {reason}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        raise InputError(
+            f"{path}, line {line}: byte 0x{byte:02x} is no UTF-8 text; save the file as UTF-8"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read_regular(path: str | Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe nobody writes does not block
+    with open(descriptor, "rb") as file:
+        kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        if kind != stat.S_IFREG:
+            raise OSError(None, f"it is {_KINDS.get(kind, 'a device')}; a file was expected")
+        return file.read()
+
+
+def read_toml(path: str | Path, what: str) -> dict[str, Any]:
+    """Return the tables of a TOML file; see `read_text` and `parse_toml` for what is refused."""
+    return parse_toml(read_text(path, what), str(path))
+
+
+def parse_toml(text: str, place: str) -> dict[str, Any]:
+    """Return the tables of a TOML text; values are text, numbers, booleans, lists and tables.
+
+    place: where it stands, for the message. Raises InputError for what is no TOML, is nested
+    deeper than MOST_NESTED, or is a value that no key takes (see `refuse_odd_values`).
+    """
+    try:
+        tables = tomllib.loads(text)
+    except RecursionError:
+        raise InputError(f"{place}: {_TOO_DEEP}") from None
+    except ValueError as error:  # of TOML's grammar, or a number that Python refuses to read
+        raise InputError(f"{place} is not valid TOML: {str(error)[:200]}") from None
+    refuse_odd_values(tables, place)
+    return tables
+
+
+def refuse_odd_values(value: Any, place: str, keys: tuple[str, ...] = ()) -> None:
+    """Raise InputError, naming the key, for a value that is no use whatever the key is.
+
+    That is: one nested too deeply, a date, an integer of more than 64 bits, a text that no file
+    system and no UTF-8 file can hold.
+    """
+    reason = _TOO_DEEP if len(keys) > MOST_NESTED else _oddity(value)
+    if reason:
+        raise InputError(f"{place}: {'.'.join(keys)[:200]}: {reason}")
+    items = value.items() if isinstance(value, dict) else enumerate(_items(value))
+    for key, item in items:
+        refuse_odd_values(item, place, (*keys, str(key)))
+
+
+def _items(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _oddity(value: object) -> str | None:
+    if isinstance(value, str):
+        return None if _is_storable(value) else f"{shown(value)} holds a NUL or half a character"
+    if isinstance(value, int):
+        return None if value in _INTEGERS else "an integer has 64 bits at most"
+    if isinstance(value, (float, dict, list)):
+        return None
+    return f"{value} is a date or time; no key takes one, text stands in quotes"
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

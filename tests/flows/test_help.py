@@ -1,0 +1,109 @@
+"""`--help` at once and from the base install; a verb whose extra is missing says how to get it."""
+
+import resource
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from flows.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {
+    "numba", "numpy", "scipy", "pandas", "xarray", "zarr", "dask", "distributed", "torch",
+    "prefect", "astropy", "matplotlib", "psutil", "s3fs", "fsspec", "rich",
+}  # fmt: skip
+SECONDS = 0.5  # of processor time
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+ABSENT = sorted(
+    {
+        requirement.split("[")[0].rstrip("<>=.,0123456789").strip()
+        for name in ("sim", "train", "flows")
+        for requirement in EXTRAS[name]
+    }
+    - {"specdenoise"}
+)
+BLOCK = f"""
+import sys
+absent = {{name.lower() for name in {ABSENT}}}
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0].lower() in absent:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def verbs() -> list[list[str]]:
+    """Return the words of every verb."""
+    alone = [[command.name or ""] for command in app.registered_commands]
+    grouped = [
+        [group.name or "", command.name or ""]
+        for group in app.registered_groups
+        if group.typer_instance
+        for command in group.typer_instance.registered_commands
+    ]
+    return [*alone, *grouped]
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+HELP_OF_ALL = f"""
+from flows.cli import run_program
+for verb in [[], *{verbs()}]:
+    assert run_program([*verb, "--help"]) == 0, verb
+"""
+
+
+def test_help_of_every_verb_imports_nothing_heavy() -> None:
+    assert len(verbs()) >= 19
+    found = run(f"import sys\n{HELP_OF_ALL}\nprint({HEAVY} & set(sys.modules), file=sys.stderr)")
+    assert found.returncode == 0, found.stderr
+    assert found.stderr == "set()\n"
+
+
+def test_help_of_every_verb_needs_the_base_install_alone() -> None:
+    done = run(BLOCK + HELP_OF_ALL)
+    assert done.returncode == 0, done.stderr
+    for verb in verbs():
+        assert verb[-1] in done.stdout
+
+
+@pytest.mark.parametrize("verb", [[], ["build"], ["grid", "import"]], ids=" ".join)
+def test_help_takes_half_a_second_of_processor_time(verb: list[str]) -> None:
+    def seconds() -> float:
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return spent.ru_utime + spent.ru_stime
+
+    taken = []
+    for _ in range(5):  # the least: a busy machine's caches are shared
+        before = seconds()
+        command = [sys.executable, "-m", "flows", *verb, "--help"]
+        subprocess.run(command, capture_output=True, timeout=60, check=True)
+        taken.append(seconds() - before)
+        if taken[-1] <= SECONDS:
+            break
+    assert min(taken) <= SECONDS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["etc", "conditions.csv", "--out", "terms.zarr"], "sim"),
+        (["grid", "info", "default"], "sim"),
+        (["evaluate", "run"], "train"),
+        (["demo"], "flows"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else value,
+)
+def test_a_verb_without_its_extra_says_how_to_get_it(arguments: list[str], extra: str) -> None:
+    done = run(f"{BLOCK}\nfrom flows.cli import run_program\nsys.exit(run_program({arguments}))")
+    assert done.returncode == 2, done.stderr
+    assert f"pip install 'specdenoise[{extra}]'" in done.stderr
+    assert done.stderr.count("error:") == 1 and "Traceback" not in done.stderr

@@ -1,0 +1,201 @@
+"""Every compiled loop on arrays of odd sizes, against plain NumPy.
+
+`python -m tests.simlib.simulation.odd_shapes SHAPES GRIDS [SEED]` tries them and says, as JSON, how
+many it tried and which compiled loops ran. It is meant to be run with NUMBA_BOUNDSCHECK=1 and an
+empty NUMBA_CACHE_DIR of its own: then an index outside an array is an error.
+"""
+
+import importlib
+import json
+import sys
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+from simlib.simulation import kernel
+from simlib.simulation.matrix_products import combine, row_products
+from simlib.simulation.median import two_middles
+from simlib.simulation.taps import PAIRS, TAPS, WEIGHTS
+from tests.simlib.simulation.odd_grids import Shape, largest_difference
+
+ROOT = Path(__file__).resolve().parents[3]
+CLOSE = 2e-5  # float32 sums of random numbers against float64
+NODES = ((3, 3, 3, 2), (3, 3, 3, 3), (1, 1, 1, 1), (2, 1, 3, 1), (1, 3, 1, 2), (5, 1, 1, 1))
+PIXELS = (2, 3, 5, 33)
+
+
+def single(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return random numbers around 1, float32."""
+    return rng.uniform(0.5, 1.5, shape).astype(np.float32)
+
+
+def compare(what: str, found: np.ndarray, expected: np.ndarray, close: float = CLOSE) -> None:
+    """Raise AssertionError unless two arrays agree."""
+    scale = np.abs(expected).max(initial=1e-30)
+    np.testing.assert_allclose(found, expected, rtol=close, atol=close * scale, err_msg=what)
+
+
+def observe_rows(rng: np.random.Generator) -> None:
+    """Weighted rows of a table, sampled, dimmed, divided by their median: one row at a time."""
+    spectra, places, pixels = (int(n) for n in rng.integers((0, 1, 1), (6, 12, 60)))
+    redshift = rng.choice([0.0, 1e-15, -1e-15, 0.01, -0.01, 0.0013], spectra)
+    first = TAPS + rng.choice([0.0, 0.5, 0.97, 1.0], spectra)
+    last = float((first + 2.0 / (1.0 + redshift) * (pixels - 1)).max(initial=TAPS + 1.0))
+    columns = 2 * (int(np.floor(last)) + TAPS + 2 >> 1)  # the least that is even and reaches
+    table = single(rng, int(rng.integers(1, 10)), columns)
+    numbers = rng.integers(0, len(table), (spectra, places))
+    weights = rng.uniform(0.1, 1.0, (spectra, places)) * rng.integers(0, 2, (spectra, places))
+    weights[:, 0] += 1.0
+    ebv_factor = rng.choice([0.0, -0.05, -7.0], spectra)
+    scale, shift, excess = rng.uniform(0.5, 1.5, (3, spectra)) * [[1.0], [0.1], [0.01]]
+    widening, displacement = 0.1 * single(rng, 2, pixels), 0.1 * single(rng, pixels)
+    curve = single(rng, pixels) - np.float32(1.0)
+    window = np.sort(rng.choice(pixels + 1, 2, replace=False))
+    flux, flux_scale = np.empty((spectra, pixels), np.float32), np.empty(spectra)
+    kernel.observe_rows(
+        table, kernel.in_fours(numbers), kernel.in_fours(weights.astype(np.float32)),
+        rng.permutation(spectra), first, redshift, ebv_factor, scale, shift, excess,
+        np.arange(pixels, dtype=np.float32), widening, displacement, curve,
+        float(np.abs(curve).max()), window, 0.5, flux, flux_scale,
+    )  # fmt: skip
+    for row in range(spectra):
+        halves = weights[row] @ table[numbers[row]]
+        spectrum = np.stack(np.split(halves, 2), axis=1).ravel()  # even and odd points, in turn
+        seen = _sampled(
+            spectrum, first[row], redshift[row], shift[row] * displacement, excess[row], widening
+        )
+        seen = seen * np.exp(ebv_factor[row] * curve)
+        unit = np.median(seen[window[0] : window[1]]) / 0.5
+        compare("flux", flux[row], seen / unit)
+        compare("flux scale", flux_scale[row], unit * scale[row])
+
+
+def _sampled(
+    spectrum: np.ndarray,
+    first: float,
+    redshift: float,
+    displacement: np.ndarray,
+    excess: float,
+    widening: np.ndarray,
+) -> np.ndarray:
+    """Return the curve at every pixel's place, widened: the polynomial's mean over places."""
+    power = np.arange(len(WEIGHTS))[:, np.newaxis]
+    taps = np.concatenate([WEIGHTS, (-1.0) ** power * WEIGHTS[:, ::-1]], axis=1)
+    out = np.empty(len(displacement))
+    for pixel in range(len(out)):
+        place = first + 2.0 / (1.0 + redshift) * pixel
+        whole = int(np.floor(place))
+        d = taps @ spectrum[whole - PAIRS + 1 : whole + PAIRS + 1]
+        t = place - whole - 0.5 + displacement[pixel]
+        second = redshift * (widening[0, pixel] + redshift * widening[1, pixel])
+        fourth = excess + 3.0 * second**2
+        mean = [
+            d[0] + second * d[2] + fourth * d[4],
+            d[1] + 3.0 * second * d[3] + 5.0 * fourth * d[5],
+            d[2] + 6.0 * second * d[4],
+            d[3] + 10.0 * second * d[5],
+            d[4],
+            d[5],
+        ]
+        out[pixel] = np.polynomial.polynomial.polyval(t, mean)
+    return out
+
+
+def noise_rows(rng: np.random.Generator) -> None:
+    """The variance of a stack and its S/N."""
+    spectra, pixels, paths, shares = (int(n) for n in rng.integers((0, 1, 2, 1), (6, 40, 5, 7)))
+    flux, scale = single(rng, spectra, pixels), rng.uniform(0.5, 1.5, spectra)
+    node = rng.integers(0, paths - 1, spectra)
+    sky_weights, along = single(rng, spectra, 2, 4), single(rng, spectra, 2)
+    skies, conversion = single(rng, 4, paths, pixels), single(rng, paths, pixels)
+    share, aperture = single(rng, spectra, shares), single(rng, shares, pixels)
+    electrons = single(rng, spectra, 6)
+    variance, snr = np.empty((spectra, pixels), np.float32), np.empty(spectra)
+    kernel.noise_rows(
+        flux, scale, node, sky_weights, *skies, along, conversion, share, aperture, electrons,
+        variance, snr,
+    )  # fmt: skip
+    for row in range(spectra):
+        at = slice(node[row], node[row] + 2)
+        sky = np.einsum("nk,knp->p", sky_weights[row], skies[:, at], dtype=float)
+        beside = np.pad(sky, 1, mode="edge")
+        largest = np.max([beside[:-2], beside[1:-1], beside[2:]], axis=0)
+        per_unit = scale[row] * (along[row] @ conversion[at]) * (share[row] @ aperture)
+        background, photons, read, subtraction, exposures, margin = electrons[row].astype(float)
+        counts = photons * (per_unit * flux[row] + sky + background)
+        expected = margin * (counts + read + subtraction * largest**2) / (exposures * per_unit) ** 2
+        compare("variance", variance[row], expected)
+        compare("snr", snr[row], np.median(flux[row] / np.sqrt(expected)))
+
+
+def band_counts(rng: np.random.Generator) -> None:
+    """Counts in the band of weighted nodes."""
+    spectra, places, nodes, columns = (int(n) for n in rng.integers((0, 1, 1, 1), (6, 12, 9, 6)))
+    first = rng.integers(0, 4, spectra)
+    band = single(rng, nodes, columns + 3)  # the last that is begun at reaches the end
+    numbers = rng.integers(0, nodes, (spectra, places))
+    weights = rng.random((spectra, places)) * rng.integers(0, 2, (spectra, places))
+    basis, out = rng.random((spectra, columns)), np.empty(spectra)
+    kernel.band_counts(band, numbers, weights, first, basis, out)
+    for row in range(spectra):
+        some = band[numbers[row], first[row] : first[row] + columns]
+        compare("band", out[row], weights[row] @ some @ basis[row], 1e-12)
+
+
+def products(rng: np.random.Generator) -> None:
+    """The product of matrices, and the product along a middle axis."""
+    n, width, k = (int(size) for size in rng.integers((0, 0, 0), (5, 140, 6)))
+    rows, columns, out = rng.random((n, width)), rng.random((width, k)), np.zeros((n, k))
+    row_products(rows, columns, out)
+    compare("rows", out, rows @ columns, 1e-12)
+    outer, into, of, some = (int(size) for size in rng.integers((0, 1, 1, 0), (4, 5, 5, 140)))
+    matrix, values = rng.random((into, of)), single(rng, outer, of, some)
+    sums = np.empty((outer, into, some), np.float32)
+    combine(matrix, values, sums)
+    compare("sums", sums, np.einsum("ij,ojk->oik", matrix, values))
+
+
+def medians(rng: np.random.Generator) -> None:
+    """The two middle values of any number of values, ties among them."""
+    count = int(rng.integers(1, 70))
+    values = rng.choice([rng.normal(size=count), rng.integers(-2, 3, count)]).astype(np.float32)
+    ordered = np.sort(values)
+    low, high = two_middles(values, np.empty(min(count, 16), np.float32))
+    assert (low, high) == (ordered[(count - 1) // 2], ordered[count // 2])
+
+
+CASES = (observe_rows, noise_rows, band_counts, products, medians)
+
+
+def compiled_loops() -> dict[str, bool]:
+    """Return every function of this library that is compiled, and whether it has been, here."""
+    found = {}
+    for path in sorted((ROOT / "simlib").rglob("*.py")):
+        if "njit" not in path.read_text(encoding="utf-8"):
+            continue
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for name, value in vars(importlib.import_module(module)).items():
+            if isinstance(value, Dispatcher) and value.py_func.__module__ == module:
+                found[f"{module}.{name}"] = bool(value.nopython_signatures)
+    return found
+
+
+def main(shapes: int, grids: int, seed: int = 9) -> None:
+    """Try so many shapes of the loops, and so many grids through the whole path."""
+    for number, case in enumerate(islice(cycle(CASES), shapes)):
+        try:
+            case(np.random.default_rng([seed, number]))
+        except (AssertionError, IndexError) as error:
+            raise SystemExit(f"{case.__name__}, seed {[seed, number]}: {error}") from error
+    pixels = cycle(PIXELS)
+    for number, nodes in enumerate(islice(cycle(NODES), grids)):
+        shape = Shape(nodes, next(pixels), 1 + number % 5)
+        if not (off := largest_difference(shape, seed + number)) < 5e-6:
+            raise SystemExit(f"{shape}, seed {seed + number}: compiled / reference is {off:g} off")
+    print(json.dumps({"shapes": shapes + grids, "loops": compiled_loops()}))
+
+
+if __name__ == "__main__":
+    main(*(int(argument) for argument in sys.argv[1:]))
