@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from simlib.errors import InputError, shown
-from simlib.location import Location, absolute
+from simlib.location import Location, Place, absolute
 from simlib.secrets import entry, refuse_secrets
 from simlib.text_files import read_toml, refuse_odd_values
 
@@ -185,6 +185,12 @@ class SimulationConfig(Section):
     def root(self) -> Location:
         """Return where everything is kept."""
         return self.place(self.storage.root)
+
+    @property
+    def grid(self) -> Place:
+        """Return the stellar grid: the name of a known one, or where its store is."""
+        name = self.stellar.grid
+        return self.place(name) if "/" in name else name
 
     def place(self, path: str) -> Location:
         """Return the location of a path or URL, with the options of this config's storage."""

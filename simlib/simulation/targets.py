@@ -65,7 +65,7 @@ def simulate_targets(
     The calculator's terms are computed for each row's own conditions; the config's ranges of
     redshift and reddening are widened to hold the targets.
     """
-    grid, instrument = open_grid(config.stellar.grid), load_instrument(config.instrument.name)
+    grid, instrument = open_grid(config.grid), load_instrument(config.instrument.name)
     return simulate(targets, grid, instrument, _widened(targets, config), path)
 
 

@@ -1,0 +1,5 @@
+"""All kinds of input, by name."""
+
+from tests.faults.fuzz import grid_file_kinds, store_kinds, text_kinds
+
+KINDS = text_kinds.KINDS | grid_file_kinds.KINDS | store_kinds.KINDS
