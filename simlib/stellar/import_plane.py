@@ -60,7 +60,7 @@ def import_plane(
     record: of an earlier run; files and store are compared with it.
     """
     if record is not None and record.signature == signature:
-        now = file_digests(files, np.shape(record.files))
+        now = file_digests(files, _shape_of(files))
         if record.files == now.tolist() and _holds(place, plane, record.digests):
             return record, None
     record, read = _import_files(release, files, window, place, plane, signature)
@@ -78,7 +78,7 @@ def _import_files(
 ) -> tuple[PlaneRecord, int]:
     wavelength = np.asarray(array_at(place, "wavelength_model")[...])
     points = continuum_points(wavelength)
-    shape = (files[-1][0] + 1, files[-1][1] + 1)  # they are in order
+    shape = _shape_of(files)
     flux = np.full((*shape, len(wavelength)), np.nan, dtype=np.float32)
     continuum = np.full((*shape, len(points)), np.nan, dtype=np.float32)
     read, reasons = np.zeros(shape, dtype=np.uint64), {}
@@ -98,6 +98,10 @@ def _import_files(
         signature=signature, digests=digests.tolist(), files=read.tolist(), reasons=reasons
     )
     return record, int((read != 0).sum())
+
+
+def _shape_of(files: Files) -> tuple[int, int]:
+    return files[-1][0] + 1, files[-1][1] + 1  # they are in order
 
 
 def _holds(place: Location, plane: tuple[int, int], digests: list[list[int]]) -> bool:
