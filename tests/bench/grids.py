@@ -178,7 +178,7 @@ def import_once(source: Path, store: Path, *arguments: str) -> tuple[float, floa
         seconds = time.perf_counter() - started
         told.seek(0)
         output = told.read()
-    rates = re.findall(r"importing (\d+)/\1 .* ([\d.]+) files/s", output)
+    rates = re.findall(r"importing: files (\d+)/\1 .* ([\d.]+) files/s", output)
     if process.returncode or not rates:
         raise RuntimeError(f"the import ended with {process.returncode}: {output}")
     return seconds, float(rates[-1][1]), peak
