@@ -25,7 +25,7 @@ import filelock
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from simlib.errors import InputError
+from simlib.errors import InputError, shown
 from simlib.location import Location
 
 FORMAT_VERSION = 2  # of everything written: stores, runs, records
@@ -77,7 +77,7 @@ def parse_record(place: Location, data: bytes, model: type[RecordModel]) -> Reco
         raise InputError(f"{place} is damaged: it holds no table; {model.remedy}")
     if value.get("format_version") != FORMAT_VERSION:
         raise InputError(
-            f"{place} has format {value.get('format_version')!r}, this version reads "
+            f"{place} has format {shown(value.get('format_version'))}, this version reads "
             f"{FORMAT_VERSION}; {model.remedy}"
         )
     digest = value.pop("digest", None)
@@ -91,7 +91,7 @@ def parse_record(place: Location, data: bytes, model: type[RecordModel]) -> Reco
         ) from None
     if digest != _digest(value):
         raise InputError(
-            f"{place} is damaged or was edited: its digest is {digest!r}, its content gives "
+            f"{place} is damaged or was edited: its digest is {shown(digest)}, its content gives "
             f"{_digest(value)!r}; {model.remedy}"
         )
     return record
@@ -214,7 +214,7 @@ def reading(place: Location, remedy: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise InputError(f"{place} lacks {error}; {remedy}") from error
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:
         text = str(error).splitlines()[0] if str(error) else ""

@@ -26,6 +26,7 @@ from simlib.location import Location, Place, absolute
 from simlib.secrets import entry, refuse_secrets
 from simlib.text_files import read_toml, refuse_odd_values
 
+LARGEST_REDSHIFT, LARGEST_EBV = 0.01, 5.0  # of any star, drawn or a person's own
 LATER_SECTIONS = frozenset({"model", "augment", "train", "evaluate", "cluster"})
 MOST_TOLD = 5  # mistakes in one message
 
@@ -133,10 +134,10 @@ class Stellar(Section):
     logg: Range = (0.0, 5.0)
     feh: Range = (-2.5, 0.75)
     alpha: Range = (-0.25, 0.5)
-    redshift: Annotated[Range, _within(-0.01, 0.01)] = (-0.003, 0.003)
+    redshift: Annotated[Range, _within(-LARGEST_REDSHIFT, LARGEST_REDSHIFT)] = (-0.003, 0.003)
     magnitude: Annotated[Range, _within(0.0, 40.0)] = (19.0, 22.5)  # AB, in `band`
     band: PathOrName = "hsc2017-i2"  # a filter's name in speclite, or its .ecsv file
-    ebv: Annotated[Range, _within(0.0, 5.0)] = (0.0, 0.1)
+    ebv: Annotated[Range, _within(0.0, LARGEST_EBV)] = (0.0, 0.1)
     r_v: Annotated[float, Field(ge=2.0, le=6.0)] = 3.1
 
 
@@ -190,7 +191,7 @@ class SimulationConfig(Section):
     def grid(self) -> Place:
         """Return the stellar grid: the name of a known one, or where its store is."""
         name = self.stellar.grid
-        return self.place(name) if "/" in name else name
+        return self.place(name) if "/" in name else name  # a path is absolute by now
 
     def place(self, path: str) -> Location:
         """Return the location of a path or URL, with the options of this config's storage."""
@@ -276,47 +277,49 @@ def validate(
         return model.model_validate(dict(tables))
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        told = [_explain(model, tables, dict(problem)) for problem in problems[:MOST_TOLD]]
+        told = [_explain(model, dict(problem)) for problem in problems[:MOST_TOLD]]
         more = [f"and {len(problems) - MOST_TOLD} more"] if len(problems) > MOST_TOLD else []
         raise InputError(f"{source}: {'; '.join(told + more)}") from None
 
 
-def _explain(model: type[BaseModel], tables: Mapping[str, Any], problem: dict[str, Any]) -> str:
-    place = _place(problem, tables) or ["config"]
-    name = ".".join(place)
+def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
+    place = [str(part) for part in problem["loc"]]
+    if problem["type"] not in ("missing", "extra_forbidden"):
+        name = ".".join(_models_at(model, place)[1])
+        text = problem["msg"].removeprefix("Value error, ")
+        return f"{entry(name, problem['input'])}: {text}" if name else text
+    *parents, key = place
+    models, above = _models_at(model, parents)
+    name = ".".join([*above, key])
     if problem["type"] == "missing":
         return f"{name} is missing"
-    if problem["type"] != "extra_forbidden":
-        text = problem["msg"].removeprefix("Value error, ")
-        is_section = isinstance(problem["input"], Mapping)
-        return f"{name if is_section else entry(name, problem['input'])}: {text}"
-    sections: list[Any] = [model]
-    for part in place[:-1]:
-        fields = [section.model_fields[part] for section in sections]
-        sections = [kind for field in fields for kind in classes_in(field.annotation)]
-    known = sorted({key for section in sections for key in section.model_fields})
-    near = difflib.get_close_matches(place[-1][:100], known, n=1, cutoff=0.0)[0]
-    nearest = ".".join([*place[:-1], near])
+    known = sorted({field for found in models for field in found.model_fields})
+    near = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.0)[0]
+    nearest = ".".join([*above, near])
     return (
         f"unknown key {shown(name)}; the nearest known key is {nearest!r} "
         f"(known: {', '.join(known)})"
     )
 
 
-def _place(problem: dict[str, Any], tables: Any) -> list[str]:
-    """Return the keys that lead to a problem, without the modes that pydantic puts among them."""
-    place, here = [], tables
-    for number, part in enumerate(problem["loc"], start=1):
-        is_absent = problem["type"] == "missing" and number == len(problem["loc"])
-        if isinstance(here, Mapping) and part not in here and not is_absent:
-            continue
-        place.append(str(part))
-        here = here.get(part) if isinstance(here, Mapping) else None
-    return place
+def _models_at(
+    model: type[BaseModel], parents: Sequence[str]
+) -> tuple[list[type[BaseModel]], list[str]]:
+    """Return the models that may stand there, and the keys that lead there.
+
+    pydantic also names the branch of a union on the way, which is no key of the file.
+    """
+    models, keys = [model], []
+    for part in parents:
+        fields = [found.model_fields[part] for found in models if part in found.model_fields]
+        if fields or len(models) < 2:
+            keys.append(part)
+            models = [inner for field in fields for inner in models_in(field.annotation)]
+    return models, keys
 
 
-def classes_in(annotation: Any) -> list[Any]:
-    """Return the classes of a union, however nested, or the one class."""
-    if isinstance(annotation, type):
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models of an annotation: the branches of a union, however nested, or the one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [kind for part in get_args(annotation) for kind in classes_in(part)]
+    return [model for part in get_args(annotation) for model in models_in(part)]

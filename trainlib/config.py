@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from simlib.config import AbsolutePath, Section, SimulationConfig, classes_in, read_tables, validate
+from simlib.config import AbsolutePath, Section, SimulationConfig, models_in, read_tables, validate
 from simlib.errors import InputError, shown
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -223,9 +223,8 @@ def lay_on_recipe(tables: Mapping[str, Any]) -> dict[str, Any]:
     of theirs is refused with InputError.
     """
     given = {name: _plain(table) for name, table in tables.items()}
-    for section in MODES:
-        if not isinstance(given.setdefault(section, {}), dict):
-            raise InputError(f"{section} = {given[section]!r} is no table; write [{section}]")
+    if not all(isinstance(given.setdefault(section, {}), dict) for section in MODES):
+        return given  # for the schema to refuse
     recipe = given["train"].get("recipe", "B")
     if recipe not in RECIPES:
         raise InputError(f"train.recipe = {shown(recipe)}: known recipes are {', '.join(RECIPES)}")
@@ -234,7 +233,7 @@ def lay_on_recipe(tables: Mapping[str, Any]) -> dict[str, Any]:
     optimizer = merged["train"]["optimizer"]
     if optimizer != shipped["train"]["optimizer"] and "lr" not in given["train"]:
         raise InputError(
-            f"train.optimizer = {shown(optimizer)} is not recipe {recipe}'s, whose train.lr = "
+            f"train.optimizer = {optimizer!r} is not recipe {recipe}'s, whose train.lr = "
             f"{shipped['train']['lr']:g} does not fit it; set train.lr too"
         )
     return merged
@@ -260,13 +259,15 @@ def _merge(section: str, recipe: dict[str, Any], given: dict[str, Any]) -> dict[
         for key in list(merged):
             acts_in = [
                 mode.model_fields[selector].default
-                for mode in classes_in(modes)
+                for mode in models_in(modes)
                 if key in mode.model_fields
             ]
             if not acts_in or chosen in acts_in:
                 continue
             if key == selector:
-                raise InputError(f"{section}.{key} = {chosen!r}: known are {sorted(set(acts_in))}")
+                raise InputError(
+                    f"{section}.{key} = {shown(chosen)}: known are {sorted(set(acts_in))}"
+                )
             if key in given:
                 raise InputError(
                     f"{section}.{key} acts only with {section}.{selector} = {acts_in[0]!r}, which "

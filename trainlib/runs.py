@@ -4,7 +4,6 @@ A run directory moves with its root: what its manifest names inside that root is
 """
 
 import math
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from simlib.config import validate
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint, plain
 from simlib.location import Location, Place
+from simlib.text_files import read_toml
 from trainlib.config import FOREIGN_SECTIONS, TrainingConfig
 
 # Raised by hand when the same config makes another network; a test with golden values guards it.
@@ -115,17 +115,15 @@ def write_config(directory: Path, config: TrainingConfig) -> None:
 
 def read_config(directory: Path) -> TrainingConfig:
     """Return the resolved config of a run; InputError where there is none that can be used."""
-    place = Location.of(directory / CONFIG)
-    data = place.read_bytes()
-    if data is None:
+    path = directory / CONFIG
+    if not path.exists():
         raise InputError(f"{directory} is no run directory: it holds no {CONFIG}")
     try:
-        tables = tomllib.loads(data.decode())
-        return validate(
-            TrainingConfig, {k: v for k, v in tables.items() if k not in FOREIGN_SECTIONS}
-        )
-    except (ValueError, RecursionError) as error:  # of UTF-8, of TOML, of the sections
-        raise InputError(f"{place} cannot be used: {error}; train again to write it anew") from None
+        tables = read_toml(path, "the config of a run")
+        own = {name: table for name, table in tables.items() if name not in FOREIGN_SECTIONS}
+        return validate(TrainingConfig, own, str(path))
+    except InputError as error:
+        raise InputError(f"{error}; train again to write it anew") from None
 
 
 def write_manifest(directory: Path, manifest: RunManifest) -> None:
@@ -166,14 +164,18 @@ def origin_of(
     dataset: Location, dataset_fingerprint: str, directory: Path, config: TrainingConfig
 ) -> Origin:
     """Return how a run's manifest names its dataset."""
-    root, run = config.root.url, Location.of(directory)
-    is_inside = all(place.url.startswith(f"{root}/") for place in (dataset, run))
-    return Origin(
-        place=dataset.relative_to(run) if is_inside else dataset.url,
-        fingerprint=dataset_fingerprint,
-    )
+    root, run, data = (_real(place) for place in (config.root, Location.of(directory), dataset))
+    is_inside = all(place.url.startswith(f"{root}/") for place in (data, run))
+    place = data.relative_to(run) if is_inside else dataset.url
+    return Origin(place=place, fingerprint=dataset_fingerprint)
 
 
 def dataset_of(directory: Path, config: TrainingConfig, manifest: RunManifest) -> Location:
     """Return where a run's dataset is."""
-    return Location.of(directory, config.storage.options).follow(manifest.dataset.place)
+    run = Location.of(directory, config.storage.options)
+    return _real(run).follow(manifest.dataset.place)
+
+
+def _real(place: Location) -> Location:
+    """Follow symbolic links: a way from one folder to another holds between their real places."""
+    return Location.of(place.path.resolve(), place.options) if place.is_local else place

@@ -18,6 +18,7 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore, StorePath, WrapperStore
 
+from simlib.artifact import reading
 from simlib.dataset.layout import VARIABLES, template_names
 from simlib.dataset.manifest import Manifest
 from simlib.dataset.places import arrays_in
@@ -36,7 +37,9 @@ def open_stored(folder: Location, manifest: Manifest, split: str) -> xr.Dataset:
     value is looked at, where its chunk is not the one that was written.
     """
     arrays = arrays_in(folder)
-    opened = open_arrays(arrays, split, _checked_files(arrays, manifest, split))
+    files = _checked_files(arrays, manifest, split)
+    with reading(arrays, REPAIR):
+        opened = open_arrays(arrays, split, files)
     wavelength = opened.pop("wavelength")
     coordinate = ("wavelength", np.asarray(wavelength[:]), dict(wavelength.attrs))
     variables = {}

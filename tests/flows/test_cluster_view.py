@@ -14,7 +14,7 @@ from simlib.location import Location
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as running:
         yield running
 
@@ -97,7 +97,7 @@ def test_a_root_that_a_worker_may_not_open_is_told(client: Client, tmp_path: Pat
 def test_a_cluster_without_workers_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.cluster_view._WAIT_S", 0.2)
     with (
-        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as empty,
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
         Client(empty) as client,
         pytest.raises(InputError, match=r"no worker has joined .*start `dask worker tcp://"),
     ):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from simlib.config import classes_in
+from simlib.config import models_in
 from simlib.rng import Purpose, Split
 from tests.trainlib.toy_dataset import toy_split, write_toy
 from tests.trainlib.training_runs import SMALL, toy_config, train_here
@@ -86,7 +86,7 @@ ELSEWHERE = {"split", "example_snr"}  # the two last tests below
 
 
 def keys_of(section: str) -> set[str]:
-    return {key for mode in classes_in(MODES[section][0]) for key in mode.model_fields}
+    return {key for mode in models_in(MODES[section][0]) for key in mode.model_fields}
 
 
 def test_no_key_is_forgotten():

@@ -90,6 +90,15 @@ def test_a_dataset_outside_the_root_is_named_in_full(root, tmp_path):
     assert runs.read_manifest(run).dataset.place == toy
 
 
+def test_a_run_behind_a_link_finds_its_dataset(root, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    (root / "fast").symlink_to(tmp_path / "scratch")
+    run = train_here(toy_config(root, epochs=1), toy_of(root), root / "fast" / "toy")
+    summary = evaluate(run)
+    shutil.rmtree(run / RESULTS)
+    assert evaluate(tmp_path / "scratch" / "toy") == summary
+
+
 BROKEN = [b"", b"\0\0\0", b"\xff\xfe{", b"[]", b"5", b"null", b'"text"', b"{}", b"[" * 100_000]
 RECORDS = [runs.MANIFEST, runs.CONFIG, LOG, runs.CHECKPOINT]
 
@@ -205,7 +214,7 @@ def test_an_edited_config_is_told_where_it_shapes_the_network(root):
 
 def test_results_of_an_earlier_network_are_not_reported(root):
     run = root / "runs" / "toy"
-    rewritten(run, lambda state: state["model"]["first.bias"].add_(0.1))
+    rewritten(run, lambda state: state["model"]["last.1.bias"].add_(0.1))
     with pytest.raises(InputError, match="was trained further since it was judged; run"):
         write_report(run)
     before = read_results(run).evaluation.summary

@@ -32,6 +32,12 @@ def test_what_a_run_computes_changes_its_fingerprint(change):
     assert runs.run_fingerprint(config_of(), "abc") != runs.run_fingerprint(config_of(), "abd")
 
 
+def test_the_version_of_the_training_is_part_of_its_fingerprint(monkeypatch):
+    before = runs.run_fingerprint(config_of(), "abc")
+    monkeypatch.setattr(runs, "TRAINING_VERSION", runs.TRAINING_VERSION + 1)
+    assert runs.run_fingerprint(config_of(), "abc") != before
+
+
 @pytest.mark.parametrize(("mode", "is_another"), [("virtual", False), ("endless", True)])
 def test_only_training_without_end_makes_another_run_of_the_same_dataset(mode, is_another):
     config = TrainingConfig.model_validate({"dataset": {"mode": mode}})

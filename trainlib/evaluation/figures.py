@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -106,7 +106,7 @@ def loss_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
                   marker=".", label=f"training{of_run}")  # fmt: skip
         axes.plot(seen, [entry["validation_loss"] for entry in log], line, color=COLOURS["dae"],
                   marker=".", label=f"validation{of_run}")  # fmt: skip
-    axes.set_yscale("log")
+    _logarithmic(axes, "y")
     axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.tick_params(axis="y", which="minor", labelsize=8)
@@ -132,8 +132,7 @@ def error_figure(
     for (name, run), line in list(zip(results.items(), _cycle(len(results)), strict=True))[1:]:
         snr, mean = binned(run, "dae", measure)
         axes.plot(snr, 100.0 * mean, line, marker="s", ms=3, color=COLOURS["dae"], label=name)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _logarithmic(axes, "x", "y")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if value in (5, 20, 50) else "")
@@ -152,7 +151,7 @@ def bias_figure(results: xr.Dataset) -> Figure:
         snr, mean = binned(results, str(method), "mean_relative_error")
         axes.plot(snr, 100.0 * mean, "o-", ms=4, color=COLOURS[str(method)],
                   label=NAMES[str(method)])  # fmt: skip
-    axes.set_xscale("log")
+    _logarithmic(axes, "x")
     axes.set_yscale("symlog", linthresh=0.1)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -175,6 +174,14 @@ def binned(results: xr.Dataset, method: str, measure: str) -> tuple[np.ndarray, 
 
 def _cycle(count: int) -> list[str]:
     return [_RUN_LINES[i % len(_RUN_LINES)] for i in range(count)]
+
+
+def _logarithmic(axes: Axes, *directions: Literal["x", "y"]) -> None:
+    """Make axes logarithmic where anything is drawn that can stand on such."""
+    for direction in directions:
+        drawn = [np.asarray(getattr(line, f"get_{direction}data")()) for line in axes.lines]
+        if any((values > 0.0).any() for values in drawn):
+            axes.set(**{f"{direction}scale": "log"})
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -59,9 +59,12 @@ def write_report(run_directories: Sequence[Place] | Place, out: str | Path | Non
         run_directories = [run_directories]
     if not run_directories:
         raise InputError("a report needs at least one run directory")
-    places = dict.fromkeys(runs.folder_of(run).resolve() for run in run_directories)
-    same = Counter(place.name for place in places)
-    shown = [_show(place, place.name if same[place.name] == 1 else str(place)) for place in places]
+    places = {runs.folder_of(run).resolve(): Location.of(run) for run in run_directories}
+    same = Counter(path.name for path in places)
+    shown = [
+        _show(place, path.name if same[path.name] == 1 else str(path))
+        for path, place in places.items()
+    ]
     page = runs.folder_of(out) if out is not None else shown[0].trained.directory / "report.html"
     images, example = _draw(shown, page.parent / "figures")
     summaries = {run.name: run.results.evaluation.summary for run in shown}
@@ -85,12 +88,11 @@ def write_report(run_directories: Sequence[Place] | Place, out: str | Path | Non
     return page
 
 
-def _show(directory: Path, name: str) -> Shown:
-    trained, results = load_trained(directory), read_results(directory)
+def _show(run: Location, name: str) -> Shown:
+    trained, results = load_trained(run), read_results(run)
     if results.evaluation.checkpoint != trained.checkpoint:
         raise InputError(
-            f"{directory} was trained further since it was judged; run "
-            f"`specdenoise evaluate {directory}` again"
+            f"{run} was trained further since it was judged; run `specdenoise evaluate {run}` again"
         )
     return Shown(name, trained, results)
 

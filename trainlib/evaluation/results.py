@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from simlib.artifact import publishing, reading
 from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
-from simlib.location import Location
+from simlib.location import Location, Place
+from trainlib.runs import folder_of
 
 RESULTS = "results.zarr"
 _OFF = "augmentation_off"  # the group beside the root
@@ -55,9 +56,9 @@ def write_results(directory: Path, results: Results) -> None:
         _read(beside, "see what is wrong with the disk")
 
 
-def read_results(run_directory: str | Path) -> Results:
+def read_results(run_directory: Place) -> Results:
     """Return the results of a run; InputError where there are none or they are damaged."""
-    place = Location.of(run_directory) / RESULTS
+    place = Location.of(folder_of(run_directory) / RESULTS)
     if not place.exists():
         raise InputError(f"{run_directory} is not evaluated; run `specdenoise evaluate` first")
     return _read(place, f"run `specdenoise evaluate {run_directory}` again")

@@ -36,9 +36,16 @@ class Trained:
 
 
 def load_trained(run_directory: Place) -> Trained:
-    """Return a run's network as the last checkpoint left it; InputError where there is none."""
+    """Return a run's network as the last checkpoint left it; InputError where there is none.
+
+    Options of the run directory's location are those of its dataset's URL, beside what the config
+    says of them.
+    """
     directory = runs.folder_of(run_directory)
     config, manifest = runs.read_run(directory)
+    options = config.storage.options | Location.of(run_directory).options
+    storage = config.storage.model_copy(update={"options": options})
+    config = config.model_copy(update={"storage": storage})
     saved = load_state(directory, manifest.fingerprint, torch.device("cpu"))
     if "mean" not in saved.model:
         raise InputError(f"{saved.path} holds no network of ours; remove it and train again")

@@ -14,14 +14,14 @@ from torch import Tensor
 from simlib.artifact import reading
 from simlib.dataset.endless import EndlessSplit, open_endless
 from simlib.dataset.open import open_dataset
-from simlib.dataset.publish import published_dataset
+from simlib.dataset.publish import published_folder
 from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location
 from trainlib.config import HourglassModel, Model
 
 _READ_ROWS = 1024  # at a time: a shard of the store
-_REMEDY = "remove it and build it again"
+_REMEDY = "write the store again"  # of a bare one: a dataset checks itself
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,12 @@ def dataset_identity(dataset: Location, splits: Iterable[str] = ("train", "valid
     """
     if is_bare(dataset):
         return fingerprint({split: _checksums(open_split(dataset, split)) for split in splits})
-    return published_dataset(dataset)[1].fingerprint
+    return published(dataset).name
 
 
 def published(dataset: Location) -> Location:
     """Return the folder of the version that a dataset's name stands for; a bare store itself."""
-    if is_bare(dataset):
-        return dataset
-    return published_dataset(dataset)[0]
+    return dataset if is_bare(dataset) else published_folder(dataset)
 
 
 def _checksums(spectra: xr.Dataset) -> dict[str, list[str]]:
@@ -110,7 +108,7 @@ def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.devic
         if (bad := first_unusable(flux[here], sigma[here])) is not None:
             raise InputError(
                 f"spectrum {first + bad} of {_source(spectra)} holds a flux that is not finite or "
-                f"a variance that is not positive; {_REMEDY}"
+                "a variance that is not positive; make the set again without such spectra"
             )
     return Spectra(torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), start)
 

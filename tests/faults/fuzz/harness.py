@@ -103,7 +103,7 @@ def judged(code: int, said: str, number: int) -> str | None:
         return "a valid input was refused"
     if "Traceback" in said:
         return "a traceback"
-    if code == 2 and said.count("error:") != 1:
+    if code == 2 and sum(line.startswith("error:") for line in said.splitlines()) != 1:
         return "not one message"
     return "a message nobody reads to its end" if len(said) > 4000 else None
 

@@ -130,8 +130,8 @@ def _use_config(path: Path, overrides: list[str]) -> None:
     load_instrument(config.instrument.name)
 
 
-def _prepare_etc(folder: Path) -> Path:
-    """Write a small arm, a list of conditions and sky tables that are right; return the folder."""
+def write_arm(folder: Path) -> None:
+    """Write an instrument of few pixels, `arm.toml`."""
     text = (FOLDER / f"{NAME}.toml").read_text(encoding="utf-8")
     for old, new in (
         (f'"{NAME}.csv"', '"arm.csv"'),
@@ -143,6 +143,11 @@ def _prepare_etc(folder: Path) -> Path:
         text = text.replace(old, new, 1)
     (folder / "arm.toml").write_text(text, encoding="utf-8")
     shutil.copy(FOLDER / f"{NAME}.csv", folder / "arm.csv")
+
+
+def _prepare_etc(folder: Path) -> Path:
+    """Write a small arm, a list of conditions and sky tables that are right; return the folder."""
+    write_arm(folder)
     write_conditions(folder / "good.csv", GOOD)
     write_sky_tables(folder / "sky", step_nm=2.0)
     return folder
