@@ -214,7 +214,7 @@ def reading(place: Location, remedy: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise InputError(f"{place} lacks {error}; {remedy}") from error
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:
         text = str(error).splitlines()[0] if str(error) else ""

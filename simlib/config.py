@@ -26,6 +26,7 @@ from simlib.location import Location, Place, absolute
 from simlib.secrets import entry, refuse_secrets
 from simlib.text_files import read_toml, refuse_odd_values
 
+LARGEST_REDSHIFT, LARGEST_EBV = 0.01, 5.0  # of any star, drawn or a person's own
 LATER_SECTIONS = frozenset({"model", "augment", "train", "evaluate", "cluster"})
 MOST_TOLD = 5  # mistakes in one message
 
@@ -133,10 +134,10 @@ class Stellar(Section):
     logg: Range = (0.0, 5.0)
     feh: Range = (-2.5, 0.75)
     alpha: Range = (-0.25, 0.5)
-    redshift: Annotated[Range, _within(-0.01, 0.01)] = (-0.003, 0.003)
+    redshift: Annotated[Range, _within(-LARGEST_REDSHIFT, LARGEST_REDSHIFT)] = (-0.003, 0.003)
     magnitude: Annotated[Range, _within(0.0, 40.0)] = (19.0, 22.5)  # AB, in `band`
     band: str = "hsc2017-i2"  # a filter name of speclite
-    ebv: Annotated[Range, _within(0.0, 5.0)] = (0.0, 0.1)
+    ebv: Annotated[Range, _within(0.0, LARGEST_EBV)] = (0.0, 0.1)
     r_v: Annotated[float, Field(ge=2.0, le=6.0)] = 3.1
 
 
@@ -190,7 +191,7 @@ class SimulationConfig(Section):
     def grid(self) -> Place:
         """Return the stellar grid: the name of a known one, or where its store is."""
         name = self.stellar.grid
-        return self.place(name) if "/" in name else name
+        return self.place(name) if "/" in name else name  # a path is absolute by now
 
     def place(self, path: str) -> Location:
         """Return the location of a path or URL, with the options of this config's storage."""

@@ -7,6 +7,7 @@ FLUX_UNIT_NAME = "1e-17 erg s-1 cm-2 AA-1"
 SPEED_OF_LIGHT_ANGSTROM_S = 2.99792458e18
 NANOJANSKY = 1e-32  # erg s-1 cm-2 Hz-1
 AB_ZERO_POINT = 3.631e-20  # erg s-1 cm-2 Hz-1 at magnitude 0
+LN_PER_MAGNITUDE = -0.4 * np.log(10.0)
 FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 

@@ -164,14 +164,18 @@ def origin_of(
     dataset: Location, dataset_fingerprint: str, directory: Path, config: TrainingConfig
 ) -> Origin:
     """Return how a run's manifest names its dataset."""
-    root, run = config.root.url, Location.of(directory)
-    is_inside = all(place.url.startswith(f"{root}/") for place in (dataset, run))
-    return Origin(
-        place=dataset.relative_to(run) if is_inside else dataset.url,
-        fingerprint=dataset_fingerprint,
-    )
+    root, run, data = (_real(place) for place in (config.root, Location.of(directory), dataset))
+    is_inside = all(place.url.startswith(f"{root}/") for place in (data, run))
+    place = data.relative_to(run) if is_inside else dataset.url
+    return Origin(place=place, fingerprint=dataset_fingerprint)
 
 
 def dataset_of(directory: Path, config: TrainingConfig, manifest: RunManifest) -> Location:
     """Return where a run's dataset is."""
-    return Location.of(directory, config.storage.options).follow(manifest.dataset.place)
+    run = Location.of(directory, config.storage.options)
+    return _real(run).follow(manifest.dataset.place)
+
+
+def _real(place: Location) -> Location:
+    """Follow symbolic links: a way from one folder to another holds between their real places."""
+    return Location.of(place.path.resolve(), place.options) if place.is_local else place

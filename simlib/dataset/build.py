@@ -183,6 +183,11 @@ def _one_block(
         return standing  # another builder was here
     started = time.monotonic()
     spectra = recipe.rows(block)
+    if dataset_fingerprint(recipe.config, recipe.grid) != folder.name:
+        raise InputError(
+            f"the stellar grid {recipe.config.stellar.grid!r} was replaced while {folder} was "
+            "built; run the command again: what is there now makes another dataset"
+        )
     computed = time.monotonic()
     if before is not None:
         require_agreement(folder, before, spectra)

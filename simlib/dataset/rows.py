@@ -54,7 +54,7 @@ class Recipe:
 
 
 def grid_of(config: SimulationConfig) -> xr.Dataset:
-    """Return the config's stellar grid, which a worker keeps open."""
+    """Return the config's stellar grid, which a worker keeps open until it is replaced."""
     return open_grid_kept(config.grid)
 
 

@@ -66,16 +66,34 @@ def fraction_in_fiber(
     """
     if quadrature not in QUADRATURES:
         raise InputError(f"unknown quadrature {quadrature!r}; known: {', '.join(QUADRATURES)}")
-    cutoff = 0.465 / seeing_arcsec  # at 800 nm
-    if quadrature == "reference":
-        u = np.broadcast_to(
-            REFERENCE_STEP * (np.arange(REFERENCE_NODES) + 0.5), (cutoff.size, REFERENCE_NODES)
-        )
-        weight = np.full(u.shape, REFERENCE_STEP)
-    else:
-        u, weight = _adapted_nodes(
-            instrument, cutoff, field, farthest_arcsec=float(np.max(offset_arcsec, initial=0.0))
-        )
+    share = np.empty((seeing_arcsec.size, wavelength_nm.size))
+    octave = _octaves(instrument, offset_arcsec)
+    for kind in np.unique(octave):  # each row has as many nodes as it needs, whoever is beside it
+        rows = np.flatnonzero(octave == kind)
+        cutoff = 0.465 / seeing_arcsec[rows]  # at 800 nm
+        part = Field(*(values[rows] for values in vars(field).values()))
+        if quadrature == "reference":
+            u, weight = _published_nodes(len(rows))
+        else:
+            u, weight = _adapted_nodes(instrument, cutoff, part, 2.0**kind)
+        share[rows] = _integral(
+            instrument, part, cutoff, wavelength_nm, u, weight, offset_arcsec[rows],
+            r_eff_arcsec[rows],
+        )  # fmt: skip
+    return share
+
+
+def _integral(
+    instrument: Instrument,
+    field: Field,
+    cutoff: np.ndarray,
+    wavelength_nm: np.ndarray,
+    u: np.ndarray,
+    weight: np.ndarray,
+    offset_arcsec: np.ndarray,
+    r_eff_arcsec: np.ndarray,
+) -> np.ndarray:
+    """Sum over the nodes u (row, node), cycles per arcsec; returns (row, wavelength)."""
     turn = 2.0 * np.pi * u
     scale = (r_eff_arcsec / EXPONENTIAL_DISC)[:, None]
     fixed = j1(turn * field.fiber_radius_arcsec[:, None])
@@ -96,16 +114,29 @@ def fraction_in_fiber(
     return 2.0 * np.pi * field.fiber_radius_arcsec[:, None] * share
 
 
+def _octaves(instrument: Instrument, offset_arcsec: np.ndarray) -> np.ndarray:
+    """Return how often the nodes must double so that the waves of a displacement are resolved."""
+    smallest = fiber_radius_arcsec(instrument.radius_um, instrument.focal_length_m).min()
+    return np.asarray(np.ceil(np.log2(1.0 + offset_arcsec / smallest)).astype(int))
+
+
+def _published_nodes(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Midpoints to 1.2 cycles per arcsec, (row, node), and their weights."""
+    u = REFERENCE_STEP * (np.arange(REFERENCE_NODES) + 0.5)
+    both = np.broadcast_to(u, (rows, REFERENCE_NODES))
+    return both, np.full(both.shape, REFERENCE_STEP)
+
+
 def _adapted_nodes(
-    instrument: Instrument, cutoff: np.ndarray, field: Field, farthest_arcsec: float
+    instrument: Instrument, cutoff: np.ndarray, field: Field, finer: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre in the cube root of frequency, where u^(5/3) is a smooth power."""
     by_seeing = cutoff * 1.1 * NOTHING_LEFT**0.6
     by_spot = np.sqrt(2.0 * NOTHING_LEFT) / (2.0 * np.pi * field.spot_arcsec)
     last = np.minimum(by_seeing, by_spot)[:, None]
-    waves = np.sqrt(2.0 * NOTHING_LEFT) * instrument.radius_um / instrument.spot_rms_um.min()
-    smallest = fiber_radius_arcsec(instrument.radius_um, instrument.focal_length_m).min()
-    waves *= 1.0 + farthest_arcsec / smallest
+    waves = (
+        finer * np.sqrt(2.0 * NOTHING_LEFT) * instrument.radius_um / instrument.spot_rms_um.min()
+    )
     node, weight = np.polynomial.legendre.leggauss(FEWEST_NODES + int(waves))
     t = 0.5 * (node + 1.0)
     return last * t**3, last * 1.5 * weight * t**2

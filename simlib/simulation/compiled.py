@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from simlib.config import Noise, Normalize
+from simlib.bounds import Bound, refuse_out_of_bounds
+from simlib.config import LARGEST_EBV, Noise, Normalize
 from simlib.errors import InputError
 from simlib.etc.grid_interpolate import CONVERSION, interpolate_numbers
 from simlib.noise import exposure_counts
@@ -19,8 +20,7 @@ from simlib.simulation.band import band_basis
 from simlib.simulation.nodes import KINDS, table_rows
 from simlib.simulation.taps import TAPS
 from simlib.simulation.templates import Templates, box_excess, shift_powers
-
-_LN_PER_MAGNITUDE = -0.4 * np.log(10.0)
+from simlib.units import LN_PER_MAGNITUDE
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ def observe(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return normalised flux (spectra, pixels), float32, and what it was divided by (spectra,).
 
-    Raises InputError for a redshift or reddening outside the range that was prepared.
+    Raises InputError for a redshift that the templates were not prepared for, or a reddening that
+    no star has.
     """
     redshift, ebv = parameters["redshift"].values, parameters["ebv"].values
-    _require_prepared("redshift", redshift, templates.redshift)
-    _require_prepared("ebv", ebv, templates.ebv)
+    _require_prepared(parameters, templates.redshift)
     numbers, weights = table_rows(grid, parameters)
     scale = _magnitude_scale(parameters, templates, numbers, weights)
     nodes = len(templates.coefficients) // (KINDS * len(templates.shifts))
@@ -56,13 +56,13 @@ def observe(
     flux_scale = np.empty(len(redshift))
     kernel.observe_rows(
         templates.coefficients,
-        kernel.in_fours(numbers),
-        kernel.in_fours(weights.astype(np.float32)),
-        np.argsort(numbers[:, 0], kind="stable"),  # neighbours share rows of the tables
+        numbers,
+        weights.astype(np.float32),
+        np.argsort(numbers[:, 0, 0], kind="stable"),  # neighbours share rows of the tables
         first,
         redshift.astype(float),
-        _LN_PER_MAGNITUDE * ebv,
-        scale * np.exp(_LN_PER_MAGNITUDE * ebv * middle),
+        LN_PER_MAGNITUDE * ebv,
+        scale * np.exp(LN_PER_MAGNITUDE * ebv * (middle - float(templates.band_extinction))),
         ebv / stretch,
         box_excess(templates, stretch),
         np.arange(flux.shape[1], dtype=np.float32),
@@ -85,24 +85,29 @@ def _centred(curve: np.ndarray) -> tuple[np.ndarray, float, float]:
     return centred, middle, float(np.abs(centred).max())
 
 
-def _require_prepared(name: str, values: np.ndarray, limits: np.ndarray) -> None:
-    outside = ~((values >= limits[0]) & (values <= limits[1]))
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        raise InputError(
-            f"row {row}: {name} = {values[row]:g} is outside stellar.{name} = "
-            f"[{limits[0]:g}, {limits[1]:g}]; widen that range in the config"
-        )
+def _require_prepared(parameters: xr.Dataset, redshifts: np.ndarray) -> None:
+    bounds = {"redshift": Bound(*redshifts), "ebv": Bound(0.0, LARGEST_EBV, "mag")}
+    labels = parameters["spectrum"].values
+    for name, bound in bounds.items():
+        values = parameters[name].values
+        refuse_out_of_bounds(name, values, bound, lambda row: f"row {labels[row]}")
 
 
 def _magnitude_scale(
     parameters: xr.Dataset, templates: Templates, numbers: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Return the factor that gives each spectrum its magnitude, (spectra,)."""
+    """Return the factor that gives each spectrum its magnitude, (spectra,).
+
+    The dimming in the middle of the band is still to be divided by.
+    """
     redshift, ebv = parameters["redshift"].values, parameters["ebv"].values
     counts = np.empty(len(redshift))
-    first, basis = band_basis(redshift, ebv, templates.redshift, templates.ebv)
-    kernel.band_counts(templates.band, numbers, weights, first, basis, counts)
+    first, basis = band_basis(redshift, ebv, templates.redshift, templates.band.shape[1])
+    spectra, fours, four = numbers.shape
+    flat = (spectra, fours * four)
+    kernel.band_counts(
+        templates.band, numbers.reshape(flat), weights.reshape(flat), first, basis, counts
+    )
     brightness = 10.0 ** (-0.4 * parameters["magnitude"].values)
     return np.asarray(float(templates.zero_counts) * brightness / counts)
 
@@ -114,14 +119,16 @@ def _with_shifts(
     weights: np.ndarray,
     rows: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Take the rows of every power of the redshift, each as much as the redshift asks for."""
+    """Take the rows of every power of the redshift, each as much as the redshift asks for.
+
+    numbers, weights: (spectra, fours, 4), of which there come to be more. rows: of one power.
+    """
     if len(templates.shifts) == 1:
         return numbers, weights
     shares = shift_powers(templates.shifts, redshift)
     places = [numbers + shift * rows for shift in range(len(templates.shifts))]
-    return np.concatenate(places, axis=1), np.concatenate(
-        [weights * shares[:, [shift]] for shift in range(len(templates.shifts))], axis=1
-    )
+    weighed = [weights * share.reshape(-1, 1, 1) for share in shares.T]
+    return np.concatenate(places, axis=1), np.concatenate(weighed, axis=1)
 
 
 def _require_within(

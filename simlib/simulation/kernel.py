@@ -14,7 +14,7 @@ from simlib.simulation.median import two_middles
 from simlib.simulation.taps import PAIRS, WEIGHTS
 
 ROWS_TOGETHER = 4  # of the tables: loops walk them in fours, which `in_fours` makes
-_LARGEST_EXPONENT = 0.09  # that the polynomial of the exponential is used for
+_SMALL_EXPONENT, _LARGEST_EXPONENT = 0.09, 0.5  # that the polynomials of the exponential hold to
 # No reassociation: sums keep their order. No check of divisions, which would stop vectorisation.
 OPTIONS: dict[str, Any] = {
     "cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"},
@@ -22,7 +22,7 @@ OPTIONS: dict[str, Any] = {
 
 # Even powers multiply the sum of two taps that mirror each other, odd ones the difference.
 _TAP = tuple(tuple(np.float32(weight) for weight in row) for row in WEIGHTS)
-_EXP = tuple(np.float32(1.0 / factorial(power)) for power in range(5))
+_EXP = tuple(np.float32(1.0 / factorial(power)) for power in range(9))
 _THREE, _FIVE, _SIX, _TEN = np.float32(3.0), np.float32(5.0), np.float32(6.0), np.float32(10.0)
 
 
@@ -121,21 +121,30 @@ def _exp(x):
 
 
 @njit(**OPTIONS)
+def _exp_of_more(x):
+    high = _EXP[5] + x * (_EXP[6] + x * (_EXP[7] + x * _EXP[8]))
+    return _EXP[0] + x * (_EXP[1] + x * (_EXP[2] + x * (_EXP[3] + x * (_EXP[4] + x * high))))
+
+
+@njit(**OPTIONS)
 def dim(curve, largest, factor, scratch, out):
     """Multiply `out` by exp(factor x curve), |curve| <= largest.
 
-    A polynomial for small exponents; larger ones are halved until it holds, and squared back.
+    A polynomial for small exponents, a longer one for others; those that are larger still are
+    halved until it holds, and squared back.
     """
-    squarings = 0
-    while abs(factor) * largest > _LARGEST_EXPONENT * 2.0**squarings:
-        squarings += 1
-    part = np.float32(factor / 2.0**squarings)
-    if squarings == 0:
+    exponent = abs(factor) * largest
+    if exponent <= _SMALL_EXPONENT:
+        part = np.float32(factor)
         for i in range(len(out)):
             out[i] *= _exp(part * curve[i])
         return
+    squarings = 0
+    while exponent > _LARGEST_EXPONENT * 2.0**squarings:
+        squarings += 1
+    part = np.float32(factor / 2.0**squarings)
     for i in range(len(out)):
-        scratch[i] = _exp(part * curve[i])
+        scratch[i] = _exp_of_more(part * curve[i])
     for _ in range(squarings):
         for i in range(len(out)):
             scratch[i] *= scratch[i]

@@ -11,6 +11,7 @@ splines' node weights.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -18,6 +19,7 @@ from scipy.interpolate import CubicSpline
 
 from simlib.errors import InputError
 from simlib.parameters import AXES
+from simlib.simulation.kernel import in_fours
 from simlib.stellar.interpolate import spline_weights
 
 KINDS = 1 + len(AXES)  # of tables: node spectra, their second derivatives along each axis
@@ -41,7 +43,7 @@ def second_derivatives(nodes: np.ndarray) -> np.ndarray:
 
 
 def table_rows(grid: xr.Dataset, parameters: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return row numbers and weights, both (spectra, most rows); unused places weigh 0.
+    """Return row numbers and weights, both (spectra, fours, 4); unused places weigh 0.
 
     Row kind x nodes + node of the tables belongs to a node: kind 0 is its spectrum, kind 1 + axis
     the second derivative there. Raises InputError for a parameter off its axis, off a node where
@@ -53,21 +55,25 @@ def table_rows(grid: xr.Dataset, parameters: xr.Dataset) -> tuple[np.ndarray, np
     )
     axis = parameters.variables["interpolated_axis"].values
     values = {name: parameters.variables[name].values for name in AXES}
-    most = nodes.present.size if np.any(axis < 0) else 4
-    numbers = np.zeros((len(axis), max(most, 4)), dtype=np.int64)
-    weights = np.zeros(numbers.shape)
+    labels = parameters["spectrum"].values
+    most = max(nodes.present.size if np.any(axis < 0) else 0, 4)
+    numbers, weights = np.zeros((len(axis), most), dtype=np.int64), np.zeros((len(axis), most))
     for kind in np.unique(axis):
         rows = np.flatnonzero(axis == kind)
         some = {name: of_rows[rows] for name, of_rows in values.items()}
-        n, w = _all_axes(nodes, some, rows) if kind < 0 else _one_axis(nodes, some, rows, int(kind))
+        find = _all_axes if kind < 0 else partial(_one_axis, axis=int(kind))
+        n, w = find(nodes, some, labels[rows])
         numbers[rows, : n.shape[1]], weights[rows, : w.shape[1]] = n, w
-    return numbers, weights
+    return in_fours(numbers), in_fours(weights)
 
 
 def _one_axis(
     grid: _Nodes, parameters: dict[str, np.ndarray], rows: np.ndarray, axis: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the four rows and weights of spectra that share their interpolated axis."""
+    """Return the four rows and weights of spectra that share their interpolated axis.
+
+    rows: what messages call them.
+    """
     shape = grid.present.shape
     nodes, x = grid.axes[AXES[axis]], parameters[AXES[axis]]
     _require_inside(AXES[axis], nodes, x, rows)
@@ -100,6 +106,7 @@ def _all_axes(
     numbers, weights = np.zeros((count, 1), dtype=np.int64), np.ones((count, 1))
     for name in AXES:
         nodes = grid.axes[name]
+        _require_inside(name, nodes, parameters[name], rows)
         share = spline_weights(nodes, parameters[name], name)
         numbers = numbers[:, :, np.newaxis] * len(nodes) + np.arange(len(nodes))
         weights = weights[:, :, np.newaxis] * share[:, np.newaxis]
@@ -108,7 +115,7 @@ def _all_axes(
     if missing.any():
         row, which = np.argwhere(missing)[0]
         where = np.unravel_index(numbers[row, which], grid.present.shape)
-        raise _missing(grid, int(rows[row]), where)
+        raise _missing(grid, rows[row], where)
     return numbers, weights
 
 
@@ -147,10 +154,10 @@ def _require_line(
         for number in range(present.shape[axis]) if on_node[row] < 0 else [on_node[row]]:
             where[axis] = number
             if not present[tuple(where)]:
-                raise _missing(grid, int(rows[row]), tuple(where))
+                raise _missing(grid, rows[row], tuple(where))
 
 
-def _missing(grid: _Nodes, row: int, node: tuple[np.integer, ...]) -> InputError:
+def _missing(grid: _Nodes, row: object, node: tuple[np.integer, ...]) -> InputError:
     where = ", ".join(f"{n} {grid.axes[n][i]:g}" for n, i in zip(AXES, node, strict=True))
     return InputError(
         f"row {row} needs the grid's missing node {where}, which the spline runs through; "

@@ -28,5 +28,5 @@ def setup_identity(grid: xr.Dataset, line_spread: LineSpread, stellar: Stellar) 
         arrays += [profile.wavelength, profile.offset, profile.share]
     return fingerprint(
         PHYSICS_VERSION, _VERSION, grid_fingerprint(grid), line_spread.template_resolution,
-        checksum(*arrays), band_digest(stellar.band), stellar.r_v, stellar.redshift, stellar.ebv,
+        checksum(*arrays), band_digest(stellar.band), stellar.r_v, stellar.redshift,
     )  # fmt: skip

@@ -8,7 +8,8 @@ from typing import Literal, cast
 import numpy as np
 import xarray as xr
 
-from simlib.config import SimulationConfig
+from simlib.bounds import Bound, refuse_out_of_bounds
+from simlib.config import LARGEST_REDSHIFT, SimulationConfig
 from simlib.errors import InputError
 from simlib.etc.grid import interpolate_terms
 from simlib.etc.sky import load_sky
@@ -17,7 +18,7 @@ from simlib.instrument import Instrument
 from simlib.noise import exposure_counts, flux_variance, median_signal_to_noise
 from simlib.simulation import compiled, reference
 from simlib.simulation.compiled import Spectra
-from simlib.simulation.line_spread import line_spread_of
+from simlib.simulation.line_spread import LineSpread, line_spread_of
 from simlib.simulation.prepare import templates_for
 from simlib.units import FLUX_UNIT_NAME
 
@@ -87,13 +88,37 @@ def _compiled(
     else:
         at_rows = terms_at(parameters, terms, config)
         spread = line_spread_of(at_rows, float(grid.attrs["resolution"]))
-    templates = templates_for(grid, spread, config.stellar)
-    flux, scale = compiled.observe(parameters, grid, templates, config.normalize)
+    flux, scale = _observe(parameters, grid, spread, config)
     if isinstance(terms, xr.Dataset):
         count = config.conditions.exposure_count
         variance, snr = compiled.add_noise(flux, scale, parameters, terms, config.noise, count)
         return Spectra(flux, variance, scale, snr)
     return with_noise(flux, scale, parameters, at_rows, config)
+
+
+def _observe(
+    parameters: xr.Dataset, grid: xr.Dataset, spread: LineSpread, config: SimulationConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Observe each row with the templates of the redshifts among which its own lies.
+
+    These are the config's range, what is below it and what is above: which it is, and so the bits
+    of a row, does not depend on the rows beside it.
+    """
+    redshift, (low, high) = parameters["redshift"].values, config.stellar.redshift
+    refuse_out_of_bounds("redshift", redshift, Bound(-LARGEST_REDSHIFT, LARGEST_REDSHIFT))
+    ranges = ((-LARGEST_REDSHIFT, low), (low, high), (high, LARGEST_REDSHIFT))
+    number = np.where(redshift < low, 0, np.where(redshift > high, 2, 1))
+    seen = []
+    for kind in np.unique(number):
+        stellar = config.stellar.model_copy(update={"redshift": ranges[kind]})
+        rows = parameters.isel(spectrum=np.flatnonzero(number == kind))
+        templates = templates_for(grid, spread, stellar)
+        seen.append(compiled.observe(rows, grid, templates, config.normalize))
+    if len(seen) == 1:
+        return seen[0]
+    place = np.argsort(np.argsort(number, kind="stable"))  # of each row among those seen
+    flux, scale = (np.concatenate(parts)[place] for parts in zip(*seen, strict=True))
+    return flux, scale
 
 
 def _reference(

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from simlib.bounds import Bound
-from simlib.config import SimulationConfig
+from simlib.config import LARGEST_EBV, LARGEST_REDSHIFT, SimulationConfig
 from simlib.errors import InputError
 from simlib.etc.conditions_file import COLUMNS, conditions_in
 from simlib.instrument import load_instrument
@@ -22,8 +22,8 @@ STAR = {
     "logg": Bound(-10.0, 20.0, ""),
     "feh": Bound(-20.0, 10.0, ""),
     "alpha": Bound(-10.0, 10.0, ""),
-    "redshift": Bound(-0.01, 0.01, ""),
-    "ebv": Bound(0.0, 5.0, "mag"),
+    "redshift": Bound(-LARGEST_REDSHIFT, LARGEST_REDSHIFT, ""),
+    "ebv": Bound(0.0, LARGEST_EBV, "mag"),
     "magnitude": Bound(0.0, 40.0, "mag"),
 }
 ANY_AXIS = "all"  # of the stellar parameters: none needs to be on a node
@@ -62,22 +62,13 @@ def simulate_targets(
 ) -> xr.Dataset:
     """Return the spectra of a table of targets, as `simulate` does.
 
-    The calculator's terms are computed for each row's own conditions; the config's ranges of
-    redshift and reddening are widened to hold the targets.
+    The calculator's terms are computed for each row's own conditions; a star may lie outside the
+    ranges that the config draws from. A row does not depend on the others.
     """
     grid, instrument = open_grid(config.grid), load_instrument(config.instrument.name)
-    return simulate(targets, grid, instrument, _widened(targets, config), path)
+    return simulate(targets, grid, instrument, config, path)
 
 
 def terms_of_targets(targets: xr.Dataset, config: SimulationConfig) -> xr.Dataset:
     """Return the calculator's terms that `simulate_targets` uses, row by row."""
     return terms_at(targets, load_instrument(config.instrument.name), config)
-
-
-def _widened(targets: xr.Dataset, config: SimulationConfig) -> SimulationConfig:
-    widened = {}
-    for name in ("redshift", "ebv"):
-        low, high = getattr(config.stellar, name)
-        values = targets[name].values
-        widened[name] = (min(low, float(values.min())), max(high, float(values.max())))
-    return config.model_copy(update={"stellar": config.stellar.model_copy(update=widened)})

@@ -17,12 +17,13 @@ from simlib import dust, photometry
 from simlib.config import Stellar
 from simlib.errors import InputError
 from simlib.parameters import AXES
-from simlib.simulation.band import band_table, band_weights
+from simlib.simulation.band import band_table, band_weights, extinction_over
 from simlib.simulation.line_spread import LineSpread
 from simlib.simulation.matrix_products import combine
 from simlib.simulation.nodes import KINDS, second_derivatives
 from simlib.simulation.taps import coefficients
 from simlib.stellar.grid import continuum_on
+from simlib.units import LN_PER_MAGNITUDE
 
 _MARGIN = 48  # points beyond the shifted arm: coefficients ring at their ends
 _REACH = 8.0  # sigmas of the kernel that are summed
@@ -39,9 +40,10 @@ class Templates:
     coefficients: (powers x kinds x nodes, m) float32, see `nodes.table_rows`; what taps weigh at
     rest_start + i x rest_pitch nm, first those of even i, then those of odd i.
     band: (kinds x nodes, columns) float32, counts in the band, see `band.band_basis`, for redshift
-    and ebv in `redshift`, `ebv` (2,). shifts: (shifts,) the Doppler shifts at which nodes
-    were convolved. widening: (powers, pixels) float32, see `_widening`. curve, displacement:
-    (pixels,) float32, dust in magnitudes per E(B-V), and points that it moves a pixel by.
+    in `redshift` (2,), behind dust less the extinction `band_extinction`, mag per E(B-V). shifts:
+    (shifts,) the Doppler shifts at which nodes were convolved. widening: (powers, pixels) float32,
+    see `_widening`. curve, displacement: (pixels,) float32, dust in magnitudes per E(B-V), and
+    points that it moves a pixel by.
     """
 
     coefficients: np.ndarray
@@ -52,7 +54,7 @@ class Templates:
     displacement: np.ndarray
     wavelength: np.ndarray
     redshift: np.ndarray
-    ebv: np.ndarray
+    band_extinction: np.ndarray
     rest: np.ndarray  # start and pitch, nm
     zero_counts: np.ndarray
 
@@ -99,10 +101,10 @@ def make_templates(grid: xr.Dataset, line_spread: LineSpread, stellar: Stellar) 
         shifts=shifts,
         widening=_widening(line_spread, stellar, pitch),
         curve=curve.astype(np.float32),
-        displacement=(-0.4 * np.log(10.0) * moment * slope / pitch).astype(np.float32),
+        displacement=(LN_PER_MAGNITUDE * moment * slope / pitch).astype(np.float32),
         wavelength=np.array(line_spread.wavelength),
         redshift=np.array(stellar.redshift),
-        ebv=np.array(stellar.ebv),
+        band_extinction=np.array(extinction_over(band, stellar.r_v)[0]),
         rest=np.array([rest[0], pitch]),
         zero_counts=np.array(photometry.zero_counts(band)),
     )

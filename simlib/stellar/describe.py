@@ -72,8 +72,7 @@ def _bytes_on_disk(grid: xr.Dataset, place: Place) -> dict[str, int]:
         return {"package": package} | {str(path): path.stat().st_size for path in kept}
     if place in KNOWN_GRIDS:
         return {}
-    filesystem, path = Location.of(place).filesystem()
-    return {str(place): int(sum(filesystem.sizes(filesystem.find(path))))}
+    return {str(place): sum(Location.of(place).sizes().values())}
 
 
 def stores_below(root: Place) -> list[Location]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from simlib.artifact import Record, write_record
+from simlib.errors import InputError
 from simlib.location import Location
 from simlib.stellar.import_plan import continuum_points
 from simlib.stellar.releases import find_release
@@ -19,7 +20,7 @@ from simlib.stellar.spectrum_files import (
     file_digest,
 )
 from simlib.stellar.store import array_at, write_plane
-from simlib.stellar.stored_grid import DamagedError, read_plane_digests
+from simlib.stellar.stored_grid import read_plane_digests
 
 WAVELENGTH_TOLERANCE_NM = 1e-5  # two files have the same wavelengths
 Files = list[tuple[int, int, Path | None]]  # position on feh, on alpha, file
@@ -59,7 +60,7 @@ def import_plane(
     record: of an earlier run; files and store are compared with it.
     """
     if record is not None and record.signature == signature:
-        now = file_digests(files, np.shape(record.files))
+        now = file_digests(files, _shape_of(files))
         if record.files == now.tolist() and _holds(place, plane, record.digests):
             return record, None
     record, read = _import_files(release, files, window, place, plane, signature)
@@ -77,7 +78,7 @@ def _import_files(
 ) -> tuple[PlaneRecord, int]:
     wavelength = np.asarray(array_at(place, "wavelength_model")[...])
     points = continuum_points(wavelength)
-    shape = (files[-1][0] + 1, files[-1][1] + 1)  # they are in order
+    shape = _shape_of(files)
     flux = np.full((*shape, len(wavelength)), np.nan, dtype=np.float32)
     continuum = np.full((*shape, len(points)), np.nan, dtype=np.float32)
     read, reasons = np.zeros(shape, dtype=np.uint64), {}
@@ -99,11 +100,15 @@ def _import_files(
     return record, int((read != 0).sum())
 
 
+def _shape_of(files: Files) -> tuple[int, int]:
+    return files[-1][0] + 1, files[-1][1] + 1  # they are in order
+
+
 def _holds(place: Location, plane: tuple[int, int], digests: list[list[int]]) -> bool:
     """Say whether the store gives back what has these digests."""
     try:
         return bool(read_plane_digests(place, plane).tolist() == digests)
-    except DamagedError:
+    except InputError:
         return False
 
 

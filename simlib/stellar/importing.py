@@ -83,8 +83,11 @@ def _held(place: Location) -> AbstractContextManager[None]:
 
 def start_import(plan: ImportPlan, place: Location) -> None:
     """Settle what the store will be, then write its metadata and coordinates."""
+    begun = records_folder(place) / "import.json"
+    if place.exists() and not begun.exists():
+        raise InputError(f"{place} exists and is no grid; choose another place, or remove it")
     mine = StartedImport(coords={name: checksum(v) for name, v in plan.coords.items()})
-    standing = create_record(records_folder(place) / "import.json", mine)
+    standing = create_record(begun, mine)
     if other := [n for n, value in mine.coords.items() if standing.coords.get(n) != value]:
         raise InputError(
             f"{place} is there with another {', '.join(other)}; the files found now do not "

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from simlib.artifact import FORMAT_VERSION
+from simlib.artifact import FORMAT_VERSION, reading
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint
 from simlib.location import Location
@@ -33,8 +33,8 @@ _SEALS = {"arrays", "digest", "format_version"}  # of the store, not of the grid
 _WAY_OUT = "remove it and import the grid again"
 
 
-class DamagedError(InputError):
-    """A store does not hold what was written."""
+class ReplacedError(InputError):
+    """A store that was opened is another one now, or none."""
 
 
 class Attributes(BaseModel):
@@ -89,7 +89,7 @@ def open_store(place: Location) -> xr.Dataset:
     _check_axes(place, small)
     present, digests = small["present"], small["node_checksum"]
     if grid_checksum(small, present, digests) != attributes.checksum:
-        raise DamagedError(
+        raise InputError(
             f"{place}: axes, wavelengths, mask or digests are not those that were written; "
             f"{_WAY_OUT}"
         )
@@ -111,7 +111,7 @@ def open_store(place: Location) -> xr.Dataset:
 def read_plane_digests(place: Location, position: tuple[int, int]) -> np.ndarray:
     """Return the digests of what one (Teff, log g) holds, of a store that may be unfinished.
 
-    Raises DamagedError where it cannot be read.
+    Raises InputError where it is damaged.
     """
     arrays = ((name, array_at(place, name)) for name in WAVELENGTHS)
     return plane_digests(*(_values(place, name, array, position) for name, array in arrays))
@@ -150,7 +150,7 @@ class NodeArray(BackendArray):
         first = values[..., 0] if isinstance(along, slice) and values.shape[-1] else values
         lost = np.isnan(first) & self._present[tuple(nodes)] if first.size else np.False_
         if np.any(lost):
-            raise DamagedError(
+            raise InputError(
                 f"{self._place}: {self._name} misses {int(np.sum(lost))} of the nodes that were "
                 f"written; {_which(self._place)}"
             )
@@ -158,7 +158,7 @@ class NodeArray(BackendArray):
 
     def _check_identity(self) -> None:
         if identity_of(self._place) != self._identity:
-            raise InputError(
+            raise ReplacedError(
                 f"the stellar grid {self._place} was replaced or removed while it was in use; run "
                 "again with what is there now"
             )
@@ -188,32 +188,22 @@ def _attributes(place: Location, data: bytes) -> Attributes:
             "`specdenoise grid import`"
         ) from None
     if fingerprint({k: v for k, v in attributes.items() if k != "digest"}) != checked.digest:
-        raise DamagedError(f"{where} is damaged or was edited; {_WAY_OUT}")
+        raise InputError(f"{where} is damaged or was edited; {_WAY_OUT}")
     return checked
 
 
 def _array(place: Location, name: str, attributes: Attributes) -> zarr.Array[Any]:
     """Return an array whose metadata are those that were written."""
     if attributes.arrays.get(name) != array_digest(place, name):
-        raise DamagedError(
-            f"{place / name / METADATA} is missing, damaged or was edited; {_WAY_OUT}"
-        )
-    try:
+        raise InputError(f"{place / name / METADATA} is missing, damaged or was edited; {_WAY_OUT}")
+    with reading(place / name, _WAY_OUT):
         return array_at(place, name)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # of odd metadata Zarr raises what comes
-        raise InputError(f"{place} is no stellar grid: {name} cannot be opened ({error})") from None
 
 
 def _values(place: Location, name: str, array: zarr.Array[Any], key: Any = ...) -> np.ndarray:
-    """Return what an array holds; DamagedError where a checksum in it does not fit."""
-    try:
+    """Return what an array holds; InputError where a checksum in it does not fit."""
+    with reading(place / name, _which(place)):
         return np.asarray(array[key])
-    except (OSError, MemoryError):  # the place, or the machine
-        raise
-    except Exception as error:  # of damaged bytes codecs raise what comes
-        raise DamagedError(f"{place / name} is damaged ({error}); {_which(place)}") from None
 
 
 def _check_layout(place: Location, arrays: dict[str, zarr.Array[Any]]) -> None:

@@ -13,7 +13,7 @@ from simlib.errors import InputError
 from simlib.stellar.coverage import named_nodes
 from simlib.stellar.shape import AXES, checksum_of
 from simlib.stellar.store import WAVELENGTHS, plane_digests
-from simlib.stellar.stored_grid import DamagedError
+from simlib.stellar.stored_grid import ReplacedError
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,12 @@ def _readable(plane: xr.DataArray) -> np.ndarray:
     """Return (feh, alpha, wavelength), NaN for the nodes of a store that are damaged."""
     try:
         return np.asarray(plane.values)
-    except DamagedError:
+    except ReplacedError:
+        raise
+    except InputError:
         values = np.full(plane.shape, np.nan, dtype=plane.dtype)
     for node in np.ndindex(*plane.shape[:2]):
-        with suppress(DamagedError):
+        with suppress(InputError):
             values[node] = plane[node].values
     return values
 

@@ -90,6 +90,15 @@ def test_a_dataset_outside_the_root_is_named_in_full(root, tmp_path):
     assert runs.read_manifest(run).dataset.place == toy
 
 
+def test_a_run_behind_a_link_finds_its_dataset(root, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    (root / "fast").symlink_to(tmp_path / "scratch")
+    run = train_here(toy_config(root, epochs=1), toy_of(root), root / "fast" / "toy")
+    summary = evaluate(run)
+    shutil.rmtree(run / RESULTS)
+    assert evaluate(tmp_path / "scratch" / "toy") == summary
+
+
 BROKEN = [b"", b"\0\0\0", b"\xff\xfe{", b"[]", b"5", b"null", b'"text"', b"{}", b"[" * 100_000]
 RECORDS = [runs.MANIFEST, runs.CONFIG, LOG, runs.CHECKPOINT]
 

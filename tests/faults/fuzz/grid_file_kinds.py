@@ -134,7 +134,7 @@ def _import(folder: Path) -> None:
     plan = plan_import(folder, window=WINDOW)
     for path in plan.files.values():
         try:
-            spectrum = plan.release.read_spectrum(path, WINDOW)
+            spectrum = plan.release.read_spectrum(path.name, path.read_bytes(), WINDOW)
         except BadFileError:
             continue
         assert np.isfinite(spectrum.flux_normalized).all()

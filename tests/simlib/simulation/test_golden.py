@@ -13,7 +13,7 @@ from simlib.simulation.simulate import simulate
 from simlib.stellar import open_grid
 
 PIXELS = (0, 1000, 2500, 4095)
-GOLDEN_VERSION = 2
+GOLDEN_VERSION = 3
 GOLDEN: dict[str, list[Any]] = {
     "flux": [
         [0.54650521, 0.50529641, 0.50099397, 0.48863071],

@@ -77,6 +77,20 @@ def test_all_four_axes_at_once_agree_with_one_axis_on_its_line() -> None:
     assert np.abs(four / one - 1.0).max() < 1e-6
 
 
+@pytest.mark.parametrize("kind", ["narrow", "profile"])
+def test_a_star_along_one_axis_has_the_same_bits_beside_one_along_all(kind: str) -> None:
+    sizes = {"teff": 3, "logg": 3, "feh": 3, "alpha": 2}  # nodes that are no whole fours
+    grid = open_grid("default").isel({name: slice(0, n) for name, n in sizes.items()})
+    templates = templates_of(grid.assign_attrs(name="odd"), kind)
+    place = {name: float(grid[name][0]) for name in AXES} | {"redshift": 0.0013}
+    place["teff"] += 60.0
+    one, all_axes = (one_star(**place, interpolated_axis=axis) for axis in (0, -1))
+    alone = compiled.observe(one, grid, templates, Normalize())
+    both = xr.concat([all_axes, one], dim="spectrum")
+    beside = compiled.observe(both, grid, templates, Normalize())
+    assert all(np.array_equal(a[0], b[1]) for a, b in zip(alone, beside, strict=True))
+
+
 def test_a_star_off_its_nodes_is_refused_with_the_nodes() -> None:
     grid = same_everywhere(np.ones_like)
     with pytest.raises(InputError, match="row 0: logg = 1.5 is no node.*1, 2"):
@@ -85,7 +99,9 @@ def test_a_star_off_its_nodes_is_refused_with_the_nodes() -> None:
 
 def test_a_star_beyond_the_prepared_redshift_is_refused() -> None:
     grid = same_everywhere(np.ones_like)
-    with pytest.raises(InputError, match="redshift = 0.004 is outside"):
+    with pytest.raises(
+        InputError, match=r"row 0: redshift is 0.004; it must lie in \[-0.003, 0.003\]"
+    ):
         observe("compiled", one_star(redshift=0.004), grid, "narrow")
 
 

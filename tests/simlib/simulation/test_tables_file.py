@@ -76,9 +76,11 @@ def test_the_identity_holds_all_that_shapes_a_set_up(
         identity(replace(SPREAD, profile=profile)),
         prepare.setup_identity(same_everywhere(np.zeros_like), SPREAD, STELLAR),
         *(identity(stellar=STELLAR.model_copy(update=update)) for update in (
-            {"r_v": 3.0}, {"redshift": (0.0, 0.001)}, {"ebv": (0.0, 0.2)}, {"band": "sdss2010-i"})),
+            {"r_v": 3.0}, {"redshift": (0.0, 0.001)}, {"band": "sdss2010-i"})),
     ]  # fmt: skip
     assert identity(stellar=own) == identity()  # the same curve under another name
+    redder = STELLAR.model_copy(update={"ebv": (0.0, 0.2)})
+    assert identity(stellar=redder) == identity()  # a set-up serves all reddenings
     curve.write_text(shipped.replace("6900.0 0.0032", "6900.0 0.0033"))
     found.append(identity(stellar=own))  # another under the same name
     monkeypatch.setattr(prepare, "PHYSICS_VERSION", -1)

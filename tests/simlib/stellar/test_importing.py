@@ -300,6 +300,16 @@ def test_an_import_of_other_nodes_does_not_go_on_with_this_one(
         import_grid(plan_import(source, window=WINDOW), store, client)
 
 
+def test_a_folder_of_other_things_is_left_alone(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(InputError, match="mine exists and is no grid; choose another place"):
+        import_grid(plan_import(source, window=WINDOW), tmp_path / "mine", client)
+    assert files_in(tmp_path / "mine") == {"notes.txt": b"keep"}
+
+
 def test_two_imports_into_one_store_do_not_meet(
     source: Path, tmp_path: Path, client: Client
 ) -> None:

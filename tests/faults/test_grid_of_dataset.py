@@ -1,4 +1,4 @@
-"""A stellar grid behind a URL: the options of the storage reach whatever opens it."""
+"""A stellar grid that is behind a URL, or is replaced: what datasets make of it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +11,11 @@ from distributed import Client, LocalCluster
 from fsspec.implementations.memory import MemoryFileSystem
 
 from simlib.config import SimulationConfig, load_config
-from simlib.dataset.build import build_dataset, published
+from simlib.dataset import build
+from simlib.dataset.open import open_dataset
+from simlib.dataset.plan import Block, Plan
 from simlib.dataset.publish import published_dataset
+from simlib.dataset.rows import Recipe
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.parameters import draw_parameters
@@ -73,10 +76,9 @@ def test_build_and_simulate_take_the_grid_with_the_options_of_the_storage(
     lane: None, client: Client, tmp_path: Path
 ) -> None:
     config = config_at(tmp_path, URL, "storage.options={side='left'}")
-    folder = build_dataset(config, tmp_path / "no-terms", client)
-    assert published(config) == folder
+    folder, manifest = published_dataset(build.build_dataset(config, "terms", client))
+    assert build.published(config) == folder
     toy = open_grid("toy")
-    _, manifest = published_dataset(folder)
     assert manifest.stellar_grid["checksum"] == toy.attrs["checksum"]
     targets = draw_parameters(config, toy, "train", 0, 3)
     at_url, here = (
@@ -94,6 +96,31 @@ def test_without_the_options_it_is_told(
     targets = draw_parameters(config, open_grid("toy"), "train", 0, 3)
     with pytest.raises(InputError, match=r"cannot open lane://bucket/grids/.*wrong side"):
         if verb == "build":
-            build_dataset(config, tmp_path / "no-terms", client)
+            build.build_dataset(config, "terms", client)
         else:
             simulate_targets(targets, config)
+
+
+def test_a_grid_that_is_replaced_while_a_dataset_is_built_stops_the_build(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other, toy = tmp_path / "grid.zarr", tmp_path / "other.zarr", open_grid("toy")
+    write_grid(store, toy)
+    write_grid(other, toy.assign(flux_normalized=toy["flux_normalized"] ** 2))
+    config = config_at(tmp_path, str(store), "dataset.n_train=24")
+    simulate_block = build.simulate_block
+
+    def after_replacing(recipe: Recipe, folder: Location, plan: Plan, block: Block, *more: None):
+        if block == Block("train", 8, 16) and other.exists():
+            store.rename(tmp_path / "old.zarr")
+            other.rename(store)
+        return simulate_block(recipe, folder, plan, block, *more)
+
+    monkeypatch.setattr(build, "simulate_block", after_replacing)
+    with pytest.raises(InputError, match=r"was replaced while .* was built; run the command again"):
+        build.build_dataset(config, "terms", client)
+    folder = build.build_dataset(config, "terms", client)
+    assert build.published(config) == folder
+    whole = config_at(tmp_path / "whole", str(store), "dataset.n_train=24")
+    wanted = open_dataset(build.build_dataset(whole, "terms", client))
+    np.testing.assert_array_equal(open_dataset(folder)["flux"], wanted["flux"])
