@@ -11,6 +11,7 @@ import dask
 from distributed import Client, LocalCluster
 
 from flows.config import Cluster
+from simlib import cache
 from simlib.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def _local(cluster: Cluster) -> LocalCluster:
     cores = len(os.sched_getaffinity(0))
     workers = cluster.workers or cores
     as_processes = cluster.kind == "local"
+    cache.writable("numba")  # where it cannot be, that is told here, not by each worker
     with warnings.catch_warnings():  # a dashboard port in use is not worth a word
         warnings.filterwarnings("ignore", message="Port .* is already in use")
         return LocalCluster(

@@ -21,6 +21,7 @@ from trainlib.runs import CHECKPOINT, run_directory
 def workflow(source: str, overrides: Sequence[str]) -> Path:
     """Simulate, train, evaluate and report; return the report's path."""
     config = load_config(source, overrides)
+    stages.meet_workers(config)
     terms = stages.etc_grid(config)
     dataset = stages.build_dataset(config, terms)
     run = stages.train(config, dataset)
@@ -32,6 +33,7 @@ def workflow(source: str, overrides: Sequence[str]) -> Path:
 def building(source: str, overrides: Sequence[str], repair: bool) -> str:
     """Make the dataset of a config, or what of it is missing or damaged; return its folder."""
     config = load_config(source, overrides)
+    stages.meet_workers(config)
     terms = stages.etc_grid(config)
     return stages.build_dataset(config, terms, repair)
 
@@ -40,6 +42,7 @@ def building(source: str, overrides: Sequence[str], repair: bool) -> str:
 def training(source: str, overrides: Sequence[str]) -> str:
     """Make the dataset of a config where it is missing, and train on it; return the run."""
     config = load_config(source, overrides)
+    stages.meet_workers(config)
     terms = stages.etc_grid(config)
     dataset = stages.build_dataset(config, terms)
     return stages.train(config, dataset)

@@ -5,13 +5,17 @@ fingerprint whether its work is done already, so Prefect's own result cache stay
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from distributed import Client
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.cluster import dask_client
+from flows.cluster_view import inputs_of, require_seen
 from flows.config import Config
 from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
@@ -23,6 +27,22 @@ from trainlib.runs import run_directory
 from trainlib.training import launch
 
 log = logging.getLogger(__name__)
+
+
+def meet_workers(config: Config) -> None:
+    """Raise InputError, before anything is done, where a running cluster cannot do the work."""
+    if config.cluster.address is not None and build.published(config) is None:
+        with _workers(config):
+            return
+
+
+@contextmanager
+def _workers(config: Config) -> Iterator[Client]:
+    """Yield a client whose workers see what the config names."""
+    with dask_client(config.cluster) as client:
+        if config.cluster.address is not None:
+            require_seen(client, inputs_of(config), {"storage.root": config.root})
+        yield client
 
 
 @task(name="etc-grid", cache_policy=NO_CACHE)
@@ -43,7 +63,7 @@ def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
         log.info("dataset %s  complete already", published)
         return str(published)
     with (
-        dask_client(config.cluster) as client,
+        _workers(config) as client,
         item_progress("simulating", "blocks", "spectra") as progress,
     ):
         return str(build.build_dataset(config, terms, client, progress, repair))

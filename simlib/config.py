@@ -51,7 +51,7 @@ def _within(low: float, high: float) -> AfterValidator:
 
 def _absolute_unless_a_name(text: str) -> str:
     """A plain word is the name of something shipped; all else is a path, kept absolute."""
-    is_path = "/" in text or text.startswith("~") or text.endswith((".zarr", ".toml"))
+    is_path = "/" in text or text.startswith("~") or text.endswith((".zarr", ".toml", ".ecsv"))
     return absolute(text) if is_path else text
 
 
@@ -136,7 +136,7 @@ class Stellar(Section):
     alpha: Range = (-0.25, 0.5)
     redshift: Annotated[Range, _within(-LARGEST_REDSHIFT, LARGEST_REDSHIFT)] = (-0.003, 0.003)
     magnitude: Annotated[Range, _within(0.0, 40.0)] = (19.0, 22.5)  # AB, in `band`
-    band: str = "hsc2017-i2"  # a filter name of speclite
+    band: PathOrName = "hsc2017-i2"  # a filter's name in speclite, or its .ecsv file
     ebv: Annotated[Range, _within(0.0, LARGEST_EBV)] = (0.0, 0.1)
     r_v: Annotated[float, Field(ge=2.0, le=6.0)] = 3.1
 

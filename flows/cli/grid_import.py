@@ -24,6 +24,7 @@ def import_folder(
 ) -> None:
     """Turn a folder of BOSZ files into a store; run again, it does what is left."""
     from flows.cluster import dask_client, threads_or
+    from flows.cluster_view import require_seen
     from flows.terminal.grid_text import print_import
     from flows.terminal.progress import item_progress
     from simlib.location import Location
@@ -42,6 +43,8 @@ def import_folder(
         dask_client(threads_or(address, workers)) as client,
         item_progress("importing", "files", "files") as show,
     ):
+        if address is not None:
+            require_seen(client, {"PATH": Location.of(path)}, {"--to": store.parent})
         report = import_grid(plan, store, client, on_progress=show)
     if as_json:
         print(json.dumps(asdict(report), indent=1))

@@ -155,7 +155,8 @@ def _with_damaged(
     client: Client,
 ) -> list[Block]:
     """Return the missing blocks and those whose values are not what was written."""
-    there = [block for block in plan.blocks() if block not in missing]
+    lost = set(missing)
+    there = [block for block in plan.blocks() if block not in lost]
     asked = [
         client.submit(is_undamaged, folder, records[block.name], pure=False) for block in there
     ]

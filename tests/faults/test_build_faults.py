@@ -239,3 +239,28 @@ def test_a_failure_that_stays_is_told_after_a_few_attempts(
         build.build_dataset(config, terms, client)
     Flaky.every = 10**9
     assert paused == list(retry.PAUSES_S)
+
+
+def test_a_block_is_on_the_disk_before_its_record_is_written(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: set[int] = set()
+    fsync, good, recorded = os.fsync, build.write_record, []
+
+    def spy(descriptor: int) -> None:
+        flushed.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def checked(place: Location, record: build.BlockRecord) -> None:
+        arrays = place.parent.parent / "spectra.zarr"
+        for name in record.sizes:
+            file = (arrays / name).path
+            assert {path.stat().st_ino for path in (file, file.parent, file.parents[1])} <= flushed
+        recorded.append(record)
+        good(place, record)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    monkeypatch.setattr(build, "write_record", checked)
+    config = config_at(tmp_path)
+    build.build_dataset(config, ensure_terms_grid(config), client)
+    assert len(recorded) == BLOCKS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import stages
+from flows import pipeline, stages
 from flows.config import load_config
 from simlib.dataset.open import open_dataset
 from simlib.errors import InputError
@@ -55,3 +55,15 @@ def test_threads_of_this_process_build_the_tiny_dataset(tmp_path: Path) -> None:
     folder = stages.build_dataset.fn(config, stages.etc_grid.fn(config))
     assert open_dataset(folder, "validation").sizes["spectrum"] == 48
     assert stages.build_dataset.fn(config, "not needed again") == folder
+
+
+@pytest.mark.parametrize("name", ["specdenoise", "build", "train"])
+def test_a_secret_never_reaches_the_orchestrator(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[object] = []
+    for flow in ("workflow", "building", "training"):
+        monkeypatch.setattr(pipeline, flow, lambda *given: begun.append(given))
+    with pytest.raises(InputError, match="looks like a secret") as error:
+        getattr(pipeline, name)("tiny", ["storage.options.secret=hunter2"])
+    assert begun == [] and "hunter2" not in str(error.value)

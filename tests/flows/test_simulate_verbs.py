@@ -12,6 +12,7 @@ from simlib.config import load_config
 from simlib.dataset.build import build_dataset
 from simlib.dataset.open import open_dataset
 from simlib.etc.grid import ensure_terms_grid
+from simlib.simulation import spectra_file
 
 TOY = ["stellar.grid=toy", "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]",
        "stellar.feh=[-1, 0]", "stellar.alpha=[0, 0.25]"]  # fmt: skip
@@ -97,6 +98,31 @@ def test_what_is_there_is_not_overwritten(
     arguments = ["simulate", str(table(tmp_path)), "--out", str(tmp_path / "out.zarr")]
     assert run_program(arguments) == 2
     assert "exists; name another place" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("form", "holds"), [("zarr", "zarr.json"), ("pfs", "*.fits")])
+def test_of_two_that_write_the_same_place_one_is_refused(
+    form: str, holds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    arguments = ["simulate", str(table(tmp_path)), "--out", str(out), "--format", form, *SETS]
+    codes: list[int] = []
+
+    def meanwhile(*given: object) -> None:
+        monkeypatch.undo()
+        codes.append(run_program(arguments))  # another begins and ends before this one publishes
+        write_spectra(*given)  # type: ignore[arg-type]
+
+    write_spectra = spectra_file.write_spectra
+    monkeypatch.setattr(spectra_file, "write_spectra", meanwhile)
+    assert run_program(arguments) == 2
+    assert codes == [0]
+    assert f"{out} exists; choose another place" in capfd.readouterr().err
+    assert list(out.glob(holds)) and not list(out.rglob("*.writing"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "targets.csv"]
+    inside = {path.name for path in out.iterdir() if path.is_dir()}
+    assert "out" not in inside and "spectra.zarr" not in inside and "objects" not in inside
 
 
 @pytest.fixture(scope="module")

@@ -80,8 +80,6 @@ WITH_PASSWORD = f"s3://me:{SECRET}@host/bucket"
         ["grid", "list", "--root", WITH_PASSWORD],
         ["grid", "info", "s3://bucket/g.zarr", "--storage-option", f"key={SECRET}"],
         ["replay", WITH_PASSWORD, "train", "0"],
-        ["evaluate", "run", "--storage-option", f"secret={SECRET}"],
-        ["report", "run", "--storage-option", f"secret={SECRET}"],
     ],
     ids=lambda arguments: " ".join(arguments).replace(SECRET, "…"),
 )

@@ -58,16 +58,16 @@ def seen(source, epochs):
 
 
 def is_thread_left() -> bool:
-    return any(thread.name == "ahead" for thread in threading.enumerate())
+    return any(thread.name == "prefetch" for thread in threading.enumerate())
 
 
 def test_the_first_epoch_is_the_stored_split_and_later_ones_repeat_nothing(stored, split):
     kept = open_dataset(stored)
     epochs = seen(source_of(split), range(3))
-    assert [len(share.flux) for share in epochs[0]] == [16, 16, 16, 16, 6]
-    assert [share.place for share in epochs[2]] == [0, 16, 32, 48, 64]
-    flux = torch.cat([share.flux for epoch in epochs for share in epoch]).numpy()
-    sigma = torch.cat([share.sigma for share in epochs[0]]).numpy()
+    assert [len(batch.flux) for batch in epochs[0]] == [16, 16, 16, 16, 6]
+    assert [batch.place for batch in epochs[2]] == [0, 16, 32, 48, 64]
+    flux = torch.cat([batch.flux for epoch in epochs for batch in epoch]).numpy()
+    sigma = torch.cat([batch.sigma for batch in epochs[0]]).numpy()
     assert np.array_equal(flux[:ROWS], kept["flux"].values)
     assert np.array_equal(sigma, np.sqrt(kept["variance"].values))
     assert len(np.unique(flux, axis=0)) == 3 * ROWS
@@ -76,7 +76,7 @@ def test_the_first_epoch_is_the_stored_split_and_later_ones_repeat_nothing(store
 
 @pytest.mark.parametrize("world", [2, 7])  # 7: the last batch leaves a rank nothing
 def test_the_ranks_hold_together_what_one_holds_alone(split, world):
-    alone = [share for epoch in seen(source_of(split), range(2)) for share in epoch]
+    alone = [batch for epoch in seen(source_of(split), range(2)) for batch in epoch]
     ranks = [
         [s for epoch in seen(source_of(split, Ranks(n, world, CPU)), range(2)) for s in epoch]
         for n in range(world)
@@ -89,9 +89,9 @@ def test_the_ranks_hold_together_what_one_holds_alone(split, world):
 
 
 def test_a_rank_without_a_row_of_any_batch_goes_along(split):
-    shares = seen(source_of(split, Ranks(0, 2, CPU), batch_size=1), [0])[0]
-    assert len(shares) == ROWS
-    assert all(share.flux.shape == (0, 4096) and share.batch_rows == 1 for share in shares)
+    batches = seen(source_of(split, Ranks(0, 2, CPU), batch_size=1), [0])[0]
+    assert len(batches) == ROWS
+    assert all(batch.flux.shape == (0, 4096) and batch.batch_rows == 1 for batch in batches)
 
 
 def test_a_source_begun_at_a_later_epoch_goes_on_as_one_begun_at_the_first(split):
@@ -137,8 +137,8 @@ def test_what_is_held_does_not_grow_with_the_training_set(batch_size):
     split = Watched()
     source = Endless(split, batch_size, ALONE)
     used = 0
-    for share in source.epoch(0):
-        used += len(share.flux)
+    for batch in source.epoch(0):
+        used += len(batch.flux)
         begun = -(-used // split.calls[0])  # calls whose batches have been used
         assert len(split.calls) <= begun + _CALLS_AHEAD
         if used > 20 * split.calls[0]:
@@ -168,7 +168,7 @@ def test_a_failure_of_the_simulator_is_raised_in_the_loop(stored, tmp_path, monk
     def fail(*arguments):
         raise OSError("the terms are gone")
 
-    monkeypatch.setattr(Endless, "_shares_of", fail)
+    monkeypatch.setattr(Endless, "_batches_of", fail)
     with pytest.raises(OSError, match="the terms are gone"):
         train_here(toy_config(tmp_path, mode="endless"), stored, tmp_path / "run")
     assert not is_thread_left()

@@ -1,7 +1,6 @@
 """The log of a run: what is new is read once, and what is damaged is told."""
 
-import json
-
+import numpy as np
 import pytest
 
 from simlib.errors import InputError
@@ -43,8 +42,9 @@ def test_only_what_is_new_is_read(tmp_path):
 
 def test_a_torn_last_line_waits_for_its_rest(tmp_path):
     new = tail_log(tmp_path)
-    text = json.dumps(interval(4)) + "\n"
+    append_log(tmp_path, interval(4))
     path = tmp_path / "log.jsonl"
+    text = path.read_text()
     path.write_text(text[:-20])
     assert next(new) == [] and read_log(tmp_path) == []
     path.write_text(text)
@@ -78,3 +78,16 @@ def test_a_line_that_is_no_interval_is_told_with_its_number(line, tmp_path):
         file.write(b"\n")
     with pytest.raises(InputError, match=r"log.jsonl, line 2 cannot be used.*remove the file"):
         cut_log(tmp_path, 4)
+
+
+def test_every_flipped_bit_is_told(tmp_path):
+    for step in (4, 8, 12):
+        append_log(tmp_path, interval(step))
+    path = tmp_path / "log.jsonl"
+    good, draw = path.read_bytes(), np.random.default_rng(5)
+    for position in draw.integers(len(good) - 1, size=200):  # the last byte ends a torn line
+        bad = bytearray(good)
+        bad[position] ^= 1 << draw.integers(8)
+        path.write_bytes(bad)
+        with pytest.raises(InputError, match="remove the file and train again"):
+            read_log(tmp_path)

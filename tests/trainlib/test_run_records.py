@@ -192,6 +192,8 @@ def test_a_network_that_gives_nans_is_not_judged(root):
     [
         (lambda state: state["model"].pop("first.weight"), "does not fit the network"),
         (lambda state: state.pop("model"), "is no checkpoint of a run"),
+        (lambda state: state.update(model=[1]), "is no checkpoint of a run"),
+        (lambda state: state.update(model={"mean": 1}), "is no checkpoint of a run"),
         (lambda state: state["state"].pop("epoch") and state["state"].update(epoch="x"), "epoch"),
         (lambda state: state["model"].clear(), "holds no network"),
         (lambda state: state.update(fingerprint="abc"), "belongs to run abc"),

@@ -15,6 +15,7 @@ from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, toy_config, train_here
 from trainlib import runs
 from trainlib.training import launch
+from trainlib.training.batches import Stored
 from trainlib.training.checkpoint import load_checkpoint
 from trainlib.training.log import read_log
 
@@ -129,6 +130,35 @@ def test_a_rate_too_high_is_told_as_such(toy, tmp_path):
     config = toy_config(tmp_path, recipe="B", lr=1e30)
     with pytest.raises(InputError, match=r"the loss is not finite .* lower train\.lr"):
         train_here(config, toy, tmp_path / "run")
+
+
+def test_a_last_step_that_goes_astray_is_told_and_not_kept(toy, tmp_path):
+    config = toy_config(tmp_path, recipe="B", lr=1e30, epochs=1, batch_size=192, warmup=0.0)
+    with pytest.raises(InputError, match=r"the loss is not finite .* lower train\.lr"):
+        train_here(config, toy, tmp_path / "run")
+    assert not (tmp_path / "run" / runs.CHECKPOINT).exists()
+
+
+def test_a_rate_lowered_at_plateaus_goes_on_where_a_run_broke_off(toy, tmp_path, monkeypatch):
+    plateau = {"schedule": "plateau", "patience": 1, "threshold": 0.9, "cooldown": 1}
+    config = toy_config(tmp_path, epochs=12, lr=0.01, **plateau)
+    whole = train_here(config, toy, tmp_path / "whole")
+    good = Stored.epoch
+
+    def break_off(self, number):
+        if number == 6:
+            raise ConnectionError("the machine went down")
+        return good(self, number)
+
+    monkeypatch.setattr(Stored, "epoch", break_off)
+    with pytest.raises(ConnectionError):
+        train_here(config, toy, tmp_path / "broken")
+    monkeypatch.undo()
+    train_here(config, toy, tmp_path / "broken")
+    rates = [[entry["lr"] for entry in read_log(tmp_path / d)] for d in ("whole", "broken")]
+    assert rates[0] == rates[1]
+    assert len(set(rates[0])) == 4
+    assert losses(tmp_path / "broken") == losses(whole)
 
 
 def test_a_network_of_other_width_than_the_data_is_told(toy, tmp_path):

@@ -58,12 +58,13 @@ def evaluate(
         runs.write_config(trained.directory, trained.config)
     section, options = trained.config.evaluate, trained.config.storage.options
     place = trained.dataset if dataset is None else Location.of(dataset, options)
-    if dataset is None and dataset_identity(place) != trained.manifest.dataset.fingerprint:
+    judged_on = dataset_identity(place, ("train", section.split))
+    learnt_from = judged_on if section.split == "validation" else dataset_identity(place)
+    if dataset is None and learnt_from != trained.manifest.dataset.fingerprint:
         raise InputError(
             f"{place} is not the dataset any more that {trained.directory} was trained on; train "
             "on it first, or give a dataset to judge the run on"
         )
-    judged_on = dataset_identity(place, ("train", section.split))
     identity = fingerprint(
         EVALUATION_VERSION, trained.manifest.fingerprint, trained.checkpoint, judged_on, section
     )

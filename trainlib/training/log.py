@@ -1,4 +1,7 @@
-"""The log of a run, `log.jsonl`: one object an interval, appended while it trains."""
+"""The log of a run, `log.jsonl`: one object an interval, appended while it trains.
+
+Each line carries a digest of itself.
+"""
 
 import json
 import os
@@ -11,6 +14,7 @@ from typing_extensions import TypedDict
 
 from simlib.artifact import write_bytes
 from simlib.errors import InputError
+from simlib.fingerprint import fingerprint
 from simlib.location import Location
 
 LOG = "log.jsonl"
@@ -36,7 +40,7 @@ _SCHEMA = TypeAdapter(Interval)
 def append_log(directory: Path, interval: Interval) -> None:
     """Add an interval."""
     with (directory / LOG).open("ab") as file:
-        file.write(json.dumps(interval).encode() + b"\n")
+        file.write(_line(interval))
         file.flush()
         os.fsync(file.fileno())
 
@@ -48,9 +52,8 @@ def read_log(directory: Path) -> list[Interval]:
 
 def cut_log(directory: Path, step: int) -> None:
     """Leave out what came after a step: a resumed run will write it again."""
-    kept = [line for line in read_log(directory) if line["step"] <= step]
-    text = "".join(json.dumps(line) + "\n" for line in kept)
-    write_bytes(Location.of(directory / LOG), text.encode())
+    kept = [_line(interval) for interval in read_log(directory) if interval["step"] <= step]
+    write_bytes(Location.of(directory / LOG), b"".join(kept))
 
 
 def tail_log(directory: Path) -> Iterator[list[Interval]]:
@@ -78,13 +81,20 @@ def tail_log(directory: Path) -> Iterator[list[Interval]]:
         yield fresh
 
 
+def _line(interval: Interval) -> bytes:
+    return json.dumps({**interval, "digest": fingerprint(interval)}).encode() + b"\n"
+
+
 def _parse(line: bytes, place: str) -> Interval:
     try:
-        return _SCHEMA.validate_json(line, strict=True)
+        interval = _SCHEMA.validate_json(line, strict=True)
+        if _line(interval) == line + b"\n":
+            return interval
+        problem = "its digest is not that of its values"
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = "".join(f" {part}:" for part in problem["loc"])
-        raise InputError(
-            f"{place} cannot be used:{where} {problem['msg']}; remove the file and train again: "
-            "only the curve of the loss is lost"
-        ) from None
+        first = error.errors()[0]
+        problem = ".".join(map(str, first["loc"])) + f": {first['msg']}"
+    raise InputError(
+        f"{place} cannot be used: {problem}; remove the file and train again: only the curve of "
+        "the loss is lost"
+    )

@@ -59,14 +59,14 @@ def load_state(directory: Path, fingerprint: str, device: torch.device) -> Saved
     parts, digest = load_checkpoint(path, device)
     try:
         saved = Saved(path, digest, **parts | {"state": State.model_validate(parts["state"])})
-    except (KeyError, TypeError, ValidationError) as error:
+        bad = [name for name, weights in saved.model.items() if not weights.isfinite().all()]
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise InputError(f"{path} is no checkpoint of a run ({error}); remove it") from None
     if saved.fingerprint != fingerprint:
         raise InputError(
             f"{path} belongs to run {saved.fingerprint}, this one is {fingerprint}; "
             "choose another run directory or remove it"
         )
-    bad = [name for name, weights in saved.model.items() if not bool(weights.isfinite().all())]
     if bad:
         raise InputError(
             f"the network in {path} is useless: {', '.join(bad[:3])} hold values that are not "
