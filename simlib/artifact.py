@@ -31,6 +31,7 @@ from simlib.location import Location
 FORMAT_VERSION = 2  # of everything written: stores, runs, records
 _DIGITS = 16
 _FLUSHES = 16
+_MOST_TOLD = 300  # characters of what a library says
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _numbers = itertools.count()
 
@@ -217,7 +218,7 @@ def reading(place: Location, remedy: str) -> Iterator[None]:
     except (OSError, MemoryError):
         raise
     except Exception as error:
-        text = str(error).splitlines()[0] if str(error) else ""
+        text = str(error).partition("\n")[0][:_MOST_TOLD]
         raise InputError(
             f"{place} is damaged ({type(error).__name__}: {text}); {remedy}"
         ) from error

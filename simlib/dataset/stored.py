@@ -39,12 +39,15 @@ def open_stored(folder: Location, manifest: Manifest, split: str) -> xr.Dataset:
     arrays = arrays_in(folder)
     files = _checked_files(arrays, manifest, split)
     with reading(arrays, REPAIR):
-        opened = open_arrays(arrays, split, files)
+        return _assembled(arrays, open_arrays(arrays, split, files), manifest.plan.block)
+
+
+def _assembled(arrays: Location, opened: dict[str, Any], block: int) -> xr.Dataset:
     wavelength = opened.pop("wavelength")
     coordinate = ("wavelength", np.asarray(wavelength[:]), dict(wavelength.attrs))
     variables = {}
     for name, array in opened.items():
-        lazy = indexing.LazilyIndexedArray(_Stored(arrays, array, manifest.plan.block))
+        lazy = indexing.LazilyIndexedArray(_Stored(arrays, array, block))
         dims = array.metadata.dimension_names
         chunks = {"preferred_chunks": dict(zip(dims, array.chunks, strict=True))}
         variables[name] = xr.Variable(dims, lazy, dict(array.attrs), chunks)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import run_program
+from flows.terminal.tables import print_evaluation
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,14 @@ def test_help_names_every_verb_and_needs_neither_torch_nor_prefect() -> None:
     assert done.returncode == 0, done.stderr
     for verb in ("demo", "build", "train", "evaluate", "report", "etc", "etc-grid", "grid"):
         assert verb in done.stdout
+
+
+def test_an_interval_without_spectra_is_printed_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    empty = {"mean_abs_relative_error": None}
+    known = {"mean_abs_relative_error": 0.0125}
+    bins = [
+        {"snr_low": 0, "snr_high": 5, "count": 0, "methods": {"none": empty}},
+        {"snr_low": 80, "snr_high": None, "count": 3, "methods": {"none": known}},
+    ]
+    print_evaluation({"bins": bins})
+    assert capsys.readouterr().out == "S/N 0-5: 0  none —\nS/N 80-…: 3  none 1.25 %\n"

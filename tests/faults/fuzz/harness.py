@@ -4,6 +4,7 @@ An input is made from its kind's name and its number alone: `python -m tests.fau
 makes the same one again, runs it and shows what happened.
 """
 
+import logging
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -114,6 +115,7 @@ def limits() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = signal.signal(signal.SIGALRM, _too_long)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # as the program's `main` does
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY_BYTES, hard))
     try:
         yield
