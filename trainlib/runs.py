@@ -17,11 +17,7 @@ from simlib.config import validate
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint, plain
 from simlib.location import Location, Place
-<<<<<<< ours
 from simlib.text_files import read_toml
-=======
-from simlib.text_files import parse_toml
->>>>>>> theirs
 from trainlib.config import FOREIGN_SECTIONS, TrainingConfig
 
 # Raised by hand when the same config makes another network; a test with golden values guards it.
@@ -123,20 +119,11 @@ def read_config(directory: Path) -> TrainingConfig:
     if not path.exists():
         raise InputError(f"{directory} is no run directory: it holds no {CONFIG}")
     try:
-<<<<<<< ours
         tables = read_toml(path, "the config of a run")
         own = {name: table for name, table in tables.items() if name not in FOREIGN_SECTIONS}
         return validate(TrainingConfig, own, str(path))
     except InputError as error:
         raise InputError(f"{error}; train again to write it anew") from None
-=======
-        tables = parse_toml(data.decode(), str(place))
-        return validate(
-            TrainingConfig, {k: v for k, v in tables.items() if k not in FOREIGN_SECTIONS}
-        )
-    except ValueError as error:  # of UTF-8, of TOML, of the sections
-        raise InputError(f"{place} cannot be used: {error}; train again to write it anew") from None
->>>>>>> theirs
 
 
 def write_manifest(directory: Path, manifest: RunManifest) -> None:
