@@ -7,6 +7,7 @@ in an extension of its own, `SIMULATED`, which readers of the data model pass ov
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +25,24 @@ from simlib.units import AB_ZERO_POINT, NANOJANSKY, nanojansky
 CATALOGUE, TRACT, PATCH = 0, 0, "0,0"  # catalogue 0 is that of simulated objects
 ARM, SPECTROGRAPH = "m", 1
 MASK_BITS = {"BAD": 0, "SAT": 1, "INTRP": 2, "CR": 3, "NO_DATA": 8}
+ROWS_AT_ONCE = 64  # whose terms are held, 0.2 MB a row
 _COARSE = 10  # bins of the coarse covariance
 _SCIENCE = 1  # target type
 _VERSION = 1  # of the data model's extensions as written here
 
 
 def write_pfs_objects(
-    spectra: xr.Dataset, terms: xr.Dataset, config: SimulationConfig, folder: Path
-) -> list[Path]:
-    """Write each row of simulated spectra as one file into a new folder; return the files.
+    spectra: xr.Dataset,
+    terms_of: Callable[[xr.Dataset], xr.Dataset],
+    config: SimulationConfig,
+    folder: Path,
+) -> None:
+    """Write each row of simulated spectra as one file into a new folder.
 
-    spectra: as from `simulate`, (spectrum, wavelength). terms: the calculator's terms of the same
-    rows. Row i is object i + 1; its noise depends on `dataset.seed` and i alone. Raises InputError
-    for a stack of a broken number of exposures, which are listed one by one.
+    spectra: as from `simulate`, (spectrum, wavelength). terms_of: gives the calculator's terms of
+    some of these rows; it is asked for a few at a time. Row i is object i + 1; its noise depends on
+    `dataset.seed` and i alone. Raises InputError for a stack of a broken number of exposures, which
+    are listed one by one.
     """
     counts = exposure_counts(spectra, config.conditions.exposure_count)
     if (broken := np.flatnonzero(counts != np.floor(counts))).size:
@@ -46,10 +52,13 @@ def write_pfs_objects(
         )
     with publishing(Location.of(folder)) as whole:
         whole.path.mkdir()
-        for row in range(spectra.sizes["spectrum"]):
-            observed = pfs_object(spectra.isel(spectrum=row), terms.isel(spectrum=row), config, row)
-            observed.writeto(whole.path / file_name(observed))
-    return sorted(folder.iterdir())
+        for start in range(0, spectra.sizes["spectrum"], ROWS_AT_ONCE):
+            some = spectra.isel(spectrum=slice(start, start + ROWS_AT_ONCE))
+            terms = terms_of(some)
+            for row in range(some.sizes["spectrum"]):
+                one, of_one = some.isel(spectrum=row), terms.isel(spectrum=row)
+                observed = pfs_object(one, of_one, config, start + row)
+                observed.writeto(whole.path / file_name(observed))
 
 
 def pfs_object(

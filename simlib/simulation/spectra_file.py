@@ -1,5 +1,6 @@
 """Simulated spectra of a person's own targets as files: a Zarr store, or `pfsObject` files."""
 
+from functools import partial
 from pathlib import Path
 
 import xarray as xr
@@ -30,7 +31,8 @@ def write_spectra(
     Raises InputError where something is at `out`, however late it came.
     """
     if form == "pfs":
-        write_pfs_objects(spectra, terms_of_targets(spectra, config), config, Path(out))
+        terms_of = partial(terms_of_targets, config=config)
+        write_pfs_objects(spectra, terms_of, config, Path(out))
         return
     with publishing(Location.of(out)) as store:
         spectra.to_zarr(store.path, zarr_format=3, consolidated=False)

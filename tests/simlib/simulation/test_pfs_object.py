@@ -1,5 +1,6 @@
 """Simulated spectra written as the survey's pfsObject files, read back with astropy alone."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from simlib.config import SimulationConfig, load_config
 from simlib.parameters import as_table
 from simlib.photometry import load_band, sample_weights, zero_counts
 from simlib.rng import Purpose, Split, normals
-from simlib.simulation.pfs_object import file_name, visit_hash, write_pfs_objects
+from simlib.simulation import pfs_object, spectra_file
+from simlib.simulation.pfs_object import file_name, visit_hash
+from simlib.simulation.spectra_file import write_spectra
 from simlib.simulation.targets import simulate_targets, terms_of_targets
 from simlib.units import nanojansky
 
@@ -33,16 +36,18 @@ def config() -> SimulationConfig:
 
 
 @pytest.fixture(scope="module")
-def simulated(config: SimulationConfig) -> tuple[xr.Dataset, xr.Dataset]:
+def simulated(config: SimulationConfig) -> xr.Dataset:
     columns = {name: np.array(values) for name, values in TARGETS.items()}
     columns["interpolated_axis"] = np.full(2, -1, dtype=np.int8)
     targets = as_table(columns, np.arange(2))
-    return simulate_targets(targets, config), terms_of_targets(targets, config)
+    return simulate_targets(targets, config)
 
 
 @pytest.fixture(scope="module")
 def files(simulated, config, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return write_pfs_objects(*simulated, config, tmp_path_factory.mktemp("pfs") / "out")
+    folder = tmp_path_factory.mktemp("pfs") / "out"
+    write_spectra(simulated, folder, "pfs", config)
+    return sorted(folder.iterdir())
 
 
 def test_each_star_is_a_file_named_by_the_data_model(files: list[Path]) -> None:
@@ -59,7 +64,7 @@ def test_each_star_is_a_file_named_by_the_data_model(files: list[Path]) -> None:
 
 
 def test_the_header_gives_the_pixels_wavelengths(files: list[Path], simulated) -> None:
-    expected = simulated[0]["wavelength"].values
+    expected = simulated["wavelength"].values
     with fits.open(files[0]) as stored:
         for name in ("FLUX", "MASK", "SKY", "COVAR", "SIMULATED"):
             wcs = WCS(stored[name].header, naxis=1)
@@ -70,7 +75,7 @@ def test_the_header_gives_the_pixels_wavelengths(files: list[Path], simulated) -
 
 def test_the_noiseless_flux_has_the_star_s_magnitude(files: list[Path], simulated) -> None:
     """The band reaches beyond the arm: the part inside is compared with the simulator's flux."""
-    spectra = simulated[0]
+    spectra = simulated
     wavelength = spectra["wavelength"].values
     band = load_band("hsc2017-i2")
     for path, row in zip(files, range(2), strict=True):
@@ -100,10 +105,35 @@ def test_the_noise_is_that_of_the_variance(files: list[Path]) -> None:
     assert abs(np.corrcoef(pulls)[0, 1]) < 4.0 / np.sqrt(pulls[0].size)
 
 
+def test_many_stars_are_written_while_the_terms_of_few_are_held(
+    files: list[Path], simulated: xr.Dataset, config: SimulationConfig, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    made: list[weakref.ref[xr.Dataset]] = []
+    held: list[int] = []  # rows with terms, whenever more are asked for
+
+    def terms(some: xr.Dataset, config: SimulationConfig) -> xr.Dataset:
+        found = terms_of_targets(some, config)
+        made.append(weakref.ref(found))
+        alive = [one for ref in made if (one := ref()) is not None]
+        held.append(sum(one.sizes["spectrum"] for one in alive))
+        return found
+
+    monkeypatch.setattr(pfs_object, "ROWS_AT_ONCE", 3, raising=False)
+    monkeypatch.setattr(spectra_file, "terms_of_targets", terms)
+    many = simulated.isel(spectrum=[0, 1] * 7)
+    spectra_file.write_spectra(many, tmp_path / "out", "pfs", config)
+    assert max(held) <= 2 * 3
+    found = sorted((tmp_path / "out").iterdir())
+    assert len(found) == 14
+    assert [path.read_bytes() for path in found[:2]] == [path.read_bytes() for path in files]
+
+
 def test_the_noise_of_a_row_does_not_depend_on_the_others(
     files: list[Path], simulated, config: SimulationConfig, tmp_path: Path
 ) -> None:
-    again = write_pfs_objects(*simulated, config, tmp_path / "again")
+    write_spectra(simulated, tmp_path / "again", "pfs", config)
+    again = sorted((tmp_path / "again").iterdir())
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]
     one, other = (normals(1, Split.test, Purpose.target_noise, row, 4096) for row in (0, 1))
     assert not np.array_equal(one, other)
