@@ -52,7 +52,7 @@ def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
 @task(name="train", cache_policy=NO_CACHE)
 def train(config: Config, dataset: str) -> str:
     """Return the directory of the finished run."""
-    directory = run_directory(config, dataset.rsplit("/", 1)[-1])
+    directory = str(run_directory(config, dataset.rsplit("/", 1)[-1]))
     with epoch_progress(config.train.seconds) as progress:
         launch.train(config, dataset, directory, progress=progress)
     log.info("run %s", directory)
@@ -62,10 +62,10 @@ def train(config: Config, dataset: str) -> str:
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate(config: Config, run: str) -> dict[str, Any]:
     """Return the errors of the network and of the baselines by S/N, kept in the run."""
-    return evaluate_run(run, section=config.evaluate, options=config.storage.options)
+    return evaluate_run(run, section=config.evaluate)
 
 
 @task(name="report", cache_policy=NO_CACHE)
 def report(config: Config, run: str) -> Path:
     """Return the path of the run's report."""
-    return write_report([run], options=config.storage.options)
+    return write_report([run])

@@ -25,7 +25,7 @@ import filelock
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from simlib.errors import InputError
+from simlib.errors import InputError, shown
 from simlib.location import Location
 
 FORMAT_VERSION = 2  # of everything written: stores, runs, records
@@ -77,7 +77,7 @@ def parse_record(place: Location, data: bytes, model: type[RecordModel]) -> Reco
         raise InputError(f"{place} is damaged: it holds no table; {model.remedy}")
     if value.get("format_version") != FORMAT_VERSION:
         raise InputError(
-            f"{place} has format {value.get('format_version')!r}, this version reads "
+            f"{place} has format {shown(value.get('format_version'))}, this version reads "
             f"{FORMAT_VERSION}; {model.remedy}"
         )
     digest = value.pop("digest", None)
@@ -91,7 +91,7 @@ def parse_record(place: Location, data: bytes, model: type[RecordModel]) -> Reco
         ) from None
     if digest != _digest(value):
         raise InputError(
-            f"{place} is damaged or was edited: its digest is {digest!r}, its content gives "
+            f"{place} is damaged or was edited: its digest is {shown(digest)}, its content gives "
             f"{_digest(value)!r}; {model.remedy}"
         )
     return record
@@ -154,7 +154,7 @@ def write_files(folder: Location, files: Mapping[str, bytes]) -> None:
         scratch.mkdir()
         for written, data in zip(moves, files.values(), strict=True):
             written.write_bytes(data)
-        _flush_tree(scratch)
+        flush_tree(scratch)
         for written, target in moves.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             written.replace(target)
@@ -185,7 +185,7 @@ def publishing(place: Location, *, replace: bool = False) -> Iterator[Location]:
     scratch = _scratch_name(target)
     try:
         yield Location.of(scratch)
-        _flush_tree(scratch)
+        flush_tree(scratch)
         if replace:
             _exchange(scratch, target)
         else:
@@ -194,6 +194,11 @@ def publishing(place: Location, *, replace: bool = False) -> Iterator[Location]:
         raise InputError(f"{place} exists; choose another place, or remove it") from None
     finally:
         _remove(scratch)
+
+
+def flush_tree(top: Path) -> None:
+    """Flush every file and folder below, and the top itself."""
+    _flush_all((*top.rglob("*"), top))
 
 
 @contextmanager
@@ -209,7 +214,7 @@ def reading(place: Location, remedy: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise InputError(f"{place} lacks {error}; {remedy}") from error
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:
         text = str(error).splitlines()[0] if str(error) else ""
@@ -304,7 +309,7 @@ def _put(scratch: Path, target: Path) -> None:
 
 
 def _exchange(scratch: Path, target: Path) -> None:
-    if not target.is_dir():
+    if not target.exists() or not (scratch.is_dir() or target.is_dir()):
         scratch.replace(target)
     else:
         old = _scratch_name(target)
@@ -321,11 +326,6 @@ def _exchange(scratch: Path, target: Path) -> None:
 def _flush(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _flush_tree(top: Path) -> None:
-    """Flush every file and folder below, and the top itself."""
-    _flush_all((*top.rglob("*"), top))
 
 
 def _flush_all(paths: Iterable[Path]) -> None:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from simlib.errors import InputError, shown
-from simlib.location import Location, absolute
+from simlib.location import Location, Place, absolute
 from simlib.secrets import entry, refuse_secrets
 from simlib.text_files import read_toml, refuse_odd_values
 
@@ -187,6 +187,12 @@ class SimulationConfig(Section):
         """Return where everything is kept."""
         return self.place(self.storage.root)
 
+    @property
+    def grid(self) -> Place:
+        """Return the stellar grid: the name of a known one, or where its store is."""
+        name = self.stellar.grid
+        return self.place(name) if "/" in name else name  # a path is absolute by now
+
     def place(self, path: str) -> Location:
         """Return the location of a path or URL, with the options of this config's storage."""
         return Location.of(path, self.storage.options)
@@ -277,14 +283,16 @@ def validate(
 
 
 def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:
-    *parents, key = [str(part) for part in problem["loc"]] or ["config"]
+    place = [str(part) for part in problem["loc"]]
+    if problem["type"] not in ("missing", "extra_forbidden"):
+        name = ".".join(_models_at(model, place)[1])
+        text = problem["msg"].removeprefix("Value error, ")
+        return f"{entry(name, problem['input'])}: {text}" if name else text
+    *parents, key = place
     models, above = _models_at(model, parents)
     name = ".".join([*above, key])
     if problem["type"] == "missing":
         return f"{name} is missing"
-    if problem["type"] != "extra_forbidden":
-        text = problem["msg"].removeprefix("Value error, ")
-        return f"{entry(name, problem['input'])}: {text}"
     known = sorted({field for found in models for field in found.model_fields})
     near = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.0)[0]
     nearest = ".".join([*above, near])
@@ -306,11 +314,12 @@ def _models_at(
         fields = [found.model_fields[part] for found in models if part in found.model_fields]
         if fields or len(models) < 2:
             keys.append(part)
-            models = [inner for field in fields for inner in _models_in(field.annotation)]
+            models = [inner for field in fields for inner in models_in(field.annotation)]
     return models, keys
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models of an annotation: the branches of a union, however nested, or the one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for part in get_args(annotation) for model in _models_in(part)]
+    return [model for part in get_args(annotation) for model in models_in(part)]

@@ -17,7 +17,7 @@ _FOLDERS = {
 def settle() -> None:
     """Name folders in the cache to the libraries, before they are imported; what is set wins."""
     if not os.path.isabs(os.path.expanduser("~")):
-        os.environ["HOME"] = "/nonexistent"  # some ask for it, whatever else is set
+        os.environ["HOME"] = os.devnull  # some ask for it, whatever else is set
     with suppress(InputError):  # no folder at all: told where the first file should be kept
         for variable, name in _FOLDERS.items():
             if variable not in os.environ:

@@ -117,7 +117,7 @@ class Location:
         """
         try:
             filesystem, path = fsspec.core.url_to_fs(self.url, **self.options)
-        except (ValueError, ImportError, TypeError) as error:
+        except (ValueError, ImportError, TypeError, AttributeError) as error:
             raise InputError(f"cannot open {self}: {error}; use a folder or s3://…") from None
         filesystem.invalidate_cache()
         return filesystem, str(path)

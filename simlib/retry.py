@@ -5,8 +5,8 @@ What will be the same the next time is raised at once: a mistake, a full disk, r
 
 import errno
 import logging
-import time
 from collections.abc import Callable
+from time import sleep
 from typing import TypeVar
 
 log = logging.getLogger(__name__)
@@ -40,5 +40,5 @@ def persist(what: str, attempt: Callable[[], Result]) -> Result:
             if not may_pass(error):
                 raise
             log.warning("%s: %s; once more in %g s", what, error, pause)
-            time.sleep(pause)
+            sleep(pause)
     return attempt()

@@ -18,7 +18,7 @@ _SECRET_KEY = re.compile(
     r"|connection_?string|(^|[_-])(key|pass|pwd|sas|auth|pkey)$",
     re.IGNORECASE,
 )
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]*(:[^/@\s]*)?@(?=[^/\s])")
+_PASSWORD = re.compile(r"://[^/@:\s]*:[^/@\s]*@")
 WAY_OUT = (
     "give it in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, else "
     "FSSPEC_<PROTOCOL>_<OPTION>), or keep it in a profile and name that (profile=NAME)"
@@ -58,11 +58,10 @@ def refuse_password(url: str) -> str:
 
 def has_password(text: str) -> bool:
     """Return whether some text holds a URL that says who asks, with a password."""
-    match = _PASSWORD.search(text)
-    return match is not None and match[1] is not None
+    return _PASSWORD.search(text) is not None
 
 
 def entry(name: str, value: Any) -> str:
     """Return `name = value` of a config for a message, the name alone where it may be secret."""
-    is_open = not (f"{name}.".startswith("storage.options.") or has_password(str(value)))
+    is_open = "options" not in name.split(".") and not has_password(str(value))
     return f"{name} = {shown(value)}" if is_open else name

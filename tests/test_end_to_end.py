@@ -1,6 +1,7 @@
 """The whole workflow, tiny: from an empty folder to a report, on two ranks, and again."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_training_on_two_ranks_leaves_a_complete_run(trained: tuple[Path, Path]) -> None:
     _, run = trained
     manifest = json.loads((run / "manifest.json").read_text())
-    assert manifest["is_finished"]
+    assert manifest["outcome"]["is_finished"]
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert {"epoch", "step", "loss", "validation_loss", "lr", "samples_per_s", "seconds"} <= set(
         lines[-1]
@@ -51,6 +52,10 @@ def test_a_run_is_judged_and_reported(trained: tuple[Path, Path]) -> None:
     assert result["augmentation"] == "on"
     assert sum(interval["count"] for interval in result["bins"]) == 48
     assert {"none", "smoothing", "pca", "wiener", "dae"} <= set(result["bins"][1]["methods"])
+    told = program(folder, "evaluate", str(run))
+    assert told.returncode == 0, told.stderr
+    assert len(told.stdout.strip().splitlines()) == len(result["bins"])
+    assert not all(interval["count"] for interval in result["bins"])  # empty ones are told too
     reported = program(folder, "report", str(run))
     assert reported.returncode == 0, reported.stderr
     page = Path(reported.stdout.strip().splitlines()[-1]).read_text()
@@ -84,6 +89,34 @@ def test_the_dataset_serves_a_run_without_end_beside_the_other(trained: tuple[Pa
     assert judged.returncode == 0, judged.stderr
     resumed = program(folder, "train", "tiny", "--resume", *options)
     assert resumed.returncode == 0 and resumed.stdout == done.stdout
+
+
+def test_a_damaged_run_is_a_mistake_told_in_one_message(trained: tuple[Path, Path]) -> None:
+    folder, run = trained
+    damaged = shutil.copytree(run, run.with_name("damaged"))
+    (damaged / "checkpoints" / "last.pt").write_bytes(b"")
+    done = program(folder, "evaluate", str(damaged))
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "last.pt is not a checkpoint" in done.stderr
+    shutil.rmtree(damaged)
+
+
+def test_a_root_that_was_moved_goes_on_where_it_is(trained: tuple[Path, Path]) -> None:
+    folder, run = trained  # the last test on them: it moves them
+    checkpoint = (run / "checkpoints" / "last.pt").read_bytes()
+    moved = (folder / "data").rename(folder / "elsewhere")
+    run = moved / "runs" / run.name
+    shutil.rmtree(run / "results.zarr", ignore_errors=True)
+    judged = program(folder, "evaluate", str(run), "--json")
+    assert judged.returncode == 0, judged.stderr
+    reported = program(folder, "report", str(run))
+    assert reported.returncode == 0, reported.stderr
+    options = ("--set", f"train.ranks={RANKS}", "--set", f"storage.root='{moved}'")
+    again = program(folder, "train", "tiny", *options)
+    assert again.returncode == 0, again.stderr
+    assert Path(again.stdout.strip().splitlines()[-1]) == run
+    assert (run / "checkpoints" / "last.pt").read_bytes() == checkpoint
+    assert not (folder / "data").exists()
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """The training's config sections: the network, the augmentation, the optimisation, the evaluation.
 
 A recipe ("A": the paper's, "B": the fast one) gives the values that a file does not. Some keys act
-only in a certain mode, e.g. `train.momentum` only with `train.optimizer = "sgd"`: `MODES` lists
-them with their defaults, and such a key given in another mode is refused.
+only in a certain mode, e.g. `train.momentum` only with `train.optimizer = "sgd"`: each mode is a
+class with its own keys and defaults, and such a key given in another mode is refused.
 """
 
 import tomllib
@@ -13,77 +13,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from simlib.config import Section, SimulationConfig, read_tables, validate
-from simlib.errors import InputError
+from simlib.config import AbsolutePath, Section, SimulationConfig, models_in, read_tables, validate
+from simlib.errors import InputError, shown
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Recipe = Literal["A", "B"]
 RECIPES = ("A", "B")
-RECIPE_SECTIONS = ("model", "augment", "train")
 FOREIGN_SECTIONS = frozenset({"cluster"})  # of the layer above
 
-# section -> selecting key -> its value -> the keys that act then, with their defaults
-MODES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
-    "model": {
-        "kind": {
-            "hourglass": {
-                "widths": [4096, 3136, 2176, 1216, 256],
-                "input": "flux",
-                "output": "sigmoid",
-            },
-            "projection": {"rank": 512, "hidden": 512, "blocks": 3},
-        },
-    },
-    "augment": {
-        "calibration": {
-            "none": {},
-            "walk": {
-                "calibration_max": 0.02,
-                "calibration_width": 0.12,
-                "calibration_law": "uniform",
-                "calibration_mean_removed": True,
-            },
-        },
-    },
-    "train": {
-        "optimizer": {
-            "sgd": {"momentum": 0.0},
-            "adamw": {"betas": [0.9, 0.98], "weight_decay": 0.0},
-        },
-        "schedule": {
-            "constant": {},
-            "plateau": {"factor": 0.5, "patience": 150, "threshold": 1e-4, "cooldown": 0},
-            "cosine": {"warmup": 0.04, "final": 0.01},
-        },
-    },
-}
 
-
-class Model(Section):
-    """The network."""
-
-    kind: Literal["hourglass", "projection"] = "projection"
+class _Model(Section):
     activation: Literal["relu", "gelu"] = "gelu"
     noise_level: bool = True  # the network is told the noise level of each spectrum
     skip: Literal["none", "wiener"] = "wiener"  # a linear filter that the network corrects
-    # hourglass: fully connected, widths given to the bottleneck and mirrored after it
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] | None = None
-    input: Literal["flux", "standardized"] | None = None
-    output: Literal["sigmoid", "linear"] | None = None
-    # projection: a residual network between coefficients of a fixed basis
-    rank: PositiveInt | None = None
-    hidden: PositiveInt | None = None
-    blocks: PositiveInt | None = None
+
+
+class HourglassModel(_Model):
+    """A fully connected network; widths are given to the bottleneck and mirrored after it."""
+
+    kind: Literal["hourglass"] = "hourglass"
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (4096, 3136, 2176, 1216, 256)
+    input: Literal["flux", "standardized"] = "flux"
+    output: Literal["sigmoid", "linear"] = "sigmoid"
 
     @model_validator(mode="after")
-    def _check(self) -> "Model":
-        _refuse_idle("model", self)
-        ends = (self.input, self.output)
-        if (
-            self.kind == "hourglass"
-            and self.skip == "wiener"
-            and ends != ("standardized", "linear")
-        ):
+    def _check(self) -> "HourglassModel":
+        if self.skip == "wiener" and (self.input, self.output) != ("standardized", "linear"):
             raise ValueError(
                 "skip = 'wiener' acts only with input = 'standardized' and output = 'linear'; "
                 "set both or skip = 'none'"
@@ -91,27 +46,44 @@ class Model(Section):
         return self
 
 
-class Augment(Section):
-    """What is done to a clean spectrum beside its noise, at every step (paper, section 3.3)."""
+class ProjectionModel(_Model):
+    """A residual network between coefficients of a fixed basis."""
 
-    calibration: Literal["walk", "none"] = "walk"  # a low-passed random walk, or no error
-    calibration_max: Fraction | None = None  # largest relative error
-    calibration_width: Annotated[float, Field(gt=0.01, le=1.0)] | None = None  # FWHM / range
-    calibration_law: Literal["uniform", "fixed"] | None = None  # amplitude: U(0, max) or max
-    calibration_mean_removed: bool | None = None
+    kind: Literal["projection"] = "projection"
+    rank: PositiveInt = 512
+    hidden: PositiveInt = 512
+    blocks: PositiveInt = 3
+
+
+Model = Annotated[HourglassModel | ProjectionModel, Field(discriminator="kind")]
+
+
+class _Augment(Section):
     scale_sigma: Annotated[float, Field(ge=0.0, le=0.2)] = 0.01  # paper prints N(1, 1.01)
     offset_sigma: NonNegativeFloat = 0.01  # of the normalised flux
     target: Literal["augmented", "original"] = "augmented"  # what the network should return
 
-    @model_validator(mode="after")
-    def _check(self) -> "Augment":
-        _refuse_idle("augment", self)
-        return self
+
+class PlainAugment(_Augment):
+    """What is done to a clean spectrum beside its noise, at every step (paper, section 3.3)."""
+
+    calibration: Literal["none"] = "none"
 
 
-class Train(Section):
-    """The optimisation and where it runs."""
+class WalkAugment(_Augment):
+    """The same and an error of the flux calibration, a low-passed random walk."""
 
+    calibration: Literal["walk"] = "walk"
+    calibration_max: Fraction = 0.02  # largest relative error
+    calibration_width: Annotated[float, Field(gt=0.01, le=1.0)] = 0.12  # FWHM / range
+    calibration_law: Literal["uniform", "fixed"] = "uniform"  # amplitude: U(0, max) or max
+    calibration_mean_removed: bool = True
+
+
+Augment = Annotated[PlainAugment | WalkAugment, Field(discriminator="calibration")]
+
+
+class _Train(Section):
     recipe: Recipe = "B"
     ranks: PositiveInt | None = None  # processes; None: one per GPU, else per core up to 4
     threads: PositiveInt | None = None  # per rank on the CPU; None: the cores shared out
@@ -120,31 +92,91 @@ class Train(Section):
     epochs: PositiveInt = 100  # at most
     batch_size: PositiveInt = 256  # of all ranks together
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: PositiveFloat = 1e-3
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
-    betas: tuple[Fraction, Fraction] | None = None
-    weight_decay: NonNegativeFloat | None = None
-    schedule: Literal["constant", "plateau", "cosine"] = "cosine"
-    factor: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None  # of lr, at a plateau
-    patience: PositiveInt | None = None  # epochs without improvement
-    threshold: NonNegativeFloat | None = None  # relative improvement that counts
-    cooldown: Annotated[int, Field(ge=0)] | None = None  # epochs after a change
-    warmup: Fraction | None = None  # share of the run
-    final: Fraction | None = None  # of lr, at the end
     interval: PositiveInt = 1  # epochs between validations, log lines and checkpoints
     validation_spectra: PositiveInt = 2048  # at most, of the validation split
     join_timeout_s: PositiveFloat = 60.0  # for all ranks to appear
-    runs: str | None = None  # folder of the runs; None: <storage.root>/runs
+    runs: AbsolutePath | None = None  # folder of the runs; None: <storage.root>/runs
+
+
+class Sgd(_Train):
+    """Plain gradient descent."""
+
+    optimizer: Literal["sgd"] = "sgd"
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+class AdamW(_Train):
+    """Gradient descent in units of its own recent size."""
+
+    optimizer: Literal["adamw"] = "adamw"
+    betas: tuple[Fraction, Fraction] = (0.9, 0.98)
+    weight_decay: NonNegativeFloat = 0.0
+
+
+class Constant(_Train):
+    """A learning rate that stays."""
+
+    schedule: Literal["constant"] = "constant"
+
+
+class Plateau(_Train):
+    """A learning rate that falls where the validation loss does not; it counts epochs."""
+
+    schedule: Literal["plateau"] = "plateau"
+    factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5  # of lr, at a plateau
+    patience: PositiveInt = 150  # epochs without improvement
+    threshold: NonNegativeFloat = 1e-4  # relative improvement that counts
+    cooldown: Annotated[int, Field(ge=0)] = 0  # epochs after a change
 
     @model_validator(mode="after")
-    def _check(self) -> "Train":
-        _refuse_idle("train", self)
-        if self.schedule == "plateau" and self.interval != 1:
+    def _check(self) -> "Plateau":
+        if self.interval != 1:
             raise ValueError(
                 f"schedule = 'plateau' counts epochs and needs interval = 1, not {self.interval}"
             )
         return self
+
+
+class Cosine(_Train):
+    """A learning rate that warms up and falls to the end of the run."""
+
+    schedule: Literal["cosine"] = "cosine"
+    warmup: Fraction = 0.04  # share of the run
+    final: Fraction = 0.01  # of lr, at the end
+
+
+class _SgdConstant(Constant, Sgd): ...
+
+
+class _SgdPlateau(Plateau, Sgd): ...
+
+
+class _SgdCosine(Cosine, Sgd): ...
+
+
+class _AdamWConstant(Constant, AdamW): ...
+
+
+class _AdamWPlateau(Plateau, AdamW): ...
+
+
+class _AdamWCosine(Cosine, AdamW): ...
+
+
+_BySchedule = Field(discriminator="schedule")
+Train = Annotated[
+    Annotated[_SgdConstant | _SgdPlateau | _SgdCosine, _BySchedule]
+    | Annotated[_AdamWConstant | _AdamWPlateau | _AdamWCosine, _BySchedule],
+    Field(discriminator="optimizer"),
+]
+
+# sections that a recipe gives -> their modes, and the keys that select one
+MODES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "model": (Model, ("kind",)),
+    "augment": (Augment, ("calibration",)),
+    "train": (Train, ("optimizer", "schedule")),
+}
 
 
 class Evaluate(Section):
@@ -191,19 +223,20 @@ def lay_on_recipe(tables: Mapping[str, Any]) -> dict[str, Any]:
     of theirs is refused with InputError.
     """
     given = {name: _plain(table) for name, table in tables.items()}
-    recipe = given.get("train", {}).get("recipe", "B")
+    if not all(isinstance(given.setdefault(section, {}), dict) for section in MODES):
+        return given  # for the schema to refuse
+    recipe = given["train"].get("recipe", "B")
     if recipe not in RECIPES:
-        raise InputError(f"train.recipe = {recipe!r}: known recipes are {', '.join(RECIPES)}")
+        raise InputError(f"train.recipe = {shown(recipe)}: known recipes are {', '.join(RECIPES)}")
     shipped = read_recipe(recipe)
-    optimizer = given.get("train", {}).get("optimizer", shipped["train"]["optimizer"])
+    merged = given | {name: _merge(name, shipped[name], given[name]) for name in MODES}
+    optimizer = merged["train"]["optimizer"]
     if optimizer != shipped["train"]["optimizer"] and "lr" not in given["train"]:
         raise InputError(
             f"train.optimizer = {optimizer!r} is not recipe {recipe}'s, whose train.lr = "
             f"{shipped['train']['lr']:g} does not fit it; set train.lr too"
         )
-    for section in RECIPE_SECTIONS:
-        given[section] = _merge(section, shipped[section], given.get(section, {}))
-    return given
+    return merged
 
 
 def read_recipe(name: str) -> dict[str, dict[str, Any]]:
@@ -213,38 +246,32 @@ def read_recipe(name: str) -> dict[str, dict[str, Any]]:
 
 
 def _plain(table: Any) -> Any:
-    return table.model_dump(exclude_none=True) if isinstance(table, Section) else dict(table)
+    if isinstance(table, Section):
+        return table.model_dump(exclude_none=True)
+    return dict(table) if isinstance(table, Mapping) else table
 
 
 def _merge(section: str, recipe: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     merged = recipe | given
-    for selector, choices in MODES[section].items():
-        chosen = merged.get(selector)
-        for mode, keys in choices.items():
-            for key, default in keys.items():
-                if mode == chosen:
-                    merged.setdefault(key, default)
-                elif key in given and key not in choices.get(str(chosen), {}):
-                    raise InputError(_idle(section, key, selector, mode, str(chosen)))
-                elif key not in choices.get(str(chosen), {}):
-                    merged.pop(key, None)
+    modes, selectors = MODES[section]
+    for selector in selectors:
+        chosen = merged[selector]
+        for key in list(merged):
+            acts_in = [
+                mode.model_fields[selector].default
+                for mode in models_in(modes)
+                if key in mode.model_fields
+            ]
+            if not acts_in or chosen in acts_in:
+                continue
+            if key == selector:
+                raise InputError(
+                    f"{section}.{key} = {shown(chosen)}: known are {sorted(set(acts_in))}"
+                )
+            if key in given:
+                raise InputError(
+                    f"{section}.{key} acts only with {section}.{selector} = {acts_in[0]!r}, which "
+                    f"is {chosen!r} here; remove it or change {section}.{selector}"
+                )
+            del merged[key]
     return merged
-
-
-def _refuse_idle(section: str, table: Section) -> None:
-    for selector, choices in MODES[section].items():
-        chosen = getattr(table, selector)
-        for mode, keys in choices.items():
-            for key in keys:
-                value = getattr(table, key)
-                if mode == chosen and value is None:
-                    raise ValueError(f"{key} is needed with {selector} = {mode!r}")
-                if mode != chosen and key not in choices[chosen] and value is not None:
-                    raise ValueError(_idle(section, key, selector, mode, chosen))
-
-
-def _idle(section: str, key: str, selector: str, mode: str, chosen: str) -> str:
-    return (
-        f"{section}.{key} acts only with {section}.{selector} = {mode!r}, which is {chosen!r} "
-        f"here; remove it or change {section}.{selector}"
-    )

@@ -1,23 +1,73 @@
-"""A run: where its directory is, what identifies it, what is kept beside the results."""
+"""A run: where its directory is, what identifies it, and its records.
 
-import contextlib
-import json
-import os
-import tomllib
+A run directory moves with its root: what its manifest names inside that root is relative to it.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import tomli_w
+from pydantic import BaseModel, ConfigDict
 
+from simlib.artifact import Record, lock, read_record, write_bytes, write_record
 from simlib.config import validate
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint, plain
+from simlib.location import Location, Place
+from simlib.text_files import read_toml
 from trainlib.config import FOREIGN_SECTIONS, TrainingConfig
 
-FORMAT_VERSION = 1
+# Raised by hand when the same config makes another network; a test with golden values guards it.
+TRAINING_VERSION = 1
 CHECKPOINT = "checkpoints/last.pt"
+CONFIG, MANIFEST, LOCK = "config.toml", "manifest.json", ".lock"
 # Where and how fast a run is computed, not what it computes.
 _CIRCUMSTANCES = {"ranks", "threads", "device", "join_timeout_s", "runs", "recipe"}
+
+
+class Origin(BaseModel):
+    """The dataset of a run. place: from the run directory where one root holds both, else a URL."""
+
+    model_config = ConfigDict(frozen=True)
+    place: str
+    fingerprint: str
+
+
+class State(BaseModel):
+    """How far a run is, as its checkpoint says. epoch: whole ones done. ended: in UTC, the last.
+
+    seconds, cpu_seconds: spent, earlier starts included. loss, validation_loss: of the last
+    interval.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    loss: float = math.inf
+    validation_loss: float = math.inf
+    parameters: int = 0
+    world_size: int = 0
+    device: str = ""
+    ended: str = ""
+    is_finished: bool = False
+
+
+class RunManifest(Record):
+    """What `manifest.json` says of a run. outcome: None until it is finished."""
+
+    remedy: ClassVar[str] = "remove it and train again: what the checkpoint holds is kept"
+    kind: Literal["run"] = "run"
+    fingerprint: str
+    dataset: Origin
+    recipe: str
+    started: str
+    provenance: dict[str, Any]
+    outcome: State | None = None
 
 
 def run_fingerprint(config: TrainingConfig, dataset_fingerprint: str) -> str:
@@ -25,74 +75,107 @@ def run_fingerprint(config: TrainingConfig, dataset_fingerprint: str) -> str:
     train = config.train.model_dump(exclude=_CIRCUMSTANCES)
     # stored and virtual spectra are the same bits: only the endless ones make another run
     endless = ["endless"] if config.dataset.mode == "endless" else []
-    return fingerprint(dataset_fingerprint, config.model, config.augment, train, *endless)
+    return fingerprint(
+        TRAINING_VERSION, dataset_fingerprint, config.model, config.augment, train, *endless
+    )
 
 
-def run_directory(config: TrainingConfig, dataset_fingerprint: str) -> str:
+def run_directory(config: TrainingConfig, dataset_fingerprint: str) -> Path:
     """Return `<root>/runs/<dataset.name>-<fingerprint>`.
 
     Runs are kept on a local disk: with a remote `storage.root`, `train.runs` must say where.
     """
-    folder = config.train.runs or f"{config.storage.root}/runs"
-    if "://" in folder and not folder.startswith("file://"):
-        raise InputError(
-            f"runs cannot be kept at {folder!r}: they need a local disk; set train.runs to a folder"
-        )
+    folder = config.place(config.train.runs) if config.train.runs else config.root / "runs"
     name = f"{config.dataset.name}-{run_fingerprint(config, dataset_fingerprint)}"
-    return str(Path(folder.removeprefix("file://")) / name)
+    return folder_of(folder / name)
+
+
+def folder_of(run: Place) -> Path:
+    """Return the absolute path of a run directory; InputError for a URL."""
+    place = Location.of(run)
+    if not place.is_local:
+        raise InputError(
+            f"runs cannot be kept at {place}: they need a local disk; set train.runs to a folder"
+        )
+    return place.path
+
+
+@contextmanager
+def lock_run(directory: Path) -> Iterator[None]:
+    """Hold the run directory; InputError names the process that trains in it already."""
+    with lock(directory / LOCK, f"the run directory {directory}", timeout_s=0.0):
+        yield
 
 
 def write_config(directory: Path, config: TrainingConfig) -> None:
     """Write the resolved `config.toml`."""
     tables = plain(config.model_dump(exclude_none=True))
-    write_text(directory / "config.toml", tomli_w.dumps(tables))
+    write_bytes(Location.of(directory / CONFIG), tomli_w.dumps(tables).encode())
 
 
 def read_config(directory: Path) -> TrainingConfig:
-    """Return the resolved config of a run; InputError where there is none."""
-    path = directory / "config.toml"
-    if not path.is_file():
-        raise InputError(f"{directory} is no run directory: it holds no config.toml")
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    return validate(TrainingConfig, {k: v for k, v in tables.items() if k not in FOREIGN_SECTIONS})
-
-
-def write_manifest(directory: Path, **entries: Any) -> dict[str, Any]:
-    """Add entries to `manifest.json` beside what it holds already; return all."""
-    manifest: dict[str, Any] = read_manifest(directory) | plain(entries)
-    write_text(directory / "manifest.json", json.dumps(manifest, indent=2) + "\n")
-    return manifest
-
-
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """Return what `manifest.json` holds; empty where there is none."""
-    path = directory / "manifest.json"
-    if not path.is_file():
-        return {}
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return manifest
-
-
-def read_log(directory: Path) -> list[dict[str, Any]]:
-    """Return the intervals of `log.jsonl`, a torn last line left out."""
-    path = directory / "log.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    intervals = []
-    for line in lines:
-        with contextlib.suppress(json.JSONDecodeError):
-            intervals.append(json.loads(line))
-    return intervals
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Return the resolved config of a run; InputError where there is none that can be used."""
+    path = directory / CONFIG
+    if not path.exists():
+        raise InputError(f"{directory} is no run directory: it holds no {CONFIG}")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        tables = read_toml(path, "the config of a run")
+        own = {name: table for name, table in tables.items() if name not in FOREIGN_SECTIONS}
+        return validate(TrainingConfig, own, str(path))
+    except InputError as error:
+        raise InputError(f"{error}; train again to write it anew") from None
+
+
+def write_manifest(directory: Path, manifest: RunManifest) -> None:
+    """Write `manifest.json` in place of the one that is there."""
+    write_record(Location.of(directory / MANIFEST), manifest)
+
+
+def read_manifest(directory: Path) -> RunManifest:
+    """Return what `manifest.json` says; InputError where there is none that can be used."""
+    manifest = find_manifest(directory)
+    if manifest is None:
+        raise InputError(f"{directory} is no run directory: it holds no {MANIFEST}; train again")
+    return manifest
+
+
+def find_manifest(directory: Path) -> RunManifest | None:
+    """Return what `manifest.json` says, None where there is none; InputError for a damaged one."""
+    return read_record(Location.of(directory / MANIFEST), RunManifest)
+
+
+def read_run(directory: Path) -> tuple[TrainingConfig, RunManifest]:
+    """Return config and manifest of a run.
+
+    Raises InputError where one cannot be used, or where the config is not the one that was trained.
+    """
+    config, manifest = read_config(directory), read_manifest(directory)
+    found = run_fingerprint(config, manifest.dataset.fingerprint)
+    if found != manifest.fingerprint:
+        raise InputError(
+            f"{directory / CONFIG} describes run {found}, {MANIFEST} beside it run "
+            f"{manifest.fingerprint}: the config was edited, or made by another version; train "
+            "again with the config you want"
+        )
+    return config, manifest
+
+
+def origin_of(
+    dataset: Location, dataset_fingerprint: str, directory: Path, config: TrainingConfig
+) -> Origin:
+    """Return how a run's manifest names its dataset."""
+    root, run, data = (_real(place) for place in (config.root, Location.of(directory), dataset))
+    is_inside = all(place.url.startswith(f"{root}/") for place in (data, run))
+    place = data.relative_to(run) if is_inside else dataset.url
+    return Origin(place=place, fingerprint=dataset_fingerprint)
+
+
+def dataset_of(directory: Path, config: TrainingConfig, manifest: RunManifest) -> Location:
+    """Return where a run's dataset is."""
+    run = Location.of(directory, config.storage.options)
+    return _real(run).follow(manifest.dataset.place)
+
+
+def _real(place: Location) -> Location:
+    """Follow symbolic links: a way from one folder to another holds between their real places."""
+    return Location.of(place.path.resolve(), place.options) if place.is_local else place

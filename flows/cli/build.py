@@ -16,6 +16,10 @@ def build(
     ] = False,
 ) -> None:
     """Make the dataset of a config: exposure time calculator, fan-out, store; rerun = resume."""
+    from flows.config import load_config
+
+    load_config(config, overrides or [])  # a mistake is told before torch and Prefect are loaded
+
     from flows.pipeline import build as run
 
     print(run(config, overrides or [], repair))

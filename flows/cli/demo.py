@@ -18,7 +18,12 @@ def demo(
 
     Uses the embedded figures only. Run again, it goes on where it stopped.
     """
-    from flows.pipeline import specdenoise
+    from flows.config import load_config
 
     where = [f"storage.root={str(out)!r}"] if out else []
-    print(specdenoise("demo", [*where, *(overrides or [])]))
+    changes = [*where, *(overrides or [])]
+    load_config("demo", changes)  # a mistake is told before torch and Prefect are loaded
+
+    from flows.pipeline import specdenoise
+
+    print(specdenoise("demo", changes))

@@ -15,10 +15,11 @@ def diff(
     """Compare two grids: axes, holes, attributes, rms of every common node."""
     from flows.terminal.grid_text import print_difference
     from simlib.stellar.compare import compare_grids
-    from simlib.stellar.grid import open_grid
+    from simlib.stellar.grid import grid_place, open_grid
 
     options = storage_options(storage_option)
-    difference = compare_grids(open_grid(a, options), open_grid(b, options))
+    grids = (open_grid(grid_place(name, options)) for name in (a, b))
+    difference = compare_grids(*grids)
     if as_json:
         print(json.dumps(asdict(difference), indent=1))
     else:

@@ -26,10 +26,11 @@ def import_folder(
     from flows.cluster import dask_client, threads_or
     from flows.terminal.grid_text import print_import
     from flows.terminal.progress import item_progress
+    from simlib.location import Location
     from simlib.stellar.import_plan import plan_import
     from simlib.stellar.importing import import_grid
 
-    options = storage_options(storage_option)
+    store = Location.of(to, storage_options(storage_option))
     plan = plan_import(
         path,
         resolution=resolution,
@@ -41,7 +42,7 @@ def import_folder(
         dask_client(threads_or(address, workers)) as client,
         item_progress("importing", "files", "files") as show,
     ):
-        report = import_grid(plan, to, client, options=options, on_progress=show)
+        report = import_grid(plan, store, client, on_progress=show)
     if as_json:
         print(json.dumps(asdict(report), indent=1))
     else:

@@ -24,13 +24,11 @@ def info(
     """Show axes, resolution, holes, size, provenance and interpolation error of a grid."""
     from flows.terminal.grid_text import print_description
     from simlib.stellar.describe import describe_grid
-    from simlib.stellar.grid import open_grid
+    from simlib.stellar.grid import grid_place, open_grid
 
-    options = storage_options(storage_option)
-    grid = open_grid(name, options)
-    description = describe_grid(
-        grid, name, with_quality=quality, with_sanity=sanity, options=options
-    )
+    place = grid_place(name, storage_options(storage_option))
+    grid = open_grid(place)
+    description = describe_grid(grid, place, with_quality=quality, with_sanity=sanity)
     if figure is not None:
         from simlib.stellar.coverage_figure import draw_coverage
 

@@ -14,14 +14,13 @@ def list_grids(
     as_json: JsonOption = False,
 ) -> None:
     """List what `stellar.grid` may name, the stores that are there, and what can be downloaded."""
+    from simlib.location import Location
     from simlib.stellar.describe import stores_below
     from simlib.stellar.grid import KNOWN_GRIDS
     from simlib.stellar.releases import RELEASES
 
-    known = {
-        "embedded": list(KNOWN_GRIDS),
-        "stores": stores_below(root, storage_options(storage_option)),
-    }
+    stores = stores_below(Location.of(root, storage_options(storage_option)))
+    known = {"embedded": list(KNOWN_GRIDS), "stores": list(map(str, stores))}
     releases = {name: release.source for name, release in RELEASES.items()}
     if as_json:
         print(json.dumps({**known, "releases": releases}, indent=1))

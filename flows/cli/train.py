@@ -18,6 +18,10 @@ def train(
 
     A run of the same config that was interrupted goes on from its last checkpoint.
     """
+    from flows.config import load_config
+
+    load_config(config, overrides or [])  # a mistake is told before torch and Prefect are loaded
+
     from flows.pipeline import require_begun
     from flows.pipeline import train as run
 

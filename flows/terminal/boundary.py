@@ -96,16 +96,28 @@ def _not_installed(error: BaseException, arguments: list[str]) -> str | None:
 def _refusal(error: BaseException) -> str | None:
     """Return what to say where the machine, the network or an object store refused."""
     if type(error).__module__.partition(".")[0] in _STORES:
-        return f"the object store refused or did not answer ({_text(error)}); {_CREDENTIALS}"
+        return (
+            f"the object store refused or did not answer ({_text(error)}); check the address "
+            f"(endpoint_url), the bucket and the network; {_CREDENTIALS}"
+        )
     if isinstance(error, MemoryError):
         return "not enough memory; simulate fewer rows at once (dataset.block, cluster.workers)"
     if not isinstance(error, OSError):
         return None
+    if isinstance(error, FileNotFoundError) and not _has_folder():
+        return "the folder that this was started in is gone; change to another"
     kinds = [number for kind, number in _KINDS.items() if isinstance(error, kind)]
     number = error.errno if error.errno is not None else next(iter(kinds), 0)
     number = errno.ECONNREFUSED if number in _UNREACHED else _ALIKE.get(number, number)
     told = _REFUSALS.get(number) or (_REFUSALS[kinds[0]] if kinds else None)
     return told and told.format(_text(error))
+
+
+def _has_folder() -> bool:
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
 
 
 def _text(error: BaseException) -> str:

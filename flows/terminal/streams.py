@@ -38,7 +38,11 @@ def flush_results() -> None:
 
 
 def log_to_terminal() -> None:
-    """Show what our packages log: one line each."""
+    """Show what our packages log: one line each.
+
+    Of a store that is damaged in many files Zarr raises one error; asyncio would print the others.
+    """
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     handler: logging.Handler
     if sys.stderr.isatty():
         from rich.console import Console

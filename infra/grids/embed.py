@@ -14,7 +14,7 @@ from infra.grids.pack import decompress_source, digests
 from infra.grids.provenance import ATTRS
 from simlib.stellar import packed
 from simlib.stellar.medium import air_to_vacuum
-from simlib.stellar.shape import AXES, FORMAT_VERSION, grid_checksum, node_digests
+from simlib.stellar.shape import AXES, grid_checksum, node_digests
 
 
 def embed(source: Path, target: Path) -> dict[str, Any]:
@@ -33,7 +33,12 @@ def embed(source: Path, target: Path) -> dict[str, Any]:
         steps = packed.to_steps(fine)
         nodes[i] = node_digests(packed.from_steps(steps), continuum[i], present[i])
         (target / f"flux_t{teff:.0f}.xz").write_bytes(packed.compress(steps))
-    checksum = grid_checksum(axes, wavelength_model, wavelength_continuum, present, nodes)
+    coords = {
+        **axes,
+        "wavelength_model": wavelength_model,
+        "wavelength_continuum": wavelength_continuum,
+    }
+    checksum = grid_checksum(coords, present, nodes)
     np.savez_compressed(
         target / "axes.npz",
         **axes,
@@ -44,7 +49,7 @@ def embed(source: Path, target: Path) -> dict[str, Any]:
         continuum=continuum,
     )
     index = {
-        "format_version": FORMAT_VERSION,
+        "format_version": packed.FORMAT_VERSION,
         "steps_per_unit": packed.STEPS,
         "attrs": {**ATTRS, "checksum": checksum},
         "sha256": digests(target),

@@ -17,7 +17,6 @@ from distributed import Client, as_completed
 
 from simlib.artifact import create_record, write_record
 from simlib.config import SimulationConfig
-from simlib.dataset import publish
 from simlib.dataset.agreement import difference_from, first_row_of
 from simlib.dataset.damage import is_undamaged, require_agreement
 from simlib.dataset.manifest import (
@@ -28,6 +27,7 @@ from simlib.dataset.manifest import (
 )
 from simlib.dataset.places import manifest_in, plan_in, record_in, versions_of
 from simlib.dataset.plan import Block, BlockRecord, Plan, make_plan
+from simlib.dataset.publish import is_published, publish
 from simlib.dataset.rows import Recipe, grid_of
 from simlib.dataset.store import (
     missing_blocks,
@@ -63,34 +63,38 @@ def build_dataset(
     OSError when the store cannot be written; finished blocks stay for the next run.
     """
     recipe = Recipe(config, Location.of(terms, config.storage.options))
-    identity = dataset_fingerprint(config, recipe.grid)
-    if not repair and (done := publish.published(config, identity)) is not None:
-        return done
-    folder, started = versions_of(config) / identity, time.monotonic()
-    standing = readable(manifest_in(folder), Manifest)
-    is_stored = "stored" in (config.dataset.mode, standing.mode if standing else "")
-    plan, template = persist("the plan", lambda: begin(recipe, folder, standing, is_stored))
-    if is_stored:
+    folder = persist("the stellar grid", lambda: folder_of(config))
+    if not repair and persist("the dataset", lambda: is_published(folder, config)):
+        return folder
+    started = time.monotonic()
+    plan, template = persist("the plan", lambda: begin(recipe, folder))
+    if template:
         _simulate_blocks(recipe, folder, plan, client, progress, repair)
     seconds = time.monotonic() - started
     persist("the manifest", lambda: _finish(recipe, folder, plan, template, seconds))
     return folder
 
 
+def folder_of(config: SimulationConfig) -> Location:
+    """Return where the config's dataset belongs."""
+    return versions_of(config) / dataset_fingerprint(config, grid_of(config))
+
+
 def published(config: SimulationConfig) -> Location | None:
     """Return the folder of the config's dataset, None where a build has something to do."""
-    return publish.published(config, dataset_fingerprint(config, grid_of(config)))
+    folder = folder_of(config)
+    return folder if is_published(folder, config) else None
 
 
-def begin(
-    recipe: Recipe, folder: Location, standing: Manifest | None, is_stored: bool
-) -> tuple[Plan, dict[str, str]]:
+def begin(recipe: Recipe, folder: Location) -> tuple[Plan, dict[str, str]]:
     """Return the store's plan and the digests of its template, making an empty store first.
 
     One row is simulated first: it makes the shared set-up, and shows a config's mistakes before
-    anything is written. Raises InputError where another builder's first row is another.
+    anything is written. No template where no spectra are to be stored. Raises InputError where
+    another builder's first row is another.
     """
     example = recipe.rows(Block("train", 0, 1))
+    standing = readable(manifest_in(folder), Manifest)
     plan = _plan(recipe.config, folder, standing, example)
     if off := difference_from(plan.first_row, example):
         raise InputError(
@@ -98,6 +102,7 @@ def begin(
             f"{arithmetic()}, differs by {off:.2g} (relative): go on with it there, or remove "
             "that folder and build it again"
         )
+    is_stored = "stored" in (recipe.config.dataset.mode, standing.mode if standing else "")
     return plan, write_template(folder, plan, example) if is_stored else {}
 
 
@@ -177,6 +182,11 @@ def _one_block(
         return standing  # another builder was here
     started = time.monotonic()
     spectra = recipe.rows(block)
+    if dataset_fingerprint(recipe.config, recipe.grid) != folder.name:
+        raise InputError(
+            f"the stellar grid {recipe.config.stellar.grid!r} was replaced while {folder} was "
+            "built; run the command again: what is there now makes another dataset"
+        )
     computed = time.monotonic()
     if before is not None:
         require_agreement(folder, before, spectra)
@@ -224,7 +234,7 @@ def _finish(
         seconds=round(seconds, 3),
         provenance=provenance(),
     )
-    publish.publish(folder, manifest)
+    publish(folder, manifest)
 
 
 def _summary(plan: Plan, records: dict[str, BlockRecord]) -> Summary:

@@ -4,6 +4,7 @@ A block is the unit of work, of retry and of resume: whole or absent. Block edge
 so that no two writers ever touch the same file.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -104,4 +105,5 @@ def rows_of(key: Any, count: int) -> np.ndarray:
 
 
 def _divisor(block: int, near: int) -> int:
-    return max(n for n in range(1, block + 1) if block % n == 0 and n <= max(near, 1))
+    small = [n for n in range(1, math.isqrt(block) + 1) if block % n == 0]
+    return max(n for n in (*small, *(block // n for n in small)) if n <= near)

@@ -5,10 +5,10 @@ A reader finds a complete dataset or is told what is missing.
 
 from typing import ClassVar
 
-from simlib.artifact import Record, create_record, read_record, write_record
+from simlib.artifact import Record, read_record, write_record
 from simlib.config import SimulationConfig
 from simlib.dataset.manifest import Fingerprint, Manifest
-from simlib.dataset.places import latest_in, manifest_in, plan_in, versions_of
+from simlib.dataset.places import latest_in, manifest_in, plan_in
 from simlib.dataset.plan import REPAIR, Plan
 from simlib.dataset.store import is_template_whole, missing_blocks, readable, records_of
 from simlib.errors import InputError
@@ -58,9 +58,7 @@ def require_split(folder: Location, manifest: Manifest, split: str) -> int:
 def publish(folder: Location, manifest: Manifest) -> None:
     """Make a dataset complete, and the latest of its name; nothing is written where it is that."""
     standing = readable(manifest_in(folder), Manifest)
-    if standing is None:
-        standing = create_record(manifest_in(folder), manifest)
-    if _told(standing) != _told(manifest):
+    if standing is None or _told(standing) != _told(manifest):
         write_record(manifest_in(folder), manifest)
     latest = Latest(fingerprint=manifest.fingerprint)
     if readable(latest_in(folder.parent), Latest) != latest:
@@ -72,30 +70,18 @@ def _told(manifest: Manifest) -> Manifest:
     return manifest.model_copy(update={"seconds": 0.0, "provenance": {}, "config": {}})
 
 
-def published(config: SimulationConfig, identity: str) -> Location | None:
-    """Return the folder of the config's dataset, None where a build has something to do.
+def is_published(folder: Location, config: SimulationConfig) -> bool:
+    """Return whether a config's dataset is complete, the latest, and all its files are there.
 
-    identity: its fingerprint. It is complete, the latest, and every file is there, of its size.
+    A file of another size than was written is none; what is in the files is not read.
     """
-    folder = versions_of(config) / identity
     manifest = readable(manifest_in(folder), Manifest)
     latest = readable(latest_in(folder.parent), Latest)
-    if manifest is None or latest is None or latest.fingerprint != identity:
-        return None
-    if not serves(manifest, config):
-        return None
-    return folder if is_whole(folder, manifest) else None
-
-
-def serves(manifest: Manifest, config: SimulationConfig) -> bool:
-    """Return whether a dataset is what the config asks for; a stored one serves every mode."""
-    return manifest.mode == "stored" or config.dataset.mode != "stored"
-
-
-def is_whole(folder: Location, manifest: Manifest) -> bool:
-    """Return whether every file of a dataset is there, of its size."""
-    if manifest.mode != "stored":
-        return True
-    if not is_template_whole(folder, manifest.template):
+    if manifest is None or latest is None or latest.fingerprint != folder.name:
         return False
-    return not missing_blocks(folder, manifest.plan, records_of(folder, manifest.plan))
+    if manifest.mode != "stored":
+        return config.dataset.mode != "stored"
+    plan = manifest.plan  # a stored dataset serves every mode
+    return is_template_whole(folder, manifest.template) and not missing_blocks(
+        folder, plan, records_of(folder, plan)
+    )

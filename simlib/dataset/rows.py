@@ -21,7 +21,7 @@ from simlib.parameters import draw_parameters
 from simlib.physics import PHYSICS_VERSION
 from simlib.provenance import arithmetic
 from simlib.simulation.simulate import simulate
-from simlib.stellar.grid import open_grid
+from simlib.stellar.grid import open_grid_kept
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,8 @@ class Recipe:
 
 
 def grid_of(config: SimulationConfig) -> xr.Dataset:
-    """Return the config's stellar grid, which a worker keeps open."""
-    name = config.stellar.grid
-    return grid_named(config.place(name) if "/" in name else name)  # a path is absolute by now
-
-
-@lru_cache(maxsize=2)
-def grid_named(place: Place) -> xr.Dataset:
-    """Return a stellar grid; a worker keeps what it opened."""
-    if isinstance(place, Location):
-        return open_grid(place.url, place.options)
-    return open_grid(place)
+    """Return the config's stellar grid, which a worker keeps open until it is replaced."""
+    return open_grid_kept(config.grid)
 
 
 def terms_named(config: SimulationConfig, location: Place) -> xr.Dataset | Instrument:

@@ -5,6 +5,7 @@ taken from what was compared. A chunk carries its crc32c, which Zarr compares; o
 is an error, never a fill value.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +16,9 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import FsspecStore, LocalStore, WrapperStore
+from zarr.storage import FsspecStore, LocalStore, StorePath, WrapperStore
 
+from simlib.artifact import reading
 from simlib.dataset.layout import VARIABLES, template_names
 from simlib.dataset.manifest import Manifest
 from simlib.dataset.places import arrays_in
@@ -35,7 +37,9 @@ def open_stored(folder: Location, manifest: Manifest, split: str) -> xr.Dataset:
     value is looked at, where its chunk is not the one that was written.
     """
     arrays = arrays_in(folder)
-    opened = open_arrays(arrays, split, _checked_files(arrays, manifest, split))
+    files = _checked_files(arrays, manifest, split)
+    with reading(arrays, REPAIR):
+        opened = open_arrays(arrays, split, files)
     wavelength = opened.pop("wavelength")
     coordinate = ("wavelength", np.asarray(wavelength[:]), dict(wavelength.attrs))
     variables = {}
@@ -61,10 +65,13 @@ def _checked_files(arrays: Location, manifest: Manifest, split: str) -> dict[str
 def open_arrays(arrays: Location, split: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     """Return the Zarr arrays of a split by name, of the metadata in `files`, name to content."""
     store = _Whole(_store_at(arrays), dict(files))
-    return {
-        name: zarr.open_array(store, path=f"{split}/{name}", mode="r", zarr_format=3)
-        for name in (*VARIABLES, "wavelength")
-    }
+    opened = {}
+    for name in (*VARIABLES, "wavelength"):
+        place = StorePath(store, f"{split}/{name}")
+        opened[name] = zarr.Array(
+            zarr.AsyncArray(json.loads(files[f"{place.path}/zarr.json"]), place)
+        )
+    return opened
 
 
 def _store_at(arrays: Location) -> Store:
@@ -87,8 +94,8 @@ class _Whole(WrapperStore[Store]):
         if (known := self.files.get(key)) is not None:
             return prototype.buffer.from_bytes(known)
         found = await self._store.get(key, prototype, byte_range)
-        if found is None:
-            raise FileNotFoundError(f"{key} is not there")
+        if not found:
+            raise FileNotFoundError(f"{key} is {'not there' if found is None else 'empty'}")
         return found
 
 

@@ -65,7 +65,7 @@ def simulate_targets(
     The calculator's terms are computed for each row's own conditions; a star may lie outside the
     ranges that the config draws from. A row does not depend on the others.
     """
-    grid, instrument = open_grid(config.stellar.grid), load_instrument(config.instrument.name)
+    grid, instrument = open_grid(config.grid), load_instrument(config.instrument.name)
     return simulate(targets, grid, instrument, config, path)
 
 

@@ -7,6 +7,7 @@ Composition codes are rounded half up (0.25 → 03) and cannot be inverted by di
 import math
 import re
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from simlib.stellar.spectrum_files import (
     ModelName,
     ModelSpectrum,
     Window,
+    check_wavelengths,
     decimals,
     normalized,
     numbers,
@@ -127,15 +129,16 @@ def _misfit(printed_nm: np.ndarray, first: int, step: int) -> float:
     return float(np.abs(native_wavelength(first, step, len(printed_nm)) - printed_nm).max())
 
 
-def read_spectrum(path: Path, window: Window) -> ModelSpectrum:
+def read_spectrum(name: str, data: bytes, window: Window) -> ModelSpectrum:
     """Return the model of a file inside the window; BadFileError says why it has none."""
-    reader = _read_fits if path.name.endswith(".fits") else _read_text
-    columns, half_digit = reader(path, window)
+    reader = _read_fits if name.endswith(".fits") else _read_text
+    columns, half_digit = reader(data, window)
     wavelength = columns[0] / 10
+    check_wavelengths(wavelength)
     rebuilt = rebuild_wavelength(wavelength, 1.02 * half_digit / 10)
     if rebuilt is None:
         warnings.warn(
-            f"{path.name}: wavelengths do not follow the documented series; the file's are used",
+            f"{name}: wavelengths do not follow the documented series; the file's are used",
             stacklevel=2,
         )
     wavelength = wavelength if rebuilt is None else rebuilt
@@ -151,21 +154,26 @@ def read_spectrum(path: Path, window: Window) -> ModelSpectrum:
     )
 
 
-def _read_text(path: Path, window: Window) -> tuple[np.ndarray, float]:
+def file_share(wavelength: float) -> float:
+    """Return where a wavelength (A) is in a whole file, as a share of its lines."""
+    return math.log(max(wavelength, _FIRST) / _FIRST) / math.log(_LAST / _FIRST)
+
+
+def _read_text(data: bytes, window: Window) -> tuple[np.ndarray, float]:
     """Return the three columns around the window, and half the last printed digit (A)."""
     low, high = 10 * window[0] - 1, 10 * window[1] + 1
-    text = lines_between(path, low, high, guess=math.log(low / _FIRST) / math.log(_LAST / _FIRST))
+    text = lines_between(data, low, high, guess=file_share(low))
     rows = numbers(text, 3)
     if not len(rows):
         raise BadFileError(f"ends before {window[0]:g} nm")
     return rows.T, 0.5 * 10.0 ** -decimals(text)
 
 
-def _read_fits(path: Path, window: Window) -> tuple[np.ndarray, float]:
+def _read_fits(data: bytes, window: Window) -> tuple[np.ndarray, float]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # astropy only warns of a cut file
-            with fits.open(path, memmap=True) as units:
+            with fits.open(BytesIO(data)) as units:
                 table = units[1].data
                 named = {name.lower(): name for name in table.names}
                 wavelength = _native(table[named["wavelength"]])
@@ -173,14 +181,15 @@ def _read_fits(path: Path, window: Window) -> tuple[np.ndarray, float]:
                 near = (wavelength >= 10 * window[0] - 1) & (wavelength <= 10 * window[1] + 1)
                 flux = _native(table[named["specificintensity"]])
                 continuum = _native(table[named["continuum"]])
-                count = len(wavelength)
+                columns = np.stack([wavelength[near], flux[near], continuum[near]])
     except KeyError as error:
         raise BadFileError(f"has no column {error}") from None
-    except (OSError, Warning, IndexError, TypeError, ValueError) as error:
+    except Exception as error:  # of a damaged header astropy raises what comes
         raise BadFileError(f"cannot be read as FITS ({error})") from None
-    if abs(wavelength[0] - 1000.0021) < 0.001 and not is_row_count(count):
+    count = len(wavelength)
+    if count and abs(wavelength[0] - 1000.0021) < 0.001 and not is_row_count(count):
         raise BadFileError(f"has {count} rows, which no resolution has")
-    return np.stack([wavelength[near], flux[near], continuum[near]]), half_digit
+    return columns, half_digit
 
 
 def is_row_count(count: int) -> bool:

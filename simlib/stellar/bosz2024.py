@@ -99,24 +99,25 @@ def check_wavelength_file(path: Path, resolution: int) -> None:
     if printed.shape != expected.shape:
         raise BadFileError(f"has {len(printed)} wavelengths, the formula {len(expected)}")
     worst = float(np.abs(printed / expected - 1).max())
-    if worst > 1e-6:  # printing rounds to 5e-8
+    if not worst <= 1e-6:  # printing rounds to 5e-8; a NaN is no wavelength
         raise BadFileError(f"differs from the formula by {worst:.1e} of the wavelength")
 
 
-def read_spectrum(path: Path, window: Window) -> ModelSpectrum:
+def read_spectrum(name: str, data: bytes, window: Window) -> ModelSpectrum:
     """Return the model of a file inside the window; BadFileError says why it has none."""
-    name = parse_path(path)
-    if name is None:
+    model = parse_path(name)
+    if model is None:
         raise BadFileError("has no name of this release")
-    text = _unpack(path)
+    text = _unpack(data)
     breaks = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")) + 1
     starts = np.concatenate([[0], breaks, [len(text)] if not text.endswith(b"\n") else []])
-    wavelength = file_wavelength(name.resolution)
-    rows = len(starts) - 1
-    if rows != len(wavelength):
-        raise BadFileError(f"has {rows} rows, resolution {name.resolution} has {len(wavelength)}")
-    vacuum = air_to_vacuum(wavelength / 10)
+    rows, expected = len(starts) - 1, ROWS_PER_RESOLUTION * model.resolution
+    if rows != expected:
+        raise BadFileError(f"has {rows} rows, resolution {model.resolution} has {expected}")
+    vacuum = air_to_vacuum(file_wavelength(model.resolution) / 10)
     first, last = np.searchsorted(vacuum, [window[0], np.nextafter(window[1], np.inf)])
+    if first == last:
+        raise BadFileError(f"has nothing between {window[0]:g} and {window[1]:g} nm")
     columns = numbers(text[int(starts[first]) : int(starts[last])], 2)
     if len(columns) != last - first:
         raise BadFileError("has rows that do not have 2 columns")
@@ -128,8 +129,8 @@ def read_spectrum(path: Path, window: Window) -> ModelSpectrum:
     )
 
 
-def _unpack(path: Path) -> bytes:
+def _unpack(data: bytes) -> bytes:
     try:
-        return gzip.decompress(path.read_bytes())
+        return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise BadFileError(f"cannot be unpacked ({error})") from None

@@ -8,33 +8,32 @@ import numpy as np
 import xarray as xr
 
 from simlib.kept import kept_files
+from simlib.location import Location, Place
 from simlib.stellar.coverage import missing_nodes
 from simlib.stellar.default import expanded_name, package_files
+from simlib.stellar.grid import KNOWN_GRIDS
 from simlib.stellar.quality import ARM, leave_one_out
 from simlib.stellar.sanity import sanity_table
 from simlib.stellar.shape import AXES, grid_fingerprint
 from simlib.stellar.store import is_store
-from simlib.storage import Options, names_in, open_location
 
 QUALITY_RESOLUTION = 5000.0
 
 
 def describe_grid(
     grid: xr.Dataset,
-    location: str,
+    place: Place,
     *,
     with_quality: bool = True,
     with_sanity: bool = False,
-    options: Options | None = None,
 ) -> dict[str, Any]:
     """Return axes, holes, resolution, size, provenance and, if asked, what reads all of the grid.
 
     with_quality: the left-out nodes' error. with_sanity: what must be true of cool stars.
-    options: for the file system of a URL.
     """
     wavelength = grid["wavelength_model"].values
     description = {
-        "location": location,
+        "location": str(place),
         "fingerprint": grid_fingerprint(grid),
         "axes": {name: grid[name].values.tolist() for name in AXES},
         "nodes": int(grid["present"].sum()),
@@ -46,7 +45,7 @@ def describe_grid(
             "points_per_unit_ln": round(1 / float(np.diff(np.log(wavelength)).mean())),
         },
         "bytes_in_memory": int(grid["flux_normalized"].nbytes + grid["continuum"].nbytes),
-        "bytes_on_disk": _bytes_on_disk(grid, location, options),
+        "bytes_on_disk": _bytes_on_disk(grid, place),
         "attrs": dict(grid.attrs),
     }
     if with_quality:
@@ -65,22 +64,19 @@ def describe_grid(
     return description
 
 
-def _bytes_on_disk(grid: xr.Dataset, location: str, options: Options | None) -> dict[str, int]:
+def _bytes_on_disk(grid: xr.Dataset, place: Place) -> dict[str, int]:
     """Return sizes by place: the package and the cache, or the store."""
-    if location == "default":
+    if place == "default":
         package = sum(len(f.read_bytes()) for f in package_files().iterdir() if f.is_file())
         kept = kept_files("grids", expanded_name(grid.attrs["checksum"]))
         return {"package": package} | {str(path): path.stat().st_size for path in kept}
-    if not is_store(location, options):
+    if place in KNOWN_GRIDS:
         return {}
-    filesystem, path = open_location(location, options)
-    return {location: int(sum(filesystem.sizes(filesystem.find(path))))}
+    return {str(place): sum(Location.of(place).sizes().values())}
 
 
-def stores_below(root: str, options: Options | None = None) -> list[str]:
+def stores_below(root: Place) -> list[Location]:
     """Return the grid stores in `<root>/grids`."""
-    folder = f"{root.rstrip('/')}/grids"
-    places = (
-        f"{folder}/{name}" for name in names_in(folder, options) if Path(name).suffix == ".zarr"
-    )
-    return [place for place in places if is_store(place, options)]
+    folder = Location.of(root) / "grids"
+    places = (folder / name for name in folder.names() if Path(name).suffix == ".zarr")
+    return [place for place in places if is_store(place)]

@@ -1,17 +1,18 @@
 """Fetch many files with a few connections; a record for each; a rerun fetches what is missing."""
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
 
 import urllib3
+from pydantic import ValidationError
 
 from simlib.stellar.download_plan import Target
-from simlib.stellar.fetch import FetchRecord, Policy, fetch, record_of_present
+from simlib.stellar.fetch import FetchRecord, Policy, fetch, record_of_present, sha256_of
 
 RECORDS = "download.jsonl"
 Progress = Callable[[int, int, int], None]  # files settled, files in all, bytes of the last
@@ -54,7 +55,7 @@ def download(
     with (folder / RECORDS).open("a", encoding="utf-8") as log:
         log.write("\n" if log.tell() else "")  # a line cut by a kill must not spoil the next
         for record in _fetch_all([t for t in targets if t.path not in settled], folder, policy):
-            log.write(json.dumps(asdict(record)) + "\n")
+            log.write(record.model_dump_json() + "\n")
             log.flush()
             fresh.append(record)
             on_progress(len(settled) + len(fresh), len(targets), record.bytes)
@@ -90,28 +91,28 @@ def _fetch_all(targets: list[Target], folder: Path, policy: Policy) -> Iterator[
 def settled_records(targets: list[Target], folder: Path) -> dict[str, FetchRecord]:
     """Return the records of the files that are there, whole; others are asked for (again)."""
     known = read_records(folder)
-    settled = {}
-    for target in targets:
+
+    def settle(target: Target) -> FetchRecord | None:
         record, path = known.get(target.path), folder / target.path
-        if not path.exists():
-            continue
-        if record is None or record.bytes != path.stat().st_size:
-            record = record_of_present(target, folder)
-        if record is not None:
-            settled[target.path] = record
-    return settled
+        if record is not None and record.status == "done" and record.sha256 == sha256_of(path):
+            return record
+        return record_of_present(target, folder)
+
+    with ThreadPoolExecutor() as threads:  # reading and hashing leave the interpreter's lock
+        records = threads.map(settle, (t for t in targets if (folder / t.path).is_file()))
+        return {record.path: record for record in records if record is not None}
 
 
 def read_records(folder: Path) -> dict[str, FetchRecord]:
-    """Return the last record of every file; a line cut by a kill is passed over."""
+    """Return the last record of every file; a line cut by a kill is passed over, like any other
+    that is none: its file is looked at again.
+    """
     path = folder / RECORDS
     if not path.exists():
         return {}
     records = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = FetchRecord(**json.loads(line))
-        except (ValueError, TypeError):
-            continue
-        records[record.path] = record
+    for line in path.read_bytes().splitlines():
+        with suppress(ValidationError):
+            record = FetchRecord.model_validate_json(line)
+            records[record.path] = record
     return records

@@ -1,19 +1,22 @@
 """Fetch one file: resume what is there, retry what may pass, check what came.
 
 A file is written as `.part` and renamed when it is whole and its content is what its name says.
+Counting, backing off and what the server asks to wait are urllib3's Retry; the loop is ours, since
+Retry does not go on with a body that broke off, and its waiting cannot be stopped.
 """
 
 import bz2
 import gzip
 import hashlib
-import json
 import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import Literal
 
 import urllib3
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from simlib.stellar.download_plan import Target
 
@@ -36,18 +39,27 @@ class Policy:
     slow_after_s: float = 60.0
 
 
-@dataclass(frozen=True)
-class FetchRecord:
-    """How fetching one file ended."""
+class FetchRecord(BaseModel):
+    """How fetching one file ended: a line of the download's records."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
 
     path: str
     url: str
-    status: str  # done, absent, failed
+    status: Literal["done", "absent", "failed"]
     bytes: int
     sha256: str
     attempts: int
     reason: str
     finished: str  # UTC
+
+
+class Validator(BaseModel):
+    """What tells whether a file changed on the server meanwhile; "" where nothing does."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    validator: str = ""
 
 
 class TryAgainError(Exception):
@@ -70,8 +82,11 @@ def fetch(
     path = folder / target.path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    tried, in_vain, most, reason = 0, 0, _size(part), ""
-    while in_vain < policy.attempts and not stop.is_set():
+    patience = fresh = urllib3.Retry(
+        total=policy.attempts - 1, backoff_factor=policy.back_off_s, backoff_max=LONGEST_WAIT_S
+    )
+    tried, most = 0, _size(part)
+    while not stop.is_set():
         tried += 1
         try:
             if not _attempt(target, part, http, policy, stop):
@@ -84,15 +99,17 @@ def fetch(
             return _record(target, "failed", None, tried, str(error))
         except WrongContentError as error:
             part.unlink(missing_ok=True)
-            reason, wait = f"wrong content: {error}", 0.0
+            fault = TryAgainError(f"wrong content: {error}")
         except TryAgainError as error:
-            reason, wait = str(error), error.after_s
-        has_grown = _size(part) > most
-        most = max(most, _size(part))
-        in_vain = 0 if has_grown else in_vain + 1
-        stop.wait(min(LONGEST_WAIT_S, max(wait, policy.back_off_s * 2.0 ** max(in_vain - 1, 0))))
-    reason = reason or "stopped"
-    return _record(target, "failed", None, tried, f"{reason} ({tried} attempts)")
+            fault = error
+        has_grown, most = _size(part) > most, max(most, _size(part))
+        try:
+            patience = fresh if has_grown else patience.increment("GET", target.url, error=fault)
+        except urllib3.exceptions.MaxRetryError:
+            return _record(target, "failed", None, tried, f"{fault} ({tried} attempts)")
+        wait = max(fault.after_s, policy.back_off_s, patience.get_backoff_time())
+        stop.wait(min(wait, LONGEST_WAIT_S))
+    return _record(target, "failed", None, tried, f"stopped ({tried} attempts)")
 
 
 def _attempt(
@@ -129,7 +146,7 @@ def _attempt(
 def _place(response: urllib3.BaseHTTPResponse, part: Path, have: int) -> tuple[int, int | None]:
     """Return where the body begins in the file, and how long the file will be, if known."""
     if response.status in PASSING:
-        raise TryAgainError(f"status {response.status}", _asked_wait(response))
+        raise TryAgainError(f"status {response.status}", asked_wait(response))
     if response.status == 416:
         part.unlink(missing_ok=True)
         raise TryAgainError("the part that was there is longer than the file")
@@ -171,9 +188,12 @@ def _receive(
     raise TryAgainError("stopped")
 
 
-def _asked_wait(response: urllib3.BaseHTTPResponse) -> float:
-    asked = response.headers.get("Retry-After", "")
-    return float(asked) if asked.isdigit() else 0.0
+def asked_wait(response: urllib3.BaseHTTPResponse) -> float:
+    """Return how long the server asks to wait, in seconds; 0 where it says nothing usable."""
+    try:
+        return urllib3.Retry().get_retry_after(response) or 0.0
+    except urllib3.exceptions.InvalidHeader:
+        return 0.0
 
 
 def _size(part: Path) -> int:
@@ -186,8 +206,8 @@ def _validator_file(part: Path) -> Path:
 
 def _read_validator(part: Path) -> str:
     try:
-        return str(json.loads(_validator_file(part).read_text(encoding="utf-8"))["validator"])
-    except (FileNotFoundError, ValueError, KeyError):
+        return Validator.model_validate_json(_validator_file(part).read_bytes()).validator
+    except (FileNotFoundError, ValidationError):
         return ""
 
 
@@ -195,7 +215,8 @@ def _write_validator(part: Path, response: urllib3.BaseHTTPResponse) -> None:
     """Keep what tells whether the file changed on the server between two attempts."""
     tag = response.headers.get("ETag", "")
     strong = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
-    _validator_file(part).write_text(json.dumps({"validator": strong}), encoding="utf-8")
+    kept = Validator(validator=strong).model_dump_json()
+    _validator_file(part).write_text(kept, encoding="utf-8")
 
 
 class WrongContentError(Exception):
@@ -218,18 +239,28 @@ def check_content(path: Path, name: str) -> None:
 
 
 def _record(
-    target: Target, status: str, path: Path | None, attempts: int, reason: str
+    target: Target,
+    status: Literal["done", "absent", "failed"],
+    path: Path | None,
+    attempts: int,
+    reason: str,
 ) -> FetchRecord:
     return FetchRecord(
         path=target.path,
         url=target.url,
         status=status,
         bytes=path.stat().st_size if path else 0,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest() if path else "",
+        sha256=sha256_of(path) if path else "",
         attempts=attempts,
         reason=reason,
         finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the checksum of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def record_of_present(target: Target, folder: Path) -> FetchRecord | None:

@@ -1,18 +1,27 @@
 """What an import will do, decided before it starts: files, axes, wavelengths, planes."""
 
+import math
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.fingerprint import fingerprint
+from simlib.fingerprint import checksum, fingerprint
+from simlib.location import absolute
 from simlib.stellar.bosz2024 import check_wavelength_file, wavelength_file_path
 from simlib.stellar.releases import RELEASES, Release
 from simlib.stellar.shape import AXES
-from simlib.stellar.spectrum_files import BadFileError, ModelName, ModelSpectrum, Window
+from simlib.stellar.spectrum_files import (
+    BadFileError,
+    ModelName,
+    ModelSpectrum,
+    Window,
+)
 
 DEFAULT_WINDOW: Window = (670.0, 920.0)  # nm, vacuum: an arm of 710-885 nm and its i band
 CONTINUUM_STEP_NM = 0.5  # a cubic between such points is exact to the text's digits
@@ -49,14 +58,41 @@ class ImportPlan:
             for m, alpha in enumerate(self.axes["alpha"])
         ]
 
-    def plane_signature(self, plane: tuple[int, int]) -> str:
-        """Return what the plane's result depends on: its files and their sizes, the window."""
-        files = [(path.name, path.stat().st_size) for *_, path in self.plane_files(plane) if path]
-        return fingerprint(self.release.name, self.window, len(self.wavelength_model), files)
+    @property
+    def coords(self) -> dict[str, np.ndarray]:
+        """The coordinates of the store."""
+        return {
+            **self.axes,
+            "wavelength_model": self.wavelength_model,
+            "wavelength_continuum": self.wavelength_continuum,
+        }
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What the store says of itself: all that shapes it but the files."""
+        return {
+            "name": self.release.name,
+            "medium": "vacuum",
+            "resolution": float(self.resolution),
+            "broadening": "Gaussian, FWHM = wavelength / resolution",
+            "source": self.release.source,
+            "version": self.release.name,
+            "license": self.release.license,
+            "carbon": self.carbon,
+            "microturbulence_km_s": self.microturbulence,
+            "window_nm": list(self.window),
+            "reader_version": self.release.reader_version,
+        }
+
+    @property
+    def signature(self) -> str:
+        """What every plane depends on beside its files: the reader, the window, the nodes."""
+        coords = {name: checksum(values) for name, values in self.coords.items()}
+        return fingerprint(self.attrs, coords)
 
 
 def plan_import(
-    source: Path,
+    folder: str | Path,
     *,
     resolution: int | None = None,
     carbon: float = 0.0,
@@ -68,8 +104,11 @@ def plan_import(
     resolution: needed only where the folder holds several. Raises InputError where the folder
     has no files of a known release, or of several.
     """
+    source = Path(absolute(folder))  # workers may have another working folder
     if not source.is_dir():
         raise InputError(f"no folder {source}; give the folder that holds the downloaded files")
+    if not 0 < window[0] < window[1] < math.inf:
+        raise InputError(f"no window {window[0]:g}-{window[1]:g} nm; give the lower end first")
     release, named = _files_of_one_release(source)
     resolution = _one_resolution(named, resolution)
     wanted = {
@@ -84,6 +123,8 @@ def plan_import(
             f"{resolution}, [C/M] = {carbon:g} and microturbulence {microturbulence:g} km/s"
         )
     files = _one_file_a_node(wanted, release)
+    if locked := [path for path in files.values() if not os.access(path, os.R_OK)]:
+        raise InputError(f"{locked[0]} may not be read; change its mode ({len(locked)} such files)")
     axes = {name: np.unique([node[i] for node in files]) for i, name in enumerate(AXES)}
     _check_wavelengths(source, release, resolution)
     wavelength = _common_wavelength(files, release, window)
@@ -109,7 +150,7 @@ def continuum_points(wavelength_model: np.ndarray) -> np.ndarray:
 
 def _files_of_one_release(source: Path) -> tuple[Release, dict[Path, ModelName]]:
     found: dict[str, dict[Path, ModelName]] = defaultdict(dict)
-    for path in sorted(source.rglob("*")):
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
         for release in RELEASES.values():
             if (name := release.parse_path(path.relative_to(source))) is not None:
                 found[release.name][path] = name
@@ -164,6 +205,6 @@ def _common_wavelength(files: dict[Node, Path], release: Release, window: Window
 def _readable(files: dict[Node, Path], release: Release, window: Window) -> Iterator[ModelSpectrum]:
     for path in files.values():
         try:
-            yield release.read_spectrum(path, window)
+            yield release.read_spectrum(path.name, path.read_bytes(), window)
         except BadFileError:
             continue

@@ -1,27 +1,42 @@
 """Turn a folder of downloaded files into a store: a plane of nodes a task, resumable.
 
-A plane is all abundances of one (Teff, log g). Its record, written after its data, is what marks
-it done; an import that was cut short is run again and does the rest, with the same bits.
+An import that was cut short is run again and does the rest, with the same bits. A finished store
+is never changed: the same files find it finished, others are refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from distributed import Client, as_completed
 
+from simlib.artifact import Record, create_record, lock, read_record
 from simlib.errors import InputError
-from simlib.stellar.import_plan import ImportPlan, continuum_points
-from simlib.stellar.releases import find_release
+from simlib.fingerprint import checksum
+from simlib.location import Location, Place
+from simlib.stellar.import_plan import ImportPlan
+from simlib.stellar.import_plane import (
+    PlaneRecord,
+    file_digests,
+    import_plane,
+    record_place,
+    records_folder,
+)
 from simlib.stellar.shape import AXES
-from simlib.stellar.spectrum_files import BadFileError, ModelSpectrum, Window
-from simlib.stellar.store import create_store, finish_store, is_store, open_group, write_plane
-from simlib.storage import Options, join, read_json, write_json
+from simlib.stellar.store import array_at, create_arrays, is_store, publish_store
+from simlib.stellar.stored_grid import open_store
 
-WAVELENGTH_TOLERANCE_NM = 1e-5  # two files have the same wavelengths
-Progress = Callable[[int, int, int], None]  # planes done, planes in all, files of the last
+Progress = Callable[[int, int, int], None]  # planes done, planes in all, files read for the last
+
+
+class StartedImport(Record):
+    """What an import's store is for: the checksum of each coordinate."""
+
+    remedy = "remove the store and its .parts, and import again"
+
+    coords: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -36,173 +51,140 @@ class ImportReport:
     holes: list[dict[str, Any]]
 
 
-def records_folder(store: str) -> str:
-    """Return where the records of the finished planes are: beside the store."""
-    return f"{store.rstrip('/')}.parts"
-
-
 def import_grid(
     plan: ImportPlan,
-    store: str,
+    store: Place,
     client: Client,
     *,
-    options: Options | None = None,
     on_progress: Progress = lambda done, total, files: None,
 ) -> ImportReport:
     """Import the planned files into a store on the client's workers; a rerun does the rest.
 
-    Raises InputError where the store is of another import.
+    Raises InputError where the store is of another import, finished or not, or another process
+    imports into it.
     """
-    _create(plan, store, options)
-    records = {plane: _valid_record(plan, store, plane, options) for plane in plan.planes}
-    kept = sum(record is not None for record in records.values())
-    futures = {
+    place = Location.of(store)
+    with _held(place):
+        try:
+            if is_store(place):
+                return _kept(plan, place, client)
+            start_import(plan, place)
+            return _finish(plan, place, *_import_planes(plan, place, client, on_progress))
+        finally:
+            if is_store(place):  # which holds all that its records hold
+                records_folder(place).remove()
+
+
+def _held(place: Location) -> AbstractContextManager[None]:
+    if not place.is_local:
+        return nullcontext()  # there, what is created last decides
+    return lock((records_folder(place) / "lock").path, f"the import into {place}", timeout_s=0)
+
+
+def start_import(plan: ImportPlan, place: Location) -> None:
+    """Settle what the store will be, then write its metadata and coordinates."""
+    begun = records_folder(place) / "import.json"
+    if place.exists() and not begun.exists():
+        raise InputError(f"{place} exists and is no grid; choose another place, or remove it")
+    mine = StartedImport(coords={name: checksum(v) for name, v in plan.coords.items()})
+    standing = create_record(begun, mine)
+    if other := [n for n, value in mine.coords.items() if standing.coords.get(n) != value]:
+        raise InputError(
+            f"{place} is there with another {', '.join(other)}; the files found now do not "
+            "make that grid: import into a new store, or remove this one and its .parts"
+        )
+    create_arrays(place, plan.coords)
+
+
+def _import_planes(
+    plan: ImportPlan, place: Location, client: Client, on_progress: Progress
+) -> tuple[dict[tuple[int, int], PlaneRecord], int, int]:
+    """Return the record of every plane, how many were there, and how many files were read."""
+    standing = {p: read_record(record_place(place, p), PlaneRecord) for p in plan.planes}
+    planes = {
         client.submit(
             import_plane,
             plan.release.name,
             plan.plane_files(plane),
             plan.window,
-            store,
+            place,
             plane,
-            signature=plan.plane_signature(plane),
-            options=options,
+            signature=plan.signature,
+            record=standing[plane],
             pure=False,
             retries=2,
         ): plane
-        for plane, record in records.items()
-        if record is None
+        for plane in plan.planes
     }
-    done, files_read = kept, 0
-    on_progress(done, len(records), 0)
-    for future, record in as_completed(list(futures), with_results=True):
-        records[futures[future]] = record
-        files = sum(path is not None for *_, path in plan.plane_files(futures[future]))
-        done, files_read = done + 1, files_read + files
-        on_progress(done, len(records), files)
-    return _finish(plan, store, {k: v for k, v in records.items() if v}, kept, files_read, options)
-
-
-def import_plane(
-    release: str,
-    files: list[tuple[int, int, Path | None]],
-    window: Window,
-    store: str,
-    plane: tuple[int, int],
-    *,
-    signature: str,
-    options: Options | None = None,
-) -> dict[str, Any]:
-    """Read the files of one plane, write them, and return the record that marks it done."""
-    group = open_group(store, "r", options)
-    wavelength = np.asarray(group["wavelength_model"][...])  # type: ignore[index]
-    points = continuum_points(wavelength)
-    shape = group["flux_normalized"].shape[2:4]  # type: ignore[union-attr]
-    flux = np.full((*shape, len(wavelength)), np.nan, dtype=np.float32)
-    continuum = np.full((*shape, len(points)), np.nan, dtype=np.float32)
-    reasons = {}
-    for k, m, path in files:
-        try:
-            spectrum = _read(release, path, window, wavelength)
-        except BadFileError as error:
-            reasons[f"{k},{m}"] = str(error)
-            continue
-        flux[k, m], continuum[k, m] = spectrum.flux_normalized, spectrum.continuum[points]
-    digests = write_plane(store, plane, flux, continuum, options)
-    record = {
-        "signature": signature,
-        "digests": [[str(digest) for digest in row] for row in digests],
-        "reasons": reasons,
-    }
-    write_json(_record(store, plane), record, options)
-    return record
-
-
-def _read(release: str, path: Path | None, window: Window, wavelength: np.ndarray) -> ModelSpectrum:
-    if path is None:
-        raise BadFileError("there is no file")
-    spectrum = find_release(release).read_spectrum(path, window)
-    found = spectrum.wavelength_nm
-    if found.shape != wavelength.shape:
-        raise BadFileError(
-            f"{path.name} covers {found[0]:.2f}-{found[-1]:.2f} nm in {len(found)} points, the "
-            f"others {wavelength[0]:.2f}-{wavelength[-1]:.2f} nm in {len(wavelength)}"
-        )
-    if np.abs(found - wavelength).max() > WAVELENGTH_TOLERANCE_NM:
-        raise BadFileError(f"{path.name} has other wavelengths than the other files")
-    return spectrum
-
-
-def _record(store: str, plane: tuple[int, int]) -> str:
-    return join(records_folder(store), f"plane-{plane[0]:03d}-{plane[1]:03d}.json")
-
-
-def _valid_record(
-    plan: ImportPlan, store: str, plane: tuple[int, int], options: Options | None
-) -> dict[str, Any] | None:
-    record: dict[str, Any] | None = read_json(_record(store, plane), options)
-    is_valid = record is not None and record["signature"] == plan.plane_signature(plane)
-    return record if is_valid else None
-
-
-def _create(plan: ImportPlan, store: str, options: Options | None) -> None:
-    coords = {
-        **plan.axes,
-        "wavelength_model": plan.wavelength_model,
-        "wavelength_continuum": plan.wavelength_continuum,
-    }
-    if is_store(store, options):
-        group = open_group(store, "r", options)
-        other = [n for n in coords if n in group and not _equal(group[n], coords[n])]
-        if other:
-            raise InputError(
-                f"{store} is there with another {', '.join(other)}; the files found now do not "
-                "make that grid: import into a new store, or remove this one and its .parts"
-            )
-    create_store(store, coords, _attrs(plan), options)
-
-
-def _equal(array: Any, values: np.ndarray) -> bool:
-    return bool(array.shape == values.shape and np.array_equal(array[...], values))
-
-
-def _attrs(plan: ImportPlan) -> dict[str, Any]:
-    return {
-        "name": plan.release.name,
-        "medium": "vacuum",
-        "resolution": float(plan.resolution),
-        "broadening": "Gaussian, FWHM = wavelength / resolution",
-        "source": plan.release.source,
-        "version": plan.release.name,
-        "license": plan.release.license,
-        "carbon": plan.carbon,
-        "microturbulence_km_s": plan.microturbulence,
-        "window_nm": list(plan.window),
-    }
+    records: dict[tuple[int, int], PlaneRecord] = {}
+    kept, files_read = 0, 0
+    on_progress(0, len(planes), 0)
+    for future, (record, read) in as_completed(list(planes), with_results=True):
+        records[planes[future]] = record
+        kept, files_read = kept + (read is None), files_read + (read or 0)
+        on_progress(len(records), len(planes), read or 0)
+    return records, kept, files_read
 
 
 def _finish(
     plan: ImportPlan,
-    store: str,
-    records: dict[tuple[int, int], dict[str, Any]],
+    place: Location,
+    records: dict[tuple[int, int], PlaneRecord],
     kept: int,
     files_read: int,
-    options: Options | None,
 ) -> ImportReport:
     shape = tuple(len(plan.axes[name]) for name in AXES)
-    digests = np.zeros(shape, dtype=np.uint64)
+    digests, files = np.zeros(shape, dtype=np.uint64), np.zeros(shape, dtype=np.uint64)
     holes = []
     for plane in plan.planes:
-        digests[plane] = np.array(records[plane]["digests"]).astype(np.uint64)
-        for place, reason in records[plane]["reasons"].items():
-            node = (*plane, *(int(i) for i in place.split(",")))
-            at = {name: float(plan.axes[name][i]) for name, i in zip(AXES, node, strict=True)}
-            holes.append({**at, "reason": reason})
-    checksum = finish_store(store, digests, {**_attrs(plan), "holes": holes}, options)
+        digests[plane], files[plane] = records[plane].digests, records[plane].files
+        for at, reason in records[plane].reasons.items():
+            node = (*plane, *(int(i) for i in at.split(",")))
+            holes.append({**_named(plan, node), "reason": reason})
+    attrs = {**plan.attrs, "holes": holes}
     return ImportReport(
-        store=store,
-        checksum=checksum,
+        store=str(place),
+        checksum=publish_store(place, digests, files, attrs),
         nodes=int((digests != 0).sum()),
         files_read=files_read,
         planes_kept=kept,
         holes=holes,
     )
+
+
+def _kept(plan: ImportPlan, place: Location, client: Client) -> ImportReport:
+    """Return the report of a store that is finished and is of these files; refuse another."""
+    grid = open_store(place)
+    differing = [
+        *(n for n, v in plan.coords.items() if not np.array_equal(grid[n].values, v)),
+        *(n for n, v in plan.attrs.items() if grid.attrs.get(n) != v),
+    ] or list(_other_files(plan, place, client))
+    if differing:
+        raise InputError(
+            f"{place} is a finished grid, and what is in the folder now makes another one: it "
+            f"differs in {', '.join(differing[:5])}{' …' if differing[5:] else ''}. A finished "
+            "grid is never changed: import into a new store, or remove this one first"
+        )
+    return ImportReport(
+        store=str(place),
+        checksum=grid.attrs["checksum"],
+        nodes=int(grid["present"].sum()),
+        files_read=0,
+        planes_kept=len(plan.planes),
+        holes=grid.attrs["holes"],
+    )
+
+
+def _other_files(plan: ImportPlan, place: Location, client: Client) -> Iterator[str]:
+    """Yield the nodes whose files are not those that the store was made from."""
+    recorded = np.asarray(array_at(place, "file_checksum")[...])
+    files = [plan.plane_files(plane) for plane in plan.planes]
+    found = client.gather(client.map(file_digests, files, shape=recorded.shape[2:], pure=False))
+    now = np.stack(found).reshape(recorded.shape)
+    for node in np.argwhere(now != recorded):
+        at = _named(plan, tuple(node))
+        yield "the file of " + " ".join(f"{name}={value:g}" for name, value in at.items())
+
+
+def _named(plan: ImportPlan, node: tuple[int, ...]) -> dict[str, float]:
+    return {name: float(plan.axes[name][i]) for name, i in zip(AXES, node, strict=True)}

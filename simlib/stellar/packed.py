@@ -9,6 +9,7 @@ import lzma
 
 import numpy as np
 
+FORMAT_VERSION = 1  # of the packed files
 STEPS = 8000  # per unit of normalised flux: error at most 1/16000 of the continuum
 
 

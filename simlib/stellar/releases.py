@@ -19,7 +19,8 @@ class Release:
     suffixes: Mapping[str, str]  # kind of file → suffix, the preferred kind first
     relative_path: Callable[[ModelName], str]
     parse_path: Callable[[str | Path], ModelName | None]
-    read_spectrum: Callable[[Path, Window], ModelSpectrum]
+    read_spectrum: Callable[[str, bytes, Window], ModelSpectrum]  # name and content of a file
+    reader_version: int  # raised by hand when the reader gives other numbers for the same file
     encode_plus: bool  # whether the archive wants %2B for + in a path
     bytes_per_resolution: Mapping[str, float]  # size of a file / R, for an estimate offline
     source: str
@@ -35,6 +36,7 @@ RELEASES = {
         relative_path=bosz2017.relative_path,
         parse_path=bosz2017.parse_path,
         read_spectrum=bosz2017.read_spectrum,
+        reader_version=1,
         encode_plus=False,
         bytes_per_resolution={"asc.bz2": 100.0, "fits": 200.0},
         source="BOSZ 2017: Bohlin, Meszaros, Fleming et al. 2017, AJ 153, 234; MAST",
@@ -48,6 +50,7 @@ RELEASES = {
         relative_path=bosz2024.relative_path,
         parse_path=bosz2024.parse_path,
         read_spectrum=bosz2024.read_spectrum,
+        reader_version=1,
         encode_plus=True,
         bytes_per_resolution={"txt.gz": 75.0},
         source="BOSZ 2024: Meszaros, Bohlin, Allende Prieto et al. 2024, A&A 688, A197; "

@@ -16,8 +16,8 @@ from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 
 AXES = ("teff", "logg", "feh", "alpha")
+COORDINATES = (*AXES, "wavelength_model", "wavelength_continuum")
 REQUIRED_ATTRS = ("medium", "resolution", "source", "version", "license")
-FORMAT_VERSION = 1
 
 AXIS_ATTRS = {
     "teff": {"units": "K", "long_name": "effective temperature"},
@@ -89,27 +89,18 @@ def node_digests(
 
 
 def grid_checksum(
-    axes: Mapping[str, np.ndarray],
-    wavelength_model: np.ndarray,
-    wavelength_continuum: np.ndarray,
-    present: np.ndarray,
-    node_checksum: np.ndarray,
+    coords: Mapping[str, np.ndarray], present: np.ndarray, node_checksum: np.ndarray
 ) -> str:
-    """Return 16 hex digits over axes, wavelengths, mask and all node digests."""
-    ordered = [np.asarray(axes[name], dtype="<f8") for name in AXES]
-    wavelengths = (np.asarray(w, dtype="<f8") for w in (wavelength_model, wavelength_continuum))
+    """Return 16 hex digits over the COORDINATES, the mask and all node digests."""
+    ordered = (np.asarray(coords[name], dtype="<f8") for name in COORDINATES)
     mask, digests = np.asarray(present, dtype=np.uint8), np.asarray(node_checksum, dtype="<u8")
-    return checksum(*ordered, *wavelengths, mask, digests)
+    return checksum(*ordered, mask, digests)
 
 
 def checksum_of(grid: xr.Dataset, digests: np.ndarray) -> str:
     """Return the checksum of a grid whose nodes have these digests."""
     return grid_checksum(
-        {name: grid[name].values for name in AXES},
-        grid["wavelength_model"].values,
-        grid["wavelength_continuum"].values,
-        grid["present"].values,
-        digests,
+        {name: grid[name].values for name in COORDINATES}, grid["present"].values, digests
     )
 
 

@@ -1,5 +1,6 @@
 """What the readers of the published grids share: a spectrum, and why a file may not hold one."""
 
+import hashlib
 import math
 from dataclasses import dataclass
 from io import BytesIO
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 Window = tuple[float, float]  # nm, vacuum
+LARGEST = 1e30  # of what is kept as float32, with room for its unit
 
 
 class BadFileError(ValueError):
@@ -38,13 +40,30 @@ class ModelSpectrum:
     is_rebuilt: bool  # wavelengths by the release's rule, not from the file
 
 
+def file_digest(data: bytes) -> int:
+    """Return 64 bits over a file's content, never 0: that stands for no file."""
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "little") or 1
+
+
 def normalized(flux: np.ndarray, continuum: np.ndarray) -> np.ndarray:
     """Return flux / continuum as float32; BadFileError where that makes no sense."""
     if not (np.isfinite(flux).all() and np.isfinite(continuum).all()):
         raise BadFileError("holds values that are not finite")
     if (continuum <= 0).any():
         raise BadFileError("has a continuum of zero")
-    return np.asarray(flux / continuum, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        result = np.asarray(flux / continuum, dtype=np.float32)
+    if not (np.isfinite(result) & (continuum < LARGEST) & (continuum > 1 / LARGEST)).all():
+        raise BadFileError("holds values that no spectrum has")
+    return result
+
+
+def check_wavelengths(wavelength: np.ndarray) -> None:
+    """Raise BadFileError where wavelengths (any unit) are not finite, positive and increasing."""
+    if not (np.isfinite(wavelength).all() and (wavelength > 0).all()):
+        raise BadFileError("holds wavelengths that are not finite and positive")
+    if (np.diff(wavelength) <= 0).any():
+        raise BadFileError("holds wavelengths that do not increase")
 
 
 def numbers(text: bytes, columns: int) -> np.ndarray:
@@ -62,9 +81,12 @@ def numbers(text: bytes, columns: int) -> np.ndarray:
 
 def decimals(text: bytes) -> int:
     """Return how many digits follow the point of the first numbers of the first lines."""
-    firsts = (line.split(None, 1)[0].lower() for line in text[:1000].splitlines()[:10] if line)
-    parts = [number.partition(b"e") for number in firsts]
-    return max(len(head.partition(b".")[2]) - int(power or 0) for head, _, power in parts)
+    firsts = [line.split(None, 1)[0].lower() for line in text[:1000].splitlines() if line.strip()]
+    parts = [number.partition(b"e") for number in firsts[:10]]
+    try:
+        return max(len(head.partition(b".")[2]) - int(power or 0) for head, _, power in parts)
+    except ValueError:
+        raise BadFileError(f"begins with what is no plain number: {text[:40]!r}") from None
 
 
 def first_number(line: bytes) -> float:

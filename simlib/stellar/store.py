@@ -1,116 +1,111 @@
 """A stellar grid as a Zarr store: a chunk a node, a shard for all abundances of a (Teff, log g).
 
-A store exists for its readers from the moment its checksum is in its attributes, which is
-written last.
+The group's own file is written last, in one step, when all else is flushed: until then there is no
+store, from then on nothing in it changes. It holds a digest of every array's metadata and of its
+own attributes; every chunk carries its checksum. `stored_grid` reads, and compares them all.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
+from simlib.artifact import FORMAT_VERSION, create_bytes, flush_tree
 from simlib.errors import InputError
+from simlib.fingerprint import fingerprint, plain
+from simlib.location import Location, Place
 from simlib.stellar.shape import (
     AXES,
     AXIS_ATTRS,
-    FORMAT_VERSION,
+    COORDINATES,
     WAVELENGTH_ATTRS,
-    check_attrs,
     grid_checksum,
     node_digest,
 )
-from simlib.storage import Options, exists, join, zarr_options
 
-_CODEC = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
+METADATA = "zarr.json"
 WAVELENGTHS = {"flux_normalized": "wavelength_model", "continuum": "wavelength_continuum"}
+# every array of a store: its dimensions and its type
+LAYOUT: dict[str, tuple[tuple[str, ...], str]] = {
+    **{name: ((name,), "float64") for name in COORDINATES},
+    **{name: ((*AXES, along), "float32") for name, along in WAVELENGTHS.items()},
+    "present": (AXES, "bool"),
+    "node_checksum": (AXES, "uint64"),
+    "file_checksum": (AXES, "uint64"),  # of the file a node was read from; 0: of none
+}
+_ATTRS: dict[str, dict[str, Any]] = {
+    **AXIS_ATTRS,
+    **dict.fromkeys(WAVELENGTHS.values(), WAVELENGTH_ATTRS),
+    "flux_normalized": {"units": "1"},
+    "continuum": {"units": "erg s-1 cm-2 AA-1"},
+}
+_CODECS = (BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec())
 
 
-def open_group(location: str, mode: str, options: Options | None = None) -> zarr.Group:
-    """Return the store's root group."""
-    return zarr.open_group(
-        location,
-        mode=mode,  # type: ignore[arg-type]
-        zarr_format=3,
-        storage_options=zarr_options(location, options),
-    )
+def is_store(place: Location) -> bool:
+    """Say whether a store was published there."""
+    return (place / METADATA).exists()
 
 
-def is_store(location: str, options: Options | None = None) -> bool:
-    """Say whether something that looks like a Zarr store is there."""
-    return exists(join(location, "zarr.json"), options)
+def refuse_store(place: Location) -> None:
+    """Raise InputError where a store was published: nothing in it changes any more."""
+    if is_store(place):
+        raise InputError(f"{place} exists; choose another place, or remove it")
 
 
-def create_store(
-    location: str,
-    coords: Mapping[str, np.ndarray],
-    attrs: Mapping[str, Any],
-    options: Options | None = None,
-) -> None:
-    """Write the metadata of empty arrays and all coordinates. Harmless when done again.
+def array_at(place: Location, name: str, mode: str = "r") -> zarr.Array[Any]:
+    """Return one array of a store, which need not be published yet."""
+    return zarr.open_array(**(place / name).zarr, mode=mode)
 
-    coords: the node values of AXES and both wavelengths (nm, vacuum).
+
+def create_arrays(place: Location, coords: Mapping[str, np.ndarray]) -> None:
+    """Write the metadata of the arrays that are not there, and the coordinates in any case.
+
+    coords: the node values of AXES and both wavelengths (nm, vacuum), the same each time.
     """
-    group = open_group(location, "a", options)
-    group.attrs.put({"format_version": FORMAT_VERSION, **attrs})
-    for name, values in coords.items():
-        array = _require(group, name, np.shape(values), "float64", dims=(name,), fill=np.nan)
-        array.attrs.put(dict(AXIS_ATTRS.get(name, WAVELENGTH_ATTRS)))
-        array[:] = values
-    nodes = tuple(len(coords[name]) for name in AXES)
-    for name, wavelength in WAVELENGTHS.items():
-        width = len(coords[wavelength])
-        shard = (1, 1, *nodes[2:], width)
-        array = _require(
-            group, name, (*nodes, width), "float32", (*AXES, wavelength), np.nan, shard
+    refuse_store(place)
+    sizes = {name: len(values) for name, values in coords.items()}
+    for name, (dims, dtype) in LAYOUT.items():
+        if (place / name / METADATA).exists():
+            continue
+        shape = tuple(sizes[dim] for dim in dims)
+        is_sharded = name in WAVELENGTHS
+        zarr.create_array(
+            **(place / name).zarr,
+            shape=shape,
+            dtype=dtype,
+            shards=(1, 1, *shape[2:]) if is_sharded else None,
+            chunks=(1, 1, 1, 1, shape[-1]) if is_sharded else shape,
+            compressors=_CODECS,
+            fill_value=np.nan if dtype.startswith("float") else 0,
+            dimension_names=dims,
+            attributes=_ATTRS.get(name, {}),
         )
-        units = "1" if name == "flux_normalized" else "erg s-1 cm-2 AA-1"
-        array.attrs.put({"units": units})
-    _require(group, "present", nodes, "bool", AXES, False)
-    _require(group, "node_checksum", nodes, "uint64", AXES, 0)
-
-
-def _require(
-    group: zarr.Group,
-    name: str,
-    shape: tuple[int, ...],
-    dtype: str,
-    dims: tuple[str, ...],
-    fill: float,
-    shard: tuple[int, ...] | None = None,
-) -> Any:
-    if name in group:
-        return group[name]
-    return group.create_array(
-        name,
-        shape=shape,
-        dtype=dtype,
-        shards=shard,
-        chunks=shape if shard is None else (1, 1, 1, 1, shape[-1]),
-        compressors=[_CODEC],
-        fill_value=fill,
-        dimension_names=dims,
-    )
+    for name, values in coords.items():
+        array_at(place, name, "r+")[...] = values
 
 
 def write_plane(
-    location: str,
-    position: tuple[int, int],
-    flux_normalized: np.ndarray,
-    continuum: np.ndarray,
-    options: Options | None = None,
+    place: Location, position: tuple[int, int], flux_normalized: np.ndarray, continuum: np.ndarray
 ) -> np.ndarray:
     """Write all abundances of one (Teff, log g); return the digest of each node, uint64.
 
     position: on the first two axes. flux_normalized, continuum: (feh, alpha, wavelength), NaN
     throughout for a missing node, whose digest is 0.
     """
-    group = open_group(location, "r+", options)
+    refuse_store(place)
     planes = (np.asarray(flux_normalized, "<f4"), np.asarray(continuum, "<f4"))
     for name, plane in zip(WAVELENGTHS, planes, strict=True):
-        group[name][position] = plane  # type: ignore[index]
+        array = array_at(place, name, "r+")
+        if plane.shape != array.shape[2:]:
+            raise ValueError(f"a plane of {name} is {array.shape[2:]}, not {plane.shape}")
+        # Zarr reads a shard before it writes it, and a killed import may have left a torn one.
+        (place / name / array.metadata.encode_chunk_key((*position, 0, 0, 0))).remove()
+        array[position] = plane
     return plane_digests(*planes)
 
 
@@ -123,65 +118,54 @@ def plane_digests(flux_normalized: np.ndarray, continuum: np.ndarray) -> np.ndar
     return digests
 
 
-def finish_store(
-    location: str,
-    digests: np.ndarray,
-    attrs: Mapping[str, Any],
-    options: Options | None = None,
+def publish_store(
+    place: Location, digests: np.ndarray, files: np.ndarray, attrs: Mapping[str, Any]
 ) -> str:
-    """Write mask and digests, then the attributes with the checksum; return the checksum."""
-    group = open_group(location, "r+", options)
-    group["present"][...] = digests != 0  # type: ignore[index]
-    group["node_checksum"][...] = digests  # type: ignore[index]
-    axes = {name: _values(group, name) for name in AXES}
-    checksum = grid_checksum(
-        axes,
-        _values(group, "wavelength_model"),
-        _values(group, "wavelength_continuum"),
-        digests != 0,
-        digests,
-    )
-    group.attrs.put({"format_version": FORMAT_VERSION, **attrs, "checksum": checksum})
+    """Write mask and digests, flush all, and make it a store in one step; return its checksum.
+
+    digests, files: of every node and of the file that it was read from, uint64, 0 where there is
+    none. Raises InputError where a store is there, however late it came.
+    """
+    refuse_store(place)
+    small = {"present": digests != 0, "node_checksum": digests, "file_checksum": files}
+    for name, values in small.items():
+        array_at(place, name, "r+")[...] = values
+    coords = {name: np.asarray(array_at(place, name)[...]) for name in COORDINATES}
+    checksum = grid_checksum(coords, small["present"], digests)
+    attributes = {
+        **plain(attrs),
+        "format_version": FORMAT_VERSION,
+        "checksum": checksum,
+        "arrays": {name: array_digest(place, name) for name in LAYOUT},
+    }
+    if place.is_local:
+        for left in place.path.rglob("*.partial"):  # a killed worker's
+            left.unlink()
+        flush_tree(place.path)
+    attributes["digest"] = fingerprint(attributes)
+    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    if not create_bytes(place / METADATA, (json.dumps(group, indent=1) + "\n").encode()):
+        refuse_store(place)
     return checksum
 
 
-def _values(group: zarr.Group, name: str) -> np.ndarray:
-    return np.asarray(group[name][...])  # type: ignore[index]
+def array_digest(place: Location, name: str) -> str:
+    """Return the digest of an array's metadata; of nothing where there is none."""
+    return fingerprint(((place / name / METADATA).read_bytes() or b"").decode(errors="replace"))
 
 
-def write_grid(location: str, grid: xr.Dataset, options: Options | None = None) -> str:
-    """Write any grid as a store, one (Teff, log g) at a time; return the checksum."""
-    names = (*AXES, *WAVELENGTHS.values())
-    attrs = {key: value for key, value in grid.attrs.items() if key != "checksum"}
-    create_store(location, {name: grid[name].values for name in names}, attrs, options)
+def write_grid(to: Place, grid: xr.Dataset) -> str:
+    """Write any grid as a store, one (Teff, log g) at a time; return the checksum.
+
+    Raises InputError where something is there, finished or not.
+    """
+    place = Location.of(to)
+    if place.exists():
+        raise InputError(f"{place} exists; choose another place, or remove it")
+    create_arrays(place, {name: grid[name].values for name in COORDINATES})
     digests = np.zeros(grid["present"].shape, dtype=np.uint64)
     for position in np.ndindex(*digests.shape[:2]):
         plane = grid.isel(teff=position[0], logg=position[1])
         flux, continuum = (plane[name].where(plane["present"]).values for name in WAVELENGTHS)
-        digests[position] = write_plane(location, position, flux, continuum, options)
-    return finish_store(location, digests, attrs, options)
-
-
-def open_store(location: str, options: Options | None = None) -> xr.Dataset:
-    """Return a finished store as a grid; its flux and continuum are read when they are used.
-
-    Not through Dask: a worker's task that computed a Dask array would wait for its own scheduler.
-    Raises InputError when the store is not finished or is no grid.
-    """
-    grid: xr.Dataset = xr.open_zarr(
-        location,
-        chunks=None,
-        consolidated=False,
-        storage_options=zarr_options(location, options),
-    )
-    absent = {*AXES, *WAVELENGTHS, *WAVELENGTHS.values(), "present"} - set(grid.variables)
-    if absent:
-        raise InputError(f"{location} is no stellar grid: it lacks {', '.join(sorted(absent))}")
-    if "checksum" not in grid.attrs:
-        raise InputError(
-            f"the stellar grid {location} is not complete; run `specdenoise grid import` again, it "
-            "does the rest"
-        )
-    check_attrs(grid.attrs)
-    small = ["present", "node_checksum"]
-    return grid.assign({name: grid[name].load() for name in small})
+        digests[position] = write_plane(place, position, flux, continuum)
+    return publish_store(place, digests, np.zeros_like(digests), grid.attrs)

@@ -1,5 +1,9 @@
-"""Check every node of a grid against its digest, and the whole against what a grid must be."""
+"""Check every node of a grid against its digest, and the whole against what a grid must be.
 
+A store's metadata, axes, mask and digests were compared when it was opened; this reads the rest.
+"""
+
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +12,8 @@ import xarray as xr
 from simlib.errors import InputError
 from simlib.stellar.coverage import named_nodes
 from simlib.stellar.shape import AXES, checksum_of
-from simlib.stellar.store import plane_digests
+from simlib.stellar.store import WAVELENGTHS, plane_digests
+from simlib.stellar.stored_grid import ReplacedError
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,10 @@ def verify_grid(grid: xr.Dataset) -> Verification:
     problems = list(_wrong_axes(grid))
     for position in np.ndindex(*recorded.shape[:2]):
         at = dict(zip(AXES, position, strict=False))
-        flux, continuum = (grid[name].isel(at).values for name in ("flux_normalized", "continuum"))
+        flux, continuum = (_readable(grid[name].isel(at)) for name in WAVELENGTHS)
         found[position] = plane_digests(flux, continuum)
-        bad = grid["present"].values[position] & ~np.isfinite(flux).all(axis=-1)
+        is_finite = np.isfinite(flux).all(axis=-1) & np.isfinite(continuum).all(axis=-1)
+        bad = grid["present"].values[position] & ~is_finite
         if bad.any():
             problems.append(f"{bad.sum()} present nodes hold NaN at {_named(grid, position)}")
     found[~grid["present"].values] = 0
@@ -39,6 +45,20 @@ def verify_grid(grid: xr.Dataset) -> Verification:
     if checksum_of(grid, recorded) != grid.attrs["checksum"]:
         problems.append("axes, wavelengths, mask or digests are not those of the checksum")
     return Verification(int(grid["present"].sum()), damaged, problems)
+
+
+def _readable(plane: xr.DataArray) -> np.ndarray:
+    """Return (feh, alpha, wavelength), NaN for the nodes of a store that are damaged."""
+    try:
+        return np.asarray(plane.values)
+    except ReplacedError:
+        raise
+    except InputError:
+        values = np.full(plane.shape, np.nan, dtype=plane.dtype)
+    for node in np.ndindex(*plane.shape[:2]):
+        with suppress(InputError):
+            values[node] = plane[node].values
+    return values
 
 
 def _wrong_axes(grid: xr.Dataset) -> list[str]:

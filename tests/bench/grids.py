@@ -3,7 +3,8 @@
 The files are those of the archive in form and size: 247,215 lines of 1000 A to 32 um, packed with
 bzip2; and files that were cut to the window. A few different spectra are made and linked under 200
 names. The import is the program's own verb: as a user starts it, on threads, and of the whole files
-once more on two worker processes of a cluster.
+once more on two worker processes of a cluster. One file's window is also read with a library that
+seeks in bzip2.
 """
 
 import bz2
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
@@ -38,6 +40,7 @@ def run() -> list[dict[str, object]]:
         entries = measured("cut", cut, write_files(cut, WINDOW), "--workers", "2")
         size = write_files(source)
         entries += measured("threads", source, size, "--workers", "2")
+        entries.append(window_of_one_file(next(source.rglob("*.bz2"))))
         with LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster:
@@ -75,6 +78,54 @@ def text_of(seed: int, window: tuple[float, float] | None) -> bytes:
     depth = np.random.default_rng(seed).beta(0.5, 5.0, len(wavelength))
     rows = zip(10 * wavelength, continuum * (1 - depth), continuum, strict=True)
     return "".join(f"{w:12.3f} {f:14.7E} {c:14.7E}\n" for w, f, c in rows).encode()
+
+
+def window_of_one_file(path: Path) -> dict[str, object]:
+    """Return the entry of reading the window's lines of a whole file, ours against rapidgzip's."""
+    from simlib.stellar.bosz2017 import file_share
+    from simlib.stellar.bz2_blocks import lines_between
+
+    low, high = 10 * WINDOW[0], 10 * WINDOW[1]
+    data = path.read_bytes()
+    ours, lines = best_ms(lambda: lines_between(data, low, high, file_share(low)))
+    against = "rapidgzip is not installed"
+    with suppress(ImportError):
+        theirs, others = best_ms(lambda: lines_with_rapidgzip(path, low, high))
+        against = f"{theirs:.0f} ms with rapidgzip, told where the lines are; both on one thread"
+        if others != lines:
+            raise RuntimeError("rapidgzip gives other lines")
+    return {
+        "name": "grids.window_of_bz2_text",
+        "value": round(ours, 1),
+        "unit": "ms",
+        "against": f"{against}; {len(data) / 1e6:.1f} MB packed",
+        "command": COMMAND,
+    }
+
+
+def lines_with_rapidgzip(path: Path, low: float, high: float) -> bytes:
+    """Return the lines by seeking to where they are: all lines are of one width."""
+    import rapidgzip
+
+    from simlib.stellar.bosz2017 import file_share
+    from simlib.stellar.bz2_blocks import cut_lines
+    from tests.simlib.stellar.bosz_files import whole_native_wavelength
+
+    rows, width = len(whole_native_wavelength(7)), len(f"{0:12.3f} {0:14.7E} {0:14.7E}\n")
+    first, last = (int(file_share(end) * rows) for end in (low, high))
+    with rapidgzip.IndexedBzip2File(str(path), parallelization=1) as text:
+        text.seek(width * (first - 10))
+        return cut_lines(text.read(width * (last - first + 20)), low, high)
+
+
+def best_ms(read: Callable[[], bytes], times: int = 7) -> tuple[float, bytes]:
+    """Return the least milliseconds of a few readings, and what was read."""
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        lines = read()
+        taken.append(1e3 * (time.perf_counter() - started))
+    return min(taken), lines
 
 
 def measured(kind: str, source: Path, size: int, *arguments: str) -> list[dict[str, object]]:

@@ -1,15 +1,19 @@
 """What goes wrong while a dataset is made: nothing is published, nothing done is lost."""
 
+import errno
 import multiprocessing
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
 from distributed import Client, LocalCluster
+from fsspec.implementations.memory import MemoryFileSystem
 
 from flows.cli import run_program
+from simlib import retry
 from simlib.artifact import read_record
 from simlib.config import SimulationConfig, load_config
 from simlib.dataset import build
@@ -168,3 +172,70 @@ def test_what_a_broken_build_left_may_be_used_without_storing_and_finished_later
     assert published_dataset(folder)[1].mode == "stored"
     kept = open_dataset(folder, "validation").load()
     assert all((kept[name].values == made[name].values).all() for name in kept.data_vars)
+
+
+class Flaky(FullDisk):
+    """A file system of which now and then an operation fails that would go well the next time."""
+
+    protocol = "flaky"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    every, done, failed = 10**9, 0, 0
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> str:
+        return "/" + str(path).removeprefix("flaky://").strip("/")
+
+    def _count(self) -> None:
+        Flaky.done += 1
+        if Flaky.done % Flaky.every == 0:
+            Flaky.failed += 1
+            raise OSError(errno.EIO, "Input/output error")
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
+        self._count()
+        MemoryFileSystem.pipe_file(self, path, value, mode=mode, **kwargs)
+
+    def cat_file(self, path: str, *arguments: Any, **kwargs: Any) -> bytes:
+        self._count()
+        return bytes(MemoryFileSystem.cat_file(self, path, *arguments, **kwargs))
+
+    def find(self, path: str, *arguments: Any, **kwargs: Any) -> Any:
+        self._count()
+        return MemoryFileSystem.find(self, path, *arguments, **kwargs)
+
+
+fsspec.register_implementation("flaky", Flaky, clobber=True)
+
+
+@pytest.mark.parametrize("every", [101, 149])
+def test_a_failure_that_passes_ends_no_build(
+    every: int, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(retry, "sleep", paused.append)
+    config, whole = config_at("flaky://disk"), config_at(tmp_path)
+    Flaky.store.clear()
+    Flaky.every = 10**9
+    terms = ensure_terms_grid(config)
+    Flaky.every, Flaky.done, Flaky.failed = every, every - 7, 0  # the plan is met as well
+    folder = build.build_dataset(config, terms, client)
+    Flaky.every = 10**9
+    assert Flaky.failed >= 3
+    assert len(paused) == Flaky.failed
+    assert contents(folder) == contents(build.build_dataset(whole, terms, client))
+
+
+def test_a_failure_that_stays_is_told_after_a_few_attempts(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(retry, "sleep", paused.append)
+    config = config_at("flaky://broken")
+    Flaky.every = 10**9
+    terms = ensure_terms_grid(config)
+    Flaky.every = 1
+    with pytest.raises(OSError, match="Input/output error"):
+        build.build_dataset(config, terms, client)
+    Flaky.every = 10**9
+    assert paused == list(retry.PAUSES_S)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from flows.cli import run_program
 from simlib.stellar import open_grid
-from simlib.stellar.store import open_group, write_grid
+from simlib.stellar.store import write_grid
 from tests.faults.archive_server import serve
 from tests.faults.test_grid_download import packed, plan
 from tests.simlib.stellar.bosz_files import whole_native_wavelength, write_2017_text
@@ -62,7 +63,7 @@ def test_verify_fails_for_a_changed_store(tmp_path: Path, capsys) -> None:
     store = str(tmp_path / "toy.zarr")
     write_grid(store, open_grid("toy"))
     assert run_program(["grid", "verify", store]) == 0
-    open_group(store, "r+")["flux_normalized"][0, 0, 0, 0, 0] = np.float32(0.1)
+    zarr.open_group(store, mode="r+")["flux_normalized"][0, 0, 0, 0, 0] = np.float32(0.1)
     assert run_program(["grid", "verify", store]) == 1
     assert "damaged teff 3500 logg 0 feh -2.5 alpha -0.25" in capsys.readouterr().out
 
@@ -115,8 +116,8 @@ def test_download_says_what_it_will_do_and_what_it_did(tmp_path: Path, capsys) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["info", "nowhere.zarr"], "no stellar grid 'nowhere.zarr'"),
-        (["import", "nowhere", "--to", "x.zarr"], "no folder nowhere"),
+        (["info", "nowhere.zarr"], "nowhere.zarr': neither a known name (default, toy) nor"),
+        (["import", "nowhere", "--to", "x.zarr"], "nowhere; give the folder that holds"),
         (["download", "phoenix", "--to", "x"], "no grid release 'phoenix'; known: bosz2017"),
         (["download", "bosz2017", "--to", "x", "--teff", "1", "2"], "has no teff in [1, 2]"),
     ],

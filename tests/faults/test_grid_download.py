@@ -4,17 +4,20 @@ import bz2
 import gzip
 import json
 import threading
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import urllib3
 
 from simlib.errors import InputError
 from simlib.stellar.download import RECORDS, connections, download, read_records
 from simlib.stellar.download_plan import Target, estimate, plan_targets
-from simlib.stellar.fetch import Policy
+from simlib.stellar.fetch import Policy, asked_wait
 from simlib.stellar.releases import RELEASES
 from tests.faults.archive_server import Archive, serve
 
@@ -153,6 +156,59 @@ def test_a_file_changed_after_its_record_is_fetched_again(archive: Archive, tmp_
     (tmp_path / targets[1].path).write_bytes(b"<html>")
     assert download(targets, tmp_path, QUICK).fetched == 1
     assert contents(tmp_path) == archive.files
+
+
+def test_a_file_damaged_at_its_size_is_fetched_again(archive: Archive, tmp_path: Path) -> None:
+    targets = plan(archive.url)
+    download(targets, tmp_path, QUICK)
+    path = tmp_path / targets[1].path
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    report = download(targets, tmp_path, QUICK)
+    assert (report.fetched, report.kept) == (1, 5)
+    assert contents(tmp_path) == archive.files
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"null", b"[1]", b"\xff\xfe{", b'{"path": 5}', b'{"path": "x", "status": "perhaps"}',
+     b"[" * 5000, b'"text"'],
+    ids=range(8),
+)  # fmt: skip
+def test_lines_that_are_no_records_are_passed_over(
+    archive: Archive, tmp_path: Path, line: bytes
+) -> None:
+    targets = plan(archive.url)
+    download(targets, tmp_path, QUICK)
+    log = tmp_path / RECORDS
+    lines = log.read_bytes().splitlines()
+    log.write_bytes(b"\n".join([*lines[:2], line, *lines[3:]]))
+    assert len(read_records(tmp_path)) == 5
+    report = download(targets, tmp_path, QUICK)
+    assert (report.fetched, report.kept) == (0, 6)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"validator": 5}', '{"other": "x"}'])
+def test_a_part_whose_validator_is_none_is_gone_on_with(
+    archive: Archive, tmp_path: Path, text: str
+) -> None:
+    target = plan(archive.url)[0]
+    part = tmp_path / f"{target.path}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(archive.files[target.path][:1000])
+    part.with_name(f"{part.name}.json").write_text(text)
+    assert download([target], tmp_path, QUICK).fetched == 1
+    assert contents(tmp_path) == {target.path: archive.files[target.path]}
+
+
+def test_what_the_server_asks_to_wait_is_understood_as_seconds_and_as_a_date() -> None:
+    def asked(value: str) -> float:
+        return asked_wait(urllib3.HTTPResponse(status=503, headers={"Retry-After": value}))
+
+    assert asked("7") == 7.0
+    assert asked(formatdate(time.time() + 100, usegmt=True)) == pytest.approx(100, abs=5)
+    assert asked("soon") == 0.0
 
 
 def test_a_cut_line_of_the_records_is_passed_over(archive: Archive, tmp_path: Path) -> None:

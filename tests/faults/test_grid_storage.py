@@ -1,7 +1,8 @@
-"""Grids on file systems that ask for credentials: options reach them and are never printed."""
+"""Grids on file systems that ask for credentials: these come by the environment and go nowhere."""
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,32 +14,34 @@ from distributed import LocalCluster
 from fsspec.implementations.memory import MemoryFileSystem
 
 from flows.cli import run_program
-from flows.cli.storage import storage_options
+from flows.cli.options import storage_options
 from simlib.errors import InputError
+from simlib.location import Location
 from simlib.stellar import grid_fingerprint, open_grid
 from tests.simlib.stellar.bosz_files import whole_native_wavelength, write_2017_text
 
 KEY = "s3cret-abc"
 STORE = "vault://bucket/grids/grid.zarr"
-WITH_KEY = ("--storage-option", f"key={KEY}", "--storage-option", 'client={"retries": 2}')
+RETRIES = ("--storage-option", 'client={"retries": 2}')
 
 
 class Vault(MemoryFileSystem):
-    """Files in memory that open only with the key and parsed settings."""
+    """Files in memory that open only with the environment's key and parsed settings."""
 
     protocol = "vault"
     store: ClassVar[dict[str, Any]] = {}
     pseudo_dirs: ClassVar[list[str]] = [""]
     cachable = False
 
-    def __init__(self, key: str = "", client: object = None, **settings: object) -> None:
-        if (key, client) != (KEY, {"retries": 2}):
-            raise ValueError("access denied")
+    def __init__(self, client: object = None, **settings: object) -> None:
+        if (os.environ.get("VAULT_KEY"), client) != (KEY, {"retries": 2}):
+            raise PermissionError("access denied")
         super().__init__(**settings)
 
 
 @pytest.fixture
-def vault() -> Iterator[type[Vault]]:
+def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Vault]]:
+    monkeypatch.setenv("VAULT_KEY", KEY)
     fsspec.register_implementation("vault", Vault, clobber=True)
     Vault.store.clear()
     yield Vault
@@ -64,7 +67,7 @@ def test_a_grid_is_imported_to_a_url_with_its_options(
     vault, source: Path, tmp_path: Path, capsys, caplog
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        assert run_program(importing(source, STORE, *WITH_KEY)) == 0
+        assert run_program(importing(source, STORE, *RETRIES)) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["nodes"] == 2
     assert any(name.endswith("bucket/grids/grid.zarr/zarr.json") for name in vault.store)
@@ -73,10 +76,10 @@ def test_a_grid_is_imported_to_a_url_with_its_options(
         assert KEY not in text
     here = tmp_path / "grid.zarr"
     assert run_program(importing(source, str(here))) == 0
-    remote = open_grid(STORE, {"key": KEY, "client": {"retries": 2}})
+    remote = open_grid(Location.of(STORE, {"client": {"retries": 2}}))
     assert grid_fingerprint(remote) == grid_fingerprint(open_grid(here))
     capsys.readouterr()
-    assert run_program(importing(source, STORE, *WITH_KEY)) == 0
+    assert run_program(importing(source, STORE, *RETRIES)) == 0
     assert json.loads(capsys.readouterr().out)["files_read"] == 0  # it was there
 
 
@@ -86,14 +89,17 @@ def test_a_grid_is_imported_to_a_url_with_its_options(
      ["list", "--root", "vault://bucket"]],
     ids=lambda command: command[0],
 )  # fmt: skip
-def test_every_verb_opens_a_url_with_options(vault, source: Path, capsys, command) -> None:
-    assert run_program(importing(source, STORE, *WITH_KEY)) == 0
+def test_every_verb_opens_a_url_with_options(
+    vault, source: Path, capsys, monkeypatch, command
+) -> None:
+    assert run_program(importing(source, STORE, *RETRIES)) == 0
     capsys.readouterr()
-    assert run_program(["grid", *command, *WITH_KEY, "--json"]) == 0
+    assert run_program(["grid", *command, *RETRIES, "--json"]) == 0
     assert "vault" in capsys.readouterr().out or command[0] in {"verify", "diff"}
-    assert run_program(["grid", *command, "--json"]) == 2
+    monkeypatch.delenv("VAULT_KEY")
+    assert run_program(["grid", *command, *RETRIES, "--json"]) == 2
     error = capsys.readouterr().err
-    assert "access denied" in error
+    assert "access refused (access denied); for a URL give credentials in the" in error
     assert KEY not in error
 
 
@@ -111,11 +117,10 @@ def test_a_refused_access_is_told_with_the_way_out(verb: str, source: Path, caps
     fsspec.register_implementation("locked", Locked, clobber=True)
     url = "locked://bucket/grid.zarr"
     command = importing(source, url) if verb == "import" else ["grid", verb, url]
-    assert run_program([*command, "--storage-option", f"token={KEY}"]) == 2
+    assert run_program(command) == 2
     error = capsys.readouterr().err
-    assert "access refused (Access Denied); for a URL give credentials with" in error
-    assert "--storage-option KEY=VALUE" in error
-    assert KEY not in error
+    assert "access refused (Access Denied); for a URL give credentials in the" in error
+    assert "AWS_ACCESS_KEY_ID" in error
 
 
 def test_a_failing_worker_does_not_print_the_options(
@@ -124,9 +129,9 @@ def test_a_failing_worker_does_not_print_the_options(
     def fail(*_: object, **__: object) -> None:
         raise OSError("bucket gone")
 
-    monkeypatch.setattr("simlib.stellar.importing.write_plane", fail)
+    monkeypatch.setattr("simlib.stellar.import_plane.write_plane", fail)
     with caplog.at_level(logging.DEBUG):
-        assert run_program(importing(source, STORE, *WITH_KEY)) != 0
+        assert run_program(importing(source, STORE, *RETRIES)) != 0
     printed = capfd.readouterr()
     assert "bucket gone" in caplog.text + printed.err  # the worker said which task failed
     assert KEY not in caplog.text + printed.err + printed.out

@@ -190,6 +190,18 @@ def test_a_folder_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x.zarr"]
 
 
+def test_a_folder_takes_the_place_of_a_file_and_the_other_way_round(tmp_path: Path) -> None:
+    place = Location.of(tmp_path / "x")
+    write_bytes(place, b"old")
+    with publishing(place, replace=True) as beside:
+        beside.path.mkdir()
+    assert place.path.is_dir()
+    with publishing(place, replace=True) as beside:
+        beside.path.write_bytes(b"new")
+    assert place.path.read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
 def test_a_folder_is_replaced_whole_where_that_is_asked_for(tmp_path: Path) -> None:
     place = Location.of(tmp_path / "x")
     for name in ("a", "b"):

@@ -117,3 +117,8 @@ def test_files_of_a_folder_are_measured_and_read_together(tmp_path: Path, url: s
     write_files(place, files)
     assert place.sizes() == {name: len(data) for name, data in files.items()}
     assert place.read_files([*files, "deep/none", "deep/3/x/below"]) == files
+
+
+def test_options_that_are_none_are_told() -> None:
+    with pytest.raises(InputError, match=r"cannot open memory://a: .*use a folder or s3://"):
+        Location.of("memory://a", {"memory": "an option of the name of the protocol"}).exists()

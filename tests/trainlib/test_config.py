@@ -1,5 +1,6 @@
 import pytest
 
+from simlib.config import validate
 from simlib.errors import InputError
 from trainlib import runs
 from trainlib.config import TrainingConfig, lay_on_recipe, load_config
@@ -59,9 +60,46 @@ def test_a_key_without_effect_is_refused_with_the_way_out(tables, told):
 
 def test_a_recipes_idle_keys_give_way_to_a_chosen_mode():
     config = config_of(train={"optimizer": "sgd", "lr": 1.0, "schedule": "constant"})
-    assert config.train.betas is None
-    assert config.train.warmup is None
+    assert not hasattr(config.train, "betas")
+    assert not hasattr(config.train, "warmup")
     assert config.train.momentum == 0.0
+
+
+def test_a_mode_chosen_alone_brings_its_own_defaults():
+    config = config_of(
+        train={"optimizer": "sgd", "lr": 1.0, "schedule": "plateau", "interval": 1},
+        model={"kind": "hourglass", "skip": "none"},
+        augment={"calibration": "none"},
+    )
+    assert (config.train.momentum, config.train.factor, config.train.patience) == (0.0, 0.5, 150)
+    assert config.model.widths == (4096, 3136, 2176, 1216, 256)
+    assert not hasattr(config.augment, "calibration_max")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("train = 5", r"train = 5 stands in no section"),
+        ("model = [1]", r"model = \[1\] stands in no section"),
+        ("[[augment]]", r"augment = \[{}\] stands in no section"),
+        ("evaluate = 'x'", r"evaluate = 'x' stands in no section"),
+        ("[nothing]", r"unknown key 'nothing'"),
+        ("[train]\nrecipe = []", r"train\.recipe = \[\]: known recipes are A, B"),
+        ("[train]\noptimizer = []", r"train\.optimizer = \[\]: known are \['adamw', 'sgd'\]"),
+        ("[train]\noptimizer = 'adam'", r"train\.optimizer = 'adam': known are"),
+        ("[train]\nschedule = {a = 1}", r"train\.schedule = {'a': 1}: known are"),
+        ("[model]\nkind = 3", r"model\.kind = 3: known are \['hourglass', 'projection'\]"),
+        ("[train]\nbetas = 'x'", r"train\.betas = 'x': Input should be a valid tuple"),
+        ("[train]\nbetas = [0.5, 7]", r"train\.betas\.1 = 7: Input should be less"),
+        ("[model]\nrank = {}", r"model\.rank = {}: Input should be a valid integer"),
+        ("[model]\nsize = 3", r"unknown key 'model\.size'; the nearest known key is 'model\."),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_told_with_its_place(text, told, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=told):
+        load_config(path)
 
 
 def test_plateau_counts_epochs_and_refuses_longer_intervals():
@@ -72,6 +110,12 @@ def test_plateau_counts_epochs_and_refuses_longer_intervals():
 def test_a_skip_that_could_not_act_is_refused():
     with pytest.raises(InputError, match="input = 'standardized' and output = 'linear'"):
         load_config("demo", ["train.recipe=A", "model.skip=wiener"])
+
+
+@pytest.mark.parametrize("section", ["model", "augment", "train", "storage"])
+def test_a_section_that_is_none_is_told(section):
+    with pytest.raises(InputError, match=f"{section} = 5: Input should be a valid dictionary"):
+        validate(TrainingConfig, {section: 5})
 
 
 def test_an_unknown_key_names_the_nearest():

@@ -22,12 +22,13 @@ from tests.simlib.dataset.toy_build import build
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, toy_config, train_here
 from trainlib import runs
+from trainlib.evaluation.evaluate import evaluate
+from trainlib.evaluation.report import write_report
 from trainlib.training import launch
 from trainlib.training.batches import _CALLS_AHEAD, _ROWS_A_CALL, Endless, open_source
 from trainlib.training.checkpoint import load_checkpoint
 from trainlib.training.data import dataset_identity
 from trainlib.training.distributed import Ranks
-from trainlib.training.train import train_rank
 
 CPU = torch.device("cpu")
 ALONE = Ranks(0, 1, CPU)
@@ -57,16 +58,16 @@ def seen(source, epochs):
 
 
 def is_thread_left() -> bool:
-    return any(thread.name == "ahead" for thread in threading.enumerate())
+    return any(thread.name == "prefetch" for thread in threading.enumerate())
 
 
 def test_the_first_epoch_is_the_stored_split_and_later_ones_repeat_nothing(stored, split):
     kept = open_dataset(stored)
     epochs = seen(source_of(split), range(3))
-    assert [len(share.flux) for share in epochs[0]] == [16, 16, 16, 16, 6]
-    assert [share.place for share in epochs[2]] == [0, 16, 32, 48, 64]
-    flux = torch.cat([share.flux for epoch in epochs for share in epoch]).numpy()
-    sigma = torch.cat([share.sigma for share in epochs[0]]).numpy()
+    assert [len(batch.flux) for batch in epochs[0]] == [16, 16, 16, 16, 6]
+    assert [batch.place for batch in epochs[2]] == [0, 16, 32, 48, 64]
+    flux = torch.cat([batch.flux for epoch in epochs for batch in epoch]).numpy()
+    sigma = torch.cat([batch.sigma for batch in epochs[0]]).numpy()
     assert np.array_equal(flux[:ROWS], kept["flux"].values)
     assert np.array_equal(sigma, np.sqrt(kept["variance"].values))
     assert len(np.unique(flux, axis=0)) == 3 * ROWS
@@ -75,7 +76,7 @@ def test_the_first_epoch_is_the_stored_split_and_later_ones_repeat_nothing(store
 
 @pytest.mark.parametrize("world", [2, 7])  # 7: the last batch leaves a rank nothing
 def test_the_ranks_hold_together_what_one_holds_alone(split, world):
-    alone = [share for epoch in seen(source_of(split), range(2)) for share in epoch]
+    alone = [batch for epoch in seen(source_of(split), range(2)) for batch in epoch]
     ranks = [
         [s for epoch in seen(source_of(split, Ranks(n, world, CPU)), range(2)) for s in epoch]
         for n in range(world)
@@ -88,9 +89,9 @@ def test_the_ranks_hold_together_what_one_holds_alone(split, world):
 
 
 def test_a_rank_without_a_row_of_any_batch_goes_along(split):
-    shares = seen(source_of(split, Ranks(0, 2, CPU), batch_size=1), [0])[0]
-    assert len(shares) == ROWS
-    assert all(share.flux.shape == (0, 4096) and share.batch_rows == 1 for share in shares)
+    batches = seen(source_of(split, Ranks(0, 2, CPU), batch_size=1), [0])[0]
+    assert len(batches) == ROWS
+    assert all(batch.flux.shape == (0, 4096) and batch.batch_rows == 1 for batch in batches)
 
 
 def test_a_source_begun_at_a_later_epoch_goes_on_as_one_begun_at_the_first(split):
@@ -108,7 +109,7 @@ def test_an_epoch_left_in_the_middle_begins_again_from_its_start(split):
 
 
 def test_the_statistics_are_those_of_the_stored_split(stored, tmp_path):
-    sources = [open_source(toy_config(tmp_path, mode=mode), stored, None, ALONE)
+    sources = [open_source(toy_config(tmp_path, mode=mode), Location.of(stored), ALONE)
                for mode in ("stored", "endless")]  # fmt: skip
     kept, made = (source.first(50) for source in sources)
     assert torch.equal(kept.flux, made.flux) and torch.equal(kept.sigma, made.sigma)
@@ -136,8 +137,8 @@ def test_what_is_held_does_not_grow_with_the_training_set(batch_size):
     split = Watched()
     source = Endless(split, batch_size, ALONE)
     used = 0
-    for share in source.epoch(0):
-        used += len(share.flux)
+    for batch in source.epoch(0):
+        used += len(batch.flux)
         begun = -(-used // split.calls[0])  # calls whose batches have been used
         assert len(split.calls) <= begun + _CALLS_AHEAD
         if used > 20 * split.calls[0]:
@@ -167,7 +168,7 @@ def test_a_failure_of_the_simulator_is_raised_in_the_loop(stored, tmp_path, monk
     def fail(*arguments):
         raise OSError("the terms are gone")
 
-    monkeypatch.setattr(Endless, "_shares_of", fail)
+    monkeypatch.setattr(Endless, "_batches_of", fail)
     with pytest.raises(OSError, match="the terms are gone"):
         train_here(toy_config(tmp_path, mode="endless"), stored, tmp_path / "run")
     assert not is_thread_left()
@@ -192,7 +193,7 @@ def test_a_run_that_broke_off_and_goes_on_equals_an_uninterrupted_one(
     assert len(losses(tmp_path / "broken")) == 3
     broken = train_here(config, stored, tmp_path / "broken")
     assert losses(broken) == losses(whole)
-    one, other = (load_checkpoint(d / runs.CHECKPOINT, CPU)["model"] for d in (whole, broken))
+    one, other = (load_checkpoint(d / runs.CHECKPOINT, CPU)[0]["model"] for d in (whole, broken))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -225,22 +226,22 @@ def test_a_stored_dataset_serves_an_endless_run_of_its_own(stored, tmp_path):
     directory = train_here(config, stored, tmp_path / "endless")
     assert runs.read_config(directory).dataset.mode == "endless"
     other = toy_config(tmp_path, epochs=1)
-    identity = dataset_identity(stored)
+    identity = dataset_identity(Location.of(stored))
     assert runs.run_directory(config, identity) != runs.run_directory(other, identity)
     with pytest.raises(InputError, match="give another directory"):
         launch.train(other, stored, str(directory))
 
 
 class Locked(MemoryFileSystem):
-    """A file system in memory that opens to those who have the key."""
+    """A file system in memory that opens to those who name the right door."""
 
     protocol = "locked"
     store: ClassVar[dict] = {}
     pseudo_dirs: ClassVar[list] = [""]
 
-    def __init__(self, *arguments, key=None, **options):
-        if key != "right":
-            raise PermissionError("the key does not fit")
+    def __init__(self, *arguments, door=None, **options):
+        if door != "right":
+            raise PermissionError("no such door")
         super().__init__(*arguments, **options)
 
     @classmethod
@@ -250,18 +251,17 @@ class Locked(MemoryFileSystem):
 
 def test_a_remote_root_is_opened_with_the_options_of_the_rest(tmp_path):
     fsspec.register_implementation("locked", Locked, clobber=True)
-    options = {"key": "right"}
     folder = str(build(
-        "locked://room", "storage.options={key='right'}", "dataset.mode=endless",
+        "locked://room", "storage.options={door='right'}", "dataset.mode=endless",
         f"dataset.n_train={ROWS}",
     ))  # fmt: skip
-    config, identity = toy_config(tmp_path, mode="endless"), dataset_identity(folder, options)
-    directory = tmp_path / "run"
-    launch.prepare_run(directory, config, "f", {"url": folder, "fingerprint": identity})
-    state = train_rank(directory, config, ALONE, options)
-    assert state.is_finished and state.samples == 3 * ROWS
+    config = toy_config(tmp_path, mode="endless", options={"door": "right"})
+    directory = train_here(config, folder, tmp_path / "run")
+    assert runs.read_manifest(directory).outcome.samples == 3 * ROWS
+    assert sum(part["count"] for part in evaluate(directory)["bins"]) == 5  # options in its config
+    assert write_report(directory).is_file()
     with pytest.raises(PermissionError):
-        open_source(config, folder, {"key": "wrong"}, ALONE)
+        open_source(config, Location.of(folder, {"door": "wrong"}), ALONE)
 
 
 def test_a_store_of_spectra_alone_cannot_be_endless(tmp_path):

@@ -1,4 +1,3 @@
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from trainlib.config import Train, TrainingConfig
 from trainlib.training.loss import rmse
 from trainlib.training.optimizer import build_optimizer
-from trainlib.training.schedule import Plateau, after_epoch, learning_rate
+from trainlib.training.schedule import learning_rate, plateau_scheduler
 
 
 def section(**keys) -> Train:
@@ -28,37 +27,38 @@ def test_the_loss_of_a_perfect_spectrum_has_a_finite_slope():
     assert torch.isfinite(squared.grad).all()
 
 
-def test_the_plateau_halves_as_pytorchs_scheduler_does():
+def test_the_plateau_multiplies_the_rate_after_so_many_epochs_without_improvement():
     config = section(recipe="A", patience=3, cooldown=2, factor=0.5, threshold=0.01)
-    draw = np.random.default_rng(3)
-    losses = np.concatenate([np.linspace(1, 0.5, 10), 0.5 + 0.01 * draw.standard_normal(60)])
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([parameter], lr=config.lr)
-    reference = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.5, patience=3, cooldown=2, threshold=0.01
-    )
-    state = Plateau()
-    for loss in losses:
-        reference.step(float(loss))
-        state = after_epoch(state, float(loss), config)
-        assert learning_rate(config, 0.3, state) == optimizer.param_groups[0]["lr"]
-    assert state.multiplier < 0.1
+    optimizer = build_optimizer(config, torch.nn.Linear(2, 1))
+    scheduler = plateau_scheduler(config, optimizer)
+    rates = []
+    for loss in [1.0, 0.5, *[0.496] * 11]:  # 0.496 is less than 1 % better
+        scheduler.step(loss)
+        rates.append(optimizer.param_groups[0]["lr"])
+    # the fourth epoch in vain halves, two epochs do not count, and so on
+    assert rates == [100.0] * 5 + [50.0] * 6 + [25.0] * 2
+
+
+def test_only_the_plateau_needs_a_scheduler():
+    for schedule in ("constant", "cosine"):
+        config = section(recipe="B", schedule=schedule)
+        assert plateau_scheduler(config, build_optimizer(config, torch.nn.Linear(2, 1))) is None
 
 
 def test_the_cosine_warms_up_and_falls_to_its_final_share():
     config = section(recipe="B", lr=2.0, warmup=0.1, final=0.01)
-    assert learning_rate(config, 0.05, Plateau()) == pytest.approx(1.0)
-    assert learning_rate(config, 0.1, Plateau()) == pytest.approx(2.0)
-    assert learning_rate(config, 0.55, Plateau()) == pytest.approx(2.0 * 0.505)
-    assert learning_rate(config, 1.0, Plateau()) == pytest.approx(0.02)
-    assert learning_rate(config, 1.3, Plateau()) == pytest.approx(0.02)
-    rates = [learning_rate(config, p, Plateau()) for p in np.linspace(0.1, 1, 50)]
+    assert learning_rate(config, 0.05) == pytest.approx(1.0)
+    assert learning_rate(config, 0.1) == pytest.approx(2.0)
+    assert learning_rate(config, 0.55) == pytest.approx(2.0 * 0.505)
+    assert learning_rate(config, 1.0) == pytest.approx(0.02)
+    assert learning_rate(config, 1.3) == pytest.approx(0.02)
+    rates = [learning_rate(config, p) for p in np.linspace(0.1, 1, 50)]
     assert all(a > b for a, b in pairwise(rates))
 
 
 def test_a_constant_rate_stays():
     config = section(recipe="B", schedule="constant", lr=0.3)
-    assert {learning_rate(config, p, Plateau(multiplier=0.5)) for p in (0.0, 0.5, 1.0)} == {0.3}
+    assert {learning_rate(config, p) for p in (0.0, 0.5, 1.0)} == {0.3}
 
 
 def test_plain_gradient_descent_steps_by_rate_times_gradient():
@@ -75,7 +75,3 @@ def test_adamw_takes_its_betas_and_decay():
     group = build_optimizer(section(recipe="B", weight_decay=0.1, betas=[0.8, 0.9]), model)
     assert group.param_groups[0]["betas"] == (0.8, 0.9)
     assert group.param_groups[0]["weight_decay"] == 0.1
-
-
-def test_the_plateau_starts_without_a_best_loss():
-    assert Plateau().best == math.inf

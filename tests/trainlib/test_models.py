@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainlib.config import Model, TrainingConfig
+from trainlib.config import HourglassModel, ProjectionModel, TrainingConfig
 from trainlib.models import basis_rank, build_model, empty_statistics, training_statistics
 from trainlib.models.hourglass import Hourglass
 from trainlib.models.noise_level import noise_level
@@ -23,7 +23,7 @@ def made_spectra(rows: int = 300, pixels: int = 40) -> tuple[torch.Tensor, torch
 
 def model_of(statistics, **section) -> torch.nn.Module:
     tables = {"kind": "projection", "rank": 6, "hidden": 16, "blocks": 2} | section
-    return build_model(Model(**tables), statistics)
+    return build_model(ProjectionModel(**tables), statistics)
 
 
 def test_the_papers_network_has_the_printed_layers_and_45_3_million_parameters():
@@ -122,7 +122,7 @@ def test_a_network_told_the_noise_level_answers_to_it():
 )
 def test_every_hourglass_learns(section):
     flux, sigma = made_spectra()
-    config = Model(kind="hourglass", widths=(40, 24, 6), activation="relu", **section)
+    config = HourglassModel(widths=(40, 24, 6), activation="relu", **section)
     torch.manual_seed(0)
     model = build_model(config, training_statistics(flux, sigma, basis_rank(config), seed=0))
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from simlib.errors import InputError
@@ -12,7 +14,7 @@ def config_of(**train) -> TrainingConfig:
 def test_a_run_is_named_after_its_dataset_and_fingerprint():
     config = config_of()
     identity = runs.run_fingerprint(config, "abc")
-    assert runs.run_directory(config, "abc") == f"data/runs/demo-{identity}"
+    assert runs.run_directory(config, "abc") == Path.cwd() / f"data/runs/demo-{identity}"
 
 
 @pytest.mark.parametrize("circumstance", [{"ranks": 2}, {"threads": 3}, {"join_timeout_s": 9.0}])
@@ -30,6 +32,12 @@ def test_what_a_run_computes_changes_its_fingerprint(change):
     assert runs.run_fingerprint(config_of(), "abc") != runs.run_fingerprint(config_of(), "abd")
 
 
+def test_the_version_of_the_training_is_part_of_its_fingerprint(monkeypatch):
+    before = runs.run_fingerprint(config_of(), "abc")
+    monkeypatch.setattr(runs, "TRAINING_VERSION", runs.TRAINING_VERSION + 1)
+    assert runs.run_fingerprint(config_of(), "abc") != before
+
+
 @pytest.mark.parametrize(("mode", "is_another"), [("virtual", False), ("endless", True)])
 def test_only_training_without_end_makes_another_run_of_the_same_dataset(mode, is_another):
     config = TrainingConfig.model_validate({"dataset": {"mode": mode}})
@@ -42,11 +50,6 @@ def test_a_remote_root_asks_for_a_local_folder_of_runs():
     remote = TrainingConfig.model_validate({"storage": {"root": "s3://bucket/x"}})
     with pytest.raises(InputError, match=r"set train\.runs"):
         runs.run_directory(remote, "abc")
-
-
-def test_a_torn_last_line_of_the_log_is_left_out(tmp_path):
-    (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert [entry["step"] for entry in runs.read_log(tmp_path)] == [1, 2]
 
 
 def test_importing_the_package_does_not_import_torch():

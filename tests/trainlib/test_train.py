@@ -1,5 +1,3 @@
-import fcntl
-import json
 import os
 import signal
 import socket
@@ -17,9 +15,9 @@ from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, toy_config, train_here
 from trainlib import runs
 from trainlib.training import launch
+from trainlib.training.batches import Stored
 from trainlib.training.checkpoint import load_checkpoint
-from trainlib.training.distributed import Ranks
-from trainlib.training.guard import LOCK, lock_run
+from trainlib.training.log import read_log
 
 CPU = torch.device("cpu")
 
@@ -30,7 +28,7 @@ def toy(tmp_path_factory):
 
 
 def same_weights(one, other) -> bool:
-    first, second = (load_checkpoint(d / runs.CHECKPOINT, CPU) for d in (one, other))
+    first, second = (load_checkpoint(d / runs.CHECKPOINT, CPU)[0] for d in (one, other))
     return all(torch.equal(first["model"][k], second["model"][k]) for k in first["model"]) and all(
         torch.equal(value, second["optimizer"]["state"][i][k])
         for i, entry in first["optimizer"]["state"].items()
@@ -70,12 +68,12 @@ def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(mode_and
 
     def kill(interval: dict) -> None:
         if interval["epoch"] >= 3:  # the checkpoint of an epoch before is whole
-            os.kill(int((directory / LOCK).read_text()), signal.SIGKILL)
+            os.kill(int((directory / runs.LOCK).read_text().split()[0]), signal.SIGKILL)
 
     with pytest.raises(RuntimeError, match="train again to go on from the last checkpoint"):
         launch.train(config, data, str(directory), progress=kill)
     assert 0 < len(losses(directory)) < epochs
-    assert not runs.read_manifest(directory)["is_finished"]
+    assert runs.read_manifest(directory).outcome is None
     launch.train(config, data, str(directory))
     assert "going on from epoch" in (directory / launch.LOG).read_text()
     whole = tmp_path / "whole"
@@ -102,19 +100,19 @@ def test_a_directory_of_another_run_is_refused(toy, tmp_path):
 
 def test_the_log_has_an_object_per_interval_with_every_key(toy, tmp_path):
     directory = train_here(toy_config(tmp_path, epochs=4, interval=2), toy, tmp_path / "run")
-    log = runs.read_log(directory)
+    log = read_log(directory)
     assert [(entry["epoch"], entry["step"]) for entry in log] == [(2, 8), (4, 16)]
     keys = {"epoch", "step", "loss", "validation_loss", "lr", "samples_per_s", "seconds"}
     assert all(keys <= set(entry) for entry in log)
     manifest = runs.read_manifest(directory)
-    assert manifest["is_finished"]
-    assert manifest["dataset"]["url"] == toy
-    assert {"torch", "numpy", "python"} <= set(manifest["versions"])
+    assert manifest.outcome.is_finished
+    assert manifest.dataset.place == toy
+    assert {"torch", "numpy", "python"} <= set(manifest.provenance["versions"])
 
 
 def test_a_time_budget_anneals_the_rate_to_its_end(toy, tmp_path):
     config = toy_config(tmp_path, epochs=100_000, interval=1, seconds=3.0, lr=1e-3)
-    log = runs.read_log(train_here(config, toy, tmp_path / "run"))
+    log = read_log(train_here(config, toy, tmp_path / "run"))
     assert log[-1]["lr"] == pytest.approx(1e-5)
     assert log[-1]["seconds"] < 4.5
     assert log[-1]["epoch"] < 100_000
@@ -124,7 +122,7 @@ def test_the_papers_recipe_scaled_down_learns(tmp_path):
     url = write_toy(tmp_path)
     widths = [128, 98, 68, 38, 8]
     config = toy_config(tmp_path, {"widths": widths}, recipe="A", epochs=30, batch_size=16, lr=3.0)
-    log = runs.read_log(train_here(config, url, tmp_path / "run"))
+    log = read_log(train_here(config, url, tmp_path / "run"))
     assert log[-1]["validation_loss"] < 0.8 * log[0]["validation_loss"]
 
 
@@ -132,6 +130,35 @@ def test_a_rate_too_high_is_told_as_such(toy, tmp_path):
     config = toy_config(tmp_path, recipe="B", lr=1e30)
     with pytest.raises(InputError, match=r"the loss is not finite .* lower train\.lr"):
         train_here(config, toy, tmp_path / "run")
+
+
+def test_a_last_step_that_goes_astray_is_told_and_not_kept(toy, tmp_path):
+    config = toy_config(tmp_path, recipe="B", lr=1e30, epochs=1, batch_size=192, warmup=0.0)
+    with pytest.raises(InputError, match=r"the loss is not finite .* lower train\.lr"):
+        train_here(config, toy, tmp_path / "run")
+    assert not (tmp_path / "run" / runs.CHECKPOINT).exists()
+
+
+def test_a_rate_lowered_at_plateaus_goes_on_where_a_run_broke_off(toy, tmp_path, monkeypatch):
+    plateau = {"schedule": "plateau", "patience": 1, "threshold": 0.9, "cooldown": 1}
+    config = toy_config(tmp_path, epochs=12, lr=0.01, **plateau)
+    whole = train_here(config, toy, tmp_path / "whole")
+    good = Stored.epoch
+
+    def break_off(self, number):
+        if number == 6:
+            raise ConnectionError("the machine went down")
+        return good(self, number)
+
+    monkeypatch.setattr(Stored, "epoch", break_off)
+    with pytest.raises(ConnectionError):
+        train_here(config, toy, tmp_path / "broken")
+    monkeypatch.undo()
+    train_here(config, toy, tmp_path / "broken")
+    rates = [[entry["lr"] for entry in read_log(tmp_path / d)] for d in ("whole", "broken")]
+    assert rates[0] == rates[1]
+    assert len(set(rates[0])) == 4
+    assert losses(tmp_path / "broken") == losses(whole)
 
 
 def test_a_network_of_other_width_than_the_data_is_told(toy, tmp_path):
@@ -202,7 +229,7 @@ def test_a_cancelled_training_leaves_no_process(toy, tmp_path):
         launch.train(
             config, toy, str(directory), progress=seen.append, is_cancelled=lambda: bool(seen)
         )
-    worker = int((directory / LOCK).read_text())
+    worker = int((directory / runs.LOCK).read_text().split()[0])
     assert is_gone(worker, within_s=10.0)
 
 
@@ -217,26 +244,17 @@ def is_gone(process: int, within_s: float) -> bool:
     return False
 
 
-def test_two_processes_do_not_train_in_one_directory(tmp_path):
-    with (tmp_path / LOCK).open("w") as held:
-        held.write("4711")
-        held.flush()
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with (
-            pytest.raises(InputError, match="process 4711 trains in"),
-            lock_run(tmp_path, Ranks(0, 1, CPU)),
-        ):
-            pass
-    with lock_run(tmp_path, Ranks(0, 1, CPU)):
-        assert (tmp_path / LOCK).read_text() == str(os.getpid())
-
-
-def test_storage_options_do_not_reach_the_run_directory(toy, tmp_path):
-    config = toy_config(tmp_path)
-    secret = config.model_copy(
-        update={"storage": config.storage.model_copy(update={"options": {"key": "s3cret"}})}
-    )
-    launch.prepare_run(tmp_path / "run", secret, "f", {"url": toy, "fingerprint": "d"})
-    kept = "".join(p.read_text() for p in (tmp_path / "run").iterdir() if p.is_file())
-    assert "s3cret" not in kept
-    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["fingerprint"] == "f"
+def test_two_processes_do_not_train_in_one_directory(toy, tmp_path):
+    code = "import sys, time; from pathlib import Path; from trainlib import runs\n"
+    code += "with runs.lock_run(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    directory = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match=f"is held by process {holder.pid} on .*stop it"):
+            launch.train(toy_config(tmp_path), toy, str(directory), resume=False)
+        assert not (directory / runs.MANIFEST).exists()  # it touched nothing of the other's
+        holder.kill()
+    with runs.lock_run(directory):
+        assert (directory / runs.LOCK).read_text().split()[0] == str(os.getpid())

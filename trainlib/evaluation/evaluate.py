@@ -1,10 +1,10 @@
 """Judge a trained network and the baselines on the same spectra, with and without augmentation."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,22 @@ from torch import Tensor
 
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint
+from simlib.location import Location, Place
 from simlib.rng import Purpose, Split
 from trainlib import runs
 from trainlib.config import Evaluate
 from trainlib.evaluation.baselines import principal_components, project, smooth, wiener
 from trainlib.evaluation.metrics import MEASURES, floored_pixels, measure, summarise_bins
+from trainlib.evaluation.results import Evaluation, Results, read_results, write_results
 from trainlib.evaluation.trained import Trained, load_trained
 from trainlib.models import training_statistics
 from trainlib.training.augment import Augmenter
-from trainlib.training.data import Spectra, open_split, read_spectra
+from trainlib.training.data import Spectra, dataset_identity, open_split, read_rows, read_spectra
 
 log = logging.getLogger(__name__)
 
+# Raised by hand when the same network is judged otherwise; a test with golden values guards it.
+EVALUATION_VERSION = 1
 Method = Callable[[Tensor, Tensor], Tensor]  # flux_noisy, variance -> flux_denoised
 METHODS = ("none", "smoothing", "pca", "wiener", "dae")
 _BATCH = 256
@@ -35,81 +39,71 @@ _LABELS = ("snr", "teff", "logg", "feh", "alpha", "redshift", "magnitude")
 
 
 def evaluate(
-    run_directory: str | Path,
-    dataset_url: str | None = None,
-    *,
-    section: Evaluate | None = None,
-    options: dict[str, Any] | None = None,
+    run_directory: Place, dataset: Place | None = None, *, section: Evaluate | None = None
 ) -> dict[str, Any]:
     """Write `results.zarr` of a run and return its summary; judged so already, only return it.
 
-    dataset_url: None for the dataset the run was trained on. section: how to judge, kept in the
-    run's config; None for what stands there. options: to fsspec. The root group of
-    results.zarr holds the measures with augmentation on, the group `augmentation_off` those
-    without; dims method and spectrum (select with `sel({"method": "dae"})`: xarray takes
-    `sel(method=…)` for its own argument). The summary holds `augmentation` ("on"), `split`, `bins`,
-    `snr_9_11` and, as `augmentation_off`, the same without; fractions. In it `floor`,
-    `floor_thread` and `eta` are None and methods not built yet are absent.
-    Raises InputError where the run or the dataset is not there.
+    dataset: None for the one the run was trained on. section: how to judge, kept in the run's
+    config; None for what stands there. The root group of results.zarr holds the measures with
+    augmentation on, the group `augmentation_off` those without; dims method and spectrum (select
+    with `sel({"method": "dae"})`: xarray takes `sel(method=…)` for its own argument). The summary
+    holds `augmentation` ("on"), `split`, `bins`, `snr_9_11` and, as `augmentation_off`, the same
+    without; fractions. In it `floor`, `floor_thread` and `eta` are None and methods not built yet
+    are absent. Raises InputError where the run or the dataset is not there or not usable.
     """
-    directory = Path(run_directory)
-    config, manifest = runs.read_config(directory), runs.read_manifest(directory)
-    if section is not None and section != config.evaluate:
-        runs.write_config(directory, config.model_copy(update={"evaluate": section}))
-    section = section or config.evaluate
-    url = dataset_url or manifest["dataset"]["url"]
-    store = directory / "results.zarr"
-    identity = fingerprint(manifest["fingerprint"], manifest.get("steps"), url, section)
-    if manifest.get("evaluation", {}).get("fingerprint") == identity and store.is_dir():
-        known: dict[str, Any] = manifest["summary"]
-        return known
     begin, begin_cpu = time.monotonic(), time.process_time()
-    trained = load_trained(directory)
-    labels = open_split(url, section.split, options)
+    trained = load_trained(run_directory)
+    if section is not None and section != trained.config.evaluate:
+        trained = replace(trained, config=trained.config.model_copy(update={"evaluate": section}))
+        runs.write_config(trained.directory, trained.config)
+    section, options = trained.config.evaluate, trained.config.storage.options
+    place = trained.dataset if dataset is None else Location.of(dataset, options)
+    if dataset is None and dataset_identity(place) != trained.manifest.dataset.fingerprint:
+        raise InputError(
+            f"{place} is not the dataset any more that {trained.directory} was trained on; train "
+            "on it first, or give a dataset to judge the run on"
+        )
+    judged_on = dataset_identity(place, ("train", section.split))
+    identity = fingerprint(
+        EVALUATION_VERSION, trained.manifest.fingerprint, trained.checkpoint, judged_on, section
+    )
+    with suppress(InputError):  # not evaluated yet, or damaged: evaluated now
+        known = read_results(trained.directory).evaluation
+        if known.fingerprint == identity:
+            return known.summary
+    labels = open_split(place, section.split)
     rows = min(labels.sizes["spectrum"], section.spectra or labels.sizes["spectrum"])
     spectra = read_spectra(labels, 0, rows, _CPU)
-    methods = make_methods(trained, url, options)
+    methods = make_methods(trained, place)
     log.info("%d %s spectra, %d methods, set up in %.1f s",
              rows, section.split, len(methods), time.monotonic() - begin)  # fmt: skip
 
-    beside = store.with_name(".results.zarr")
-    shutil.rmtree(beside, ignore_errors=True)
-    summary: dict[str, Any] = {}
-    for is_on in (True, False):
-        judged = judge(trained, methods, spectra, is_on=is_on)
-        for name in _LABELS:
-            judged[name] = ("spectrum", labels[name][:rows].values.astype(np.float32))
-        group = None if is_on else "augmentation_off"
-        judged.attrs = judged.attrs | {
-            "fingerprint": trained.manifest["fingerprint"],
-            "split": section.split,
-        }
-        judged.to_zarr(beside, group=group, mode="a", consolidated=False)
-        part: dict[str, Any] = {"augmentation": "on" if is_on else "off", "split": section.split}
-        part |= summarise_bins(judged) | {"pixels": dict(judged.attrs["pixels"])}
-        summary = part if is_on else summary | {"augmentation_off": part}
-    shutil.rmtree(store, ignore_errors=True)
-    beside.rename(store)
-    runs.write_manifest(
-        trained.directory,
-        evaluation={
-            "fingerprint": identity,
-            "split": section.split,
-            "spectra": rows,
-            "seconds": time.monotonic() - begin,
-            "cpu_seconds": time.process_time() - begin_cpu,
-            "bottleneck": trained.model.bottleneck,
-            "wiener_rank": section.wiener_rank,
-        },
-        summary=summary,
+    on, off = (judge(trained, methods, spectra, labels, is_on=is_on) for is_on in (True, False))
+    evaluation = Evaluation(
+        fingerprint=identity,
+        checkpoint=trained.checkpoint,
+        dataset=judged_on,
+        split=section.split,
+        spectra=rows,
+        seconds=time.monotonic() - begin,
+        cpu_seconds=time.process_time() - begin_cpu,
+        bottleneck=int(trained.model.bottleneck),  # type: ignore[arg-type]
+        wiener_rank=section.wiener_rank,
+        summary=_summary(on) | {"augmentation_off": _summary(off)},
     )
-    return summary
+    write_results(trained.directory, Results(on, off, evaluation))
+    return evaluation.summary
 
 
-def make_methods(trained: Trained, url: str, options: dict[str, Any] | None) -> dict[str, Method]:
+def _summary(results: xr.Dataset) -> dict[str, Any]:
+    attrs = {key: results.attrs[key] for key in ("augmentation", "split", "pixels")}
+    return attrs | summarise_bins(results)
+
+
+def make_methods(trained: Trained, dataset: Location) -> dict[str, Method]:
     """Return the methods by name, the linear ones made from the run's training spectra."""
     config, model = trained.config, trained.model
-    library = open_split(url, "train", options)
+    library = open_split(dataset, "train")
     used = min(library.sizes["spectrum"], _LIBRARY_ROWS)
     clean = read_spectra(library, 0, used, _CPU)
     target = augmenter_of(trained, "train", is_on=True).target(clean.flux, 0, 0)[0]
@@ -135,9 +129,18 @@ def augmenter_of(trained: Trained, split: str, *, is_on: bool) -> Augmenter:
 
 
 def judge(
-    trained: Trained, methods: dict[str, Method], spectra: Spectra, *, is_on: bool
+    trained: Trained,
+    methods: dict[str, Method],
+    spectra: Spectra,
+    labels: xr.Dataset,
+    *,
+    is_on: bool,
 ) -> xr.Dataset:
-    """Return the measures, dims (method, spectrum), of every method on the same noisy spectra."""
+    """Return the measures, dims (method, spectrum), of every method on the same noisy spectra.
+
+    labels: the split that the spectra are the first rows of. Raises InputError where a method
+    gives values that are not finite.
+    """
     section = trained.config.evaluate
     augmenter = augmenter_of(trained, section.split, is_on=is_on)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in MEASURES}
@@ -160,19 +163,22 @@ def judge(
         coords={"method": np.array(list(methods), dtype=object)},
         attrs={
             "augmentation": "on" if is_on else "off",
+            "split": section.split,
             "flux_floor": section.flux_floor,
             "pixels": pixels,
+            "fingerprint": trained.manifest.fingerprint,
         },
     )
     for name in MEASURES:
         results[name].attrs["units"] = "1" if "relative" in name else "normalised flux"
-    return results
-
-
-def read_results(run_directory: str | Path) -> xr.Dataset:
-    """Return the measures with augmentation on; InputError before an evaluation."""
-    path = Path(run_directory) / "results.zarr"
-    if not path.is_dir():
-        raise InputError(f"{run_directory} is not evaluated; run `specdenoise evaluate` first")
-    results: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
+        bad = np.count_nonzero(~np.isfinite(results[name].values), axis=1)
+        for method, count in zip(methods, bad, strict=True):
+            if count:
+                raise InputError(
+                    f"{count} of {len(spectra)} spectra that the method {method!r} gives for "
+                    f"{trained.directory} are not finite: it cannot be judged; train again"
+                )
+    for name in _LABELS:
+        values = read_rows(labels, name, slice(0, len(spectra)))
+        results[name] = ("spectrum", values.astype(np.float32))
     return results

@@ -2,9 +2,10 @@
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -12,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from simlib.artifact import write_bytes
+from simlib.location import Location
 from trainlib.evaluation.metrics import SNR_EDGES
 
 NAMES = {
@@ -92,7 +95,7 @@ def _spectrum(
     axes.plot(angstrom, denoised, color="#d1495b", lw=width, alpha=0.9, label="denoised")
 
 
-def loss_figure(logs: dict[str, list[dict[str, Any]]]) -> Figure:
+def loss_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Draw training and validation loss of each run against the spectra it has seen."""
     figure = _figure(6.2, 3.8)
     axes = figure.add_subplot()
@@ -103,7 +106,7 @@ def loss_figure(logs: dict[str, list[dict[str, Any]]]) -> Figure:
                   marker=".", label=f"training{of_run}")  # fmt: skip
         axes.plot(seen, [entry["validation_loss"] for entry in log], line, color=COLOURS["dae"],
                   marker=".", label=f"validation{of_run}")  # fmt: skip
-    axes.set_yscale("log")
+    _logarithmic(axes, "y")
     axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.tick_params(axis="y", which="minor", labelsize=8)
@@ -129,8 +132,7 @@ def error_figure(
     for (name, run), line in list(zip(results.items(), _cycle(len(results)), strict=True))[1:]:
         snr, mean = binned(run, "dae", measure)
         axes.plot(snr, 100.0 * mean, line, marker="s", ms=3, color=COLOURS["dae"], label=name)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _logarithmic(axes, "x", "y")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if value in (5, 20, 50) else "")
@@ -149,7 +151,7 @@ def bias_figure(results: xr.Dataset) -> Figure:
         snr, mean = binned(results, str(method), "mean_relative_error")
         axes.plot(snr, 100.0 * mean, "o-", ms=4, color=COLOURS[str(method)],
                   label=NAMES[str(method)])  # fmt: skip
-    axes.set_xscale("log")
+    _logarithmic(axes, "x")
     axes.set_yscale("symlog", linthresh=0.1)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -174,6 +176,14 @@ def _cycle(count: int) -> list[str]:
     return [_RUN_LINES[i % len(_RUN_LINES)] for i in range(count)]
 
 
+def _logarithmic(axes: Axes, *directions: Literal["x", "y"]) -> None:
+    """Make axes logarithmic where anything is drawn that can stand on such."""
+    for direction in directions:
+        drawn = [np.asarray(getattr(line, f"get_{direction}data")()) for line in axes.lines]
+        if any((values > 0.0).any() for values in drawn):
+            axes.set(**{f"{direction}scale": "log"})
+
+
 def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=160, layout="constrained", facecolor="white")
 
@@ -194,8 +204,7 @@ def style(figure: Figure) -> Figure:
 
 def save_and_embed(figure: Figure, path: Path) -> str:
     """Write a figure as PNG and return it as a data URI."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     style(figure).savefig(buffer, format="png", metadata={"Software": None})
-    path.write_bytes(buffer.getvalue())
+    write_bytes(Location.of(path), buffer.getvalue())
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

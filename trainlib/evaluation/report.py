@@ -1,5 +1,6 @@
 """One self-contained page about one or more evaluated runs: it opens anywhere, also offline."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -10,19 +11,31 @@ import jinja2
 import numpy as np
 import tomli_w
 import torch
-import xarray as xr
 
+from simlib.artifact import write_bytes
 from simlib.errors import InputError
 from simlib.fingerprint import plain
+from simlib.location import Location, Place
 from trainlib import runs
 from trainlib.evaluation import figures
-from trainlib.evaluation.evaluate import augmenter_of, read_results
+from trainlib.evaluation.evaluate import augmenter_of
 from trainlib.evaluation.metrics import divisor
+from trainlib.evaluation.results import Results, read_results
 from trainlib.evaluation.trained import Trained, load_trained
 from trainlib.training.data import open_split, read_spectra
+from trainlib.training.log import read_log
 
 _JUDGED_BELOW = 40.0  # S/N
 _JUDGED_COUNT = 100  # spectra in a bin
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run of the page. name: its directory's, in full where two would be the same."""
+
+    name: str
+    trained: Trained
+    results: Results
 
 
 @dataclass(frozen=True)
@@ -36,33 +49,32 @@ class Example:
     labels: dict[str, float]
 
 
-def write_report(
-    run_directories: Sequence[str | Path] | str | Path,
-    out: str | Path | None = None,
-    *,
-    options: dict[str, Any] | None = None,
-) -> Path:
-    """Write the page about evaluated runs and return its path.
+def write_report(run_directories: Sequence[Place] | Place, out: str | Path | None = None) -> Path:
+    """Write the page about evaluated runs and return its path; a run given twice is shown once.
 
     out: None for `report.html` in the first run's directory; figures go to `figures/` beside it.
-    options: to fsspec, for the example spectrum. Raises InputError before an evaluation.
+    Raises InputError before an evaluation.
     """
-    if isinstance(run_directories, str | Path):
+    if isinstance(run_directories, str | Path | Location):
         run_directories = [run_directories]
     if not run_directories:
         raise InputError("a report needs at least one run directory")
-    trained = [load_trained(directory) for directory in run_directories]
-    results = {run.directory.name: read_results(run.directory).load() for run in trained}
-    page = Path(out) if out is not None else trained[0].directory / "report.html"
-    images, example = _draw(trained, results, page.parent / "figures", options)
-    summaries = {run.directory.name: _summary(run) for run in trained}
+    places = {runs.folder_of(run).resolve(): Location.of(run) for run in run_directories}
+    same = Counter(path.name for path in places)
+    shown = [
+        _show(place, path.name if same[path.name] == 1 else str(path))
+        for path, place in places.items()
+    ]
+    page = runs.folder_of(out) if out is not None else shown[0].trained.directory / "report.html"
+    images, example = _draw(shown, page.parent / "figures")
+    summaries = {run.name: run.results.evaluation.summary for run in shown}
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(
         (resources.files("trainlib") / "evaluation" / "report.html").read_text(encoding="utf-8")
     )
     html = template.render(
-        runs=[_facts(run) for run in trained],
+        runs=[_facts(run) for run in shown],
         images=images,
         example=example.labels,
         summaries=summaries,
@@ -72,25 +84,29 @@ def write_report(
         judged_below=_JUDGED_BELOW,
         judged_count=_JUDGED_COUNT,
     )
-    runs.write_text(page, html)
+    write_bytes(Location.of(page), html.encode())
     return page
 
 
-def _draw(
-    trained: list[Trained],
-    results: dict[str, xr.Dataset],
-    folder: Path,
-    options: dict[str, Any] | None,
-) -> tuple[dict[str, str], Example]:
-    example = example_spectrum(trained[0], results[trained[0].directory.name], options)
-    logs = {run.directory.name: runs.read_log(run.directory) for run in trained}
+def _show(run: Location, name: str) -> Shown:
+    trained, results = load_trained(run), read_results(run)
+    if results.evaluation.checkpoint != trained.checkpoint:
+        raise InputError(
+            f"{run} was trained further since it was judged; run `specdenoise evaluate {run}` again"
+        )
+    return Shown(name, trained, results)
+
+
+def _draw(shown: list[Shown], folder: Path) -> tuple[dict[str, str], Example]:
+    first = shown[0]
+    example = example_spectrum(first.trained, first.results)
     drawn = {
         "example": figures.example_figure(
             example.wavelength, example.noisy, example.denoised, example.target
         ),
-        "loss": figures.loss_figure(logs),
-        "error": figures.error_figure(results),
-        "bias": figures.bias_figure(next(iter(results.values()))),
+        "loss": figures.loss_figure({run.name: read_log(run.trained.directory) for run in shown}),
+        "error": figures.error_figure({run.name: run.results.on for run in shown}),
+        "bias": figures.bias_figure(first.results.on),
     }
     images = {
         name: figures.save_and_embed(figure, folder / f"{name}.png")
@@ -99,13 +115,11 @@ def _draw(
     return images, example
 
 
-def example_spectrum(
-    trained: Trained, results: xr.Dataset, options: dict[str, Any] | None = None
-) -> Example:
+def example_spectrum(trained: Trained, results: Results) -> Example:
     """Return the evaluated spectrum whose S/N is nearest to `evaluate.example_snr`."""
-    section = trained.config.evaluate
-    row = int(np.abs(results["snr"].values - section.example_snr).argmin())
-    split = open_split(trained.manifest["dataset"]["url"], section.split, options)
+    section, labelled = trained.config.evaluate, results.on
+    row = int(np.abs(labelled["snr"].values - section.example_snr).argmin())
+    split = open_split(trained.dataset, section.split)
     spectrum = read_spectra(split, row, row + 1, torch.device("cpu"))
     augmenter = augmenter_of(trained, section.split, is_on=True)
     with torch.inference_mode():
@@ -113,9 +127,9 @@ def example_spectrum(
         denoised = trained.model(batch.noisy, batch.variance)
         relative = (denoised - batch.target) / divisor(batch.target, section.flux_floor)
     names = ("snr", "teff", "logg", "feh", "alpha", "magnitude", "redshift")
-    labels = {name: float(results[name][row]) for name in names}
+    labels = {name: float(labelled[name][row]) for name in names}
     labels |= {"row": row, "error": float(relative.abs().mean())}
-    labels["error_noisy"] = float(results["mean_abs_relative_error"].sel({"method": "none"})[row])
+    labels["error_noisy"] = float(labelled["mean_abs_relative_error"].sel({"method": "none"})[row])
     return Example(
         wavelength=split["wavelength"].values,
         noisy=batch.noisy[0].numpy(),
@@ -138,26 +152,21 @@ def defeats(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _summary(run: Trained) -> dict[str, Any]:
-    if "summary" not in run.manifest:
-        raise InputError(f"{run.directory} is not evaluated; run `specdenoise evaluate` first")
-    summary: dict[str, Any] = run.manifest["summary"]
-    return summary
-
-
-def _facts(run: Trained) -> dict[str, Any]:
-    parts = run.config.model_dump(exclude_none=True)
+def _facts(run: Shown) -> dict[str, Any]:
+    trained = run.trained
+    parts = trained.config.model_dump(exclude_none=True)
     shown = {name: parts[name] for name in ("model", "augment", "train", "evaluate")}
     return {
-        "name": run.directory.name,
-        "manifest": run.manifest,
+        "name": run.name,
+        "manifest": trained.manifest,
+        "state": trained.state,
+        "dataset": trained.dataset,
+        "evaluation": run.results.evaluation,
         "config": tomli_w.dumps(plain(shown)),
         "dataset_config": tomli_w.dumps(
             plain({k: v for k, v in parts.items() if k not in shown and k != "storage"})
         ),
-        "model": run.config.model,
-        "train": run.config.train,
-        "evaluate": run.config.evaluate,
-        "bottleneck": run.model.bottleneck,
-        "log": runs.read_log(run.directory),
+        "model": trained.config.model,
+        "train": trained.config.train,
+        "evaluate": trained.config.evaluate,
     }

@@ -2,38 +2,55 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
+from simlib.errors import InputError
+from simlib.location import Location, Place
 from trainlib import runs
 from trainlib.config import TrainingConfig
 from trainlib.models import basis_rank, build_model, empty_statistics
-from trainlib.training.checkpoint import load_checkpoint
+from trainlib.runs import RunManifest, State
+from trainlib.training.state import load_state, restore
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A run: its config, manifest and network, which is in evaluation mode on the CPU."""
+    """A run: its records, and its network, which is in evaluation mode on the CPU.
+
+    state: how far it was trained. checkpoint: digest of the file that the network is from.
+    """
 
     directory: Path
     config: TrainingConfig
-    manifest: dict[str, Any]
+    manifest: RunManifest
+    state: State
     model: nn.Module
+    checkpoint: str
+
+    @property
+    def dataset(self) -> Location:
+        """Return the dataset that the network learnt from."""
+        return runs.dataset_of(self.directory, self.config, self.manifest)
 
 
-def load_trained(run_directory: str | Path) -> Trained:
-    """Return a run's network as the last checkpoint left it; InputError where there is none."""
-    directory = Path(run_directory)
-    config = runs.read_config(directory)
-    saved = load_checkpoint(directory / runs.CHECKPOINT, torch.device("cpu"))
-    pixels = _pixels(saved["model"])
+def load_trained(run_directory: Place) -> Trained:
+    """Return a run's network as the last checkpoint left it; InputError where there is none.
+
+    Options of the run directory's location are those of its dataset's URL, beside what the config
+    says of them.
+    """
+    directory = runs.folder_of(run_directory)
+    config, manifest = runs.read_run(directory)
+    options = config.storage.options | Location.of(run_directory).options
+    storage = config.storage.model_copy(update={"options": options})
+    config = config.model_copy(update={"storage": storage})
+    saved = load_state(directory, manifest.fingerprint, torch.device("cpu"))
+    if "mean" not in saved.model:
+        raise InputError(f"{saved.path} holds no network of ours; remove it and train again")
+    pixels = len(saved.model["mean"])
     model = build_model(config.model, empty_statistics(pixels, basis_rank(config.model)))
-    model.load_state_dict(saved["model"])
+    restore(saved, model)
     model.eval()
-    return Trained(directory, config, runs.read_manifest(directory), model)
-
-
-def _pixels(model_state: dict[str, torch.Tensor]) -> int:
-    return len(model_state["mean"])
+    return Trained(directory, config, manifest, saved.state, model, saved.digest)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from trainlib.config import Model
+from trainlib.config import Model, ProjectionModel
 from trainlib.models.hourglass import Hourglass
 from trainlib.models.projection import Projection
 from trainlib.models.statistics import Statistics, empty_statistics, training_statistics
@@ -39,24 +39,24 @@ class Denoiser(Protocol):
 
 def basis_rank(config: Model) -> int:
     """Return the components that the network's statistics must hold."""
-    if config.kind == "projection":
-        return int(config.rank or 0)
-    return config.widths[-1] if config.widths and config.skip == "wiener" else 0
+    if isinstance(config, ProjectionModel):
+        return config.rank
+    return config.widths[-1] if config.skip == "wiener" else 0
 
 
 def build_model(config: Model, statistics: Statistics) -> nn.Module:
     """Return the untrained network that the section describes; a `Denoiser`."""
-    if config.kind == "projection":
+    if isinstance(config, ProjectionModel):
         return Projection(
             statistics,
-            hidden=int(config.hidden or 0),
-            blocks=int(config.blocks or 0),
+            hidden=config.hidden,
+            blocks=config.blocks,
             activation=config.activation,
             with_skip=config.skip == "wiener",
             knows_noise=config.noise_level,
         )
     return Hourglass(
-        config.widths or (),
+        config.widths,
         statistics,
         activation=config.activation,
         is_standardized=config.input == "standardized",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from simlib.rng import Purpose, Split
-from trainlib.config import Augment
+from trainlib.config import Augment, WalkAugment
 from trainlib.training.calibration import calibration_error, calibration_modes
 from trainlib.training.normals import noise, normals_from, row_words, uniforms_from, words
 
@@ -49,10 +49,11 @@ class Augmenter:
     @cached_property
     def modes(self) -> np.ndarray:
         """Calibration modes, (modes, pixels)."""
-        if self.config.calibration_width is None or not self.is_on:
+        config = self.config
+        if not isinstance(config, WalkAugment):
             return np.empty((0, self.pixels), np.float32)
         return calibration_modes(
-            self.pixels, self.config.calibration_width, bool(self.config.calibration_mean_removed)
+            self.pixels, config.calibration_width, config.calibration_mean_removed
         )
 
     def factors(self, epoch: int, start: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,14 +76,14 @@ class Augmenter:
             [self.config.scale_sigma, self.config.offset_sigma], np.float32
         )
         scale_offset[:, 0] += 1.0
-        if not len(self.modes):
+        if not isinstance(self.config, WalkAugment):
             return np.repeat(scale_offset[:, :1], self.pixels, axis=1), scale_offset
         error = calibration_error(
             normals[:, 2 : 2 + len(self.modes)],
             uniforms_from(bits[:, _AMPLITUDE]),
             self.modes,
-            float(self.config.calibration_max or 0.0),
-            str(self.config.calibration_law),
+            self.config.calibration_max,
+            self.config.calibration_law,
         )
         return (1.0 + error) * scale_offset[:, :1], scale_offset
 

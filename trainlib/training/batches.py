@@ -8,7 +8,7 @@ follows from epoch and batch alone: neither their number nor an interruption cha
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, count, islice
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from simlib.dataset.endless import EndlessSplit
 from simlib.errors import InputError
+from simlib.location import Location
 from trainlib.config import TrainingConfig
-from trainlib.training.ahead import Ahead
 from trainlib.training.data import (
     Spectra,
     first_unusable,
@@ -28,13 +28,14 @@ from trainlib.training.data import (
 )
 from trainlib.training.distributed import Ranks
 from trainlib.training.normals import epoch_order
+from trainlib.training.prefetch import Prefetcher
 
 _ROWS_A_CALL = 2048  # of this rank, about: a call of the simulator costs some 30 ms of its own
 _CALLS_AHEAD = 1  # beside the one whose batches are in use: 34 kB a row of 4096 pixels
 
 
 @dataclass(frozen=True)
-class Share:
+class LocalBatch:
     """This rank's rows of one batch, clean flux and noise sigma, float32 (rows, pixels).
 
     place: of the first row in the epoch's order. batch_rows: of all ranks together.
@@ -60,26 +61,24 @@ class Source(Protocol):
     def first(self, rows: int) -> Spectra:
         """Return the first rows of the training split."""
 
-    def epoch(self, number: int) -> Iterator[Share]:
-        """Yield this rank's share of every batch of an epoch."""
+    def epoch(self, number: int) -> Iterator[LocalBatch]:
+        """Yield this rank's rows of every batch of an epoch."""
 
     def close(self) -> None:
         """End what works in the background."""
 
 
-def open_source(
-    config: TrainingConfig, url: str, options: dict[str, Any] | None, ranks: Ranks
-) -> Source:
+def open_source(config: TrainingConfig, dataset: Location, ranks: Ranks) -> Source:
     """Return the source that `dataset.mode` asks for; InputError where it cannot be one."""
     batch_size = config.train.batch_size
     if config.dataset.mode == "endless":
-        return Endless(open_endless_split(url, options), batch_size, ranks)
-    split = open_split(url, "train", options)
+        return Endless(open_endless_split(dataset), batch_size, ranks)
+    split = open_split(dataset, "train")
     clean = read_spectra(split, 0, split.sizes["spectrum"], ranks.device)
     return Stored(clean, config.train.seed, batch_size, ranks)
 
 
-class Cut(NamedTuple):
+class LocalRows(NamedTuple):
     """Places start … stop - 1 of an epoch's order: what a rank has of a batch of batch_rows."""
 
     start: int
@@ -87,12 +86,12 @@ class Cut(NamedTuple):
     batch_rows: int
 
 
-def cuts(rows: int, batch_size: int, ranks: Ranks) -> Iterator[Cut]:
+def local_rows(rows: int, batch_size: int, ranks: Ranks) -> Iterator[LocalRows]:
     """Yield what this rank has of every batch of an epoch, the last one shorter."""
     for first in range(0, rows, batch_size):
         batch_rows = min(batch_size, rows - first)
         mine = ranks.part(batch_rows)
-        yield Cut(first + mine.start, first + mine.stop, batch_rows)
+        yield LocalRows(first + mine.start, first + mine.stop, batch_rows)
 
 
 class Stored:
@@ -106,13 +105,13 @@ class Stored:
         """Return the first rows of the split."""
         return Spectra(self.clean.flux[:rows], self.clean.sigma[:rows])
 
-    def epoch(self, number: int) -> Iterator[Share]:
-        """Yield this rank's share of every batch of an epoch."""
+    def epoch(self, number: int) -> Iterator[LocalBatch]:
+        """Yield this rank's rows of every batch of an epoch."""
         order = torch.from_numpy(epoch_order(self.seed, number, self.rows)).to(self.ranks.device)
-        for cut in cuts(self.rows, self.batch_size, self.ranks):
-            chosen = order[cut.start : cut.stop]
-            yield Share(
-                self.clean.flux[chosen], self.clean.sigma[chosen], cut.start, cut.batch_rows
+        for local in local_rows(self.rows, self.batch_size, self.ranks):
+            chosen = order[local.start : local.stop]
+            yield LocalBatch(
+                self.clean.flux[chosen], self.clean.sigma[chosen], local.start, local.batch_rows
             )
 
     def close(self) -> None:
@@ -125,9 +124,9 @@ class Endless:
     def __init__(self, split: EndlessSplit, batch_size: int, ranks: Ranks) -> None:
         self.split, self.batch_size, self.ranks = split, batch_size, ranks
         self.rows, self.pixels = split.rows, split.pixels
-        self._ahead: Ahead[list[Share]] | None = None
-        self._shares: Iterator[Share] = iter(())
-        self._next: int | None = None  # the epoch that `_shares` goes on with
+        self._prefetcher: Prefetcher[list[LocalBatch]] | None = None
+        self._batches: Iterator[LocalBatch] = iter(())
+        self._next: int | None = None  # the epoch that `_batches` goes on with
 
     def first(self, rows: int) -> Spectra:
         """Return the first rows of the split."""
@@ -139,43 +138,43 @@ class Endless:
             flux[some], sigma[some] = made.flux, made.sigma
         return Spectra(flux, sigma)
 
-    def epoch(self, number: int) -> Iterator[Share]:
-        """Yield this rank's share of every batch of an epoch; the next is simulated meanwhile."""
+    def epoch(self, number: int) -> Iterator[LocalBatch]:
+        """Yield this rank's rows of every batch of an epoch; the next is simulated meanwhile."""
         if number != self._next:
             self.close()
-            self._ahead = Ahead(self._calls(number), _CALLS_AHEAD)
-            self._shares = chain.from_iterable(self._ahead)
+            self._prefetcher = Prefetcher(self._calls(number), _CALLS_AHEAD)
+            self._batches = chain.from_iterable(self._prefetcher)
         self._next = None
-        yield from islice(self._shares, -(-self.rows // self.batch_size))
+        yield from islice(self._batches, -(-self.rows // self.batch_size))
         self._next = number + 1
 
     def close(self) -> None:
         """End the thread."""
-        if self._ahead is not None:
-            self._ahead.close()
-        self._ahead, self._shares, self._next = None, iter(()), None
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+        self._prefetcher, self._batches, self._next = None, iter(()), None
 
-    def _calls(self, epoch: int) -> Iterator[list[Share]]:
-        """Yield the shares of some batches at a time, for ever, from the start of an epoch."""
+    def _calls(self, epoch: int) -> Iterator[list[LocalBatch]]:
+        """Yield this rank's rows of some batches at a time, for ever, from an epoch on."""
         planned = (
-            (number * self.rows, cut)
+            (number * self.rows, local)
             for number in count(epoch)
-            for cut in cuts(self.rows, self.batch_size, self.ranks)
+            for local in local_rows(self.rows, self.batch_size, self.ranks)
         )
         rows_a_batch = min(self.batch_size, self.rows) / self.ranks.world
         batches = max(1, round(_ROWS_A_CALL / rows_a_batch))
         while True:
-            yield self._shares_of(list(islice(planned, batches)))
+            yield self._batches_of(list(islice(planned, batches)))
 
-    def _shares_of(self, planned: list[tuple[int, Cut]]) -> list[Share]:
-        """Return the shares of these batches; each comes with the number of its epoch's first."""
-        rows = [np.arange(first + cut.start, first + cut.stop) for first, cut in planned]
+    def _batches_of(self, planned: list[tuple[int, LocalRows]]) -> list[LocalBatch]:
+        """Return this rank's rows of batches, each given with the number of its epoch's first."""
+        rows = [np.arange(first + local.start, first + local.stop) for first, local in planned]
         made = self._simulate(np.concatenate(rows))
         sizes = [len(some) for some in rows]
         flux, sigma = torch.split(made.flux, sizes), torch.split(made.sigma, sizes)
         return [
-            Share(f, s, cut.start, cut.batch_rows)
-            for f, s, (_, cut) in zip(flux, sigma, planned, strict=True)
+            LocalBatch(f, s, local.start, local.batch_rows)
+            for f, s, (_, local) in zip(flux, sigma, planned, strict=True)
         ]
 
     def _simulate(self, numbers: np.ndarray) -> Spectra:

@@ -1,60 +1,63 @@
 """Checkpoints: everything a run needs to go on, in one file that is whole or absent.
 
-Read with `weights_only`, so a checkpoint can hold no code.
+Read with `weights_only`, so a checkpoint can hold no code, and only after its digest, which stands
+behind what torch wrote (torch itself reads such a file too, but checks nothing).
 """
 
 import errno
+import hashlib
 import io
-import os
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from simlib.artifact import FORMAT_VERSION, reading, replacing
 from simlib.errors import InputError
+from simlib.location import Location
 
-FORMAT_VERSION = 1
+_MARK = b"\nspecdenoise checkpoint %d sha256 " % FORMAT_VERSION
+_DIGITS = 64
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values; the file before stays until the new one is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     serialised = io.BytesIO()  # apart: torch.save hides why a file cannot be written
-    torch.save({"format_version": FORMAT_VERSION, **state}, serialised)
+    torch.save(state, serialised)
+    data = serialised.getbuffer()
     try:
-        with beside.open("wb") as file:
-            file.write(serialised.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        with replacing(path) as file:
+            file.write(data)
+            file.write(_MARK + hashlib.sha256(data).hexdigest().encode())
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(
                 f"no space left for the checkpoint {path}; free some and train again: "
                 "the run goes on from the one before"
             ) from None
         raise
-    finally:
-        beside.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Return what was saved; InputError for a file that is not such a checkpoint."""
-    if not path.is_file():
+def load_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, Any], str]:
+    """Return what was saved, and its digest.
+
+    Raises InputError for a file that is not such a checkpoint, byte for byte as it was written.
+    """
+    place = Location.of(path)
+    if (data := place.read_bytes()) is None:
         raise InputError(f"no checkpoint at {path}; train first")
-    try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    advice = "remove it and train again from the start"
+    mark = len(data) - _DIGITS - len(_MARK)
+    if mark <= 0 or data[mark : mark + len(_MARK)] != _MARK:
         raise InputError(
-            f"{path} is not a checkpoint of tensors and plain values, so it is not read: "
-            f"{str(error).splitlines()[0]}"
-        ) from None
-    version = state.get("format_version") if isinstance(state, dict) else None
-    if version != FORMAT_VERSION:
-        raise InputError(
-            f"{path} has checkpoint format {version!r}, this version reads {FORMAT_VERSION}; "
-            "train again"
+            f"{path} is not a checkpoint of this version: {len(data)} bytes that do not end with "
+            f"a digest; {advice}"
         )
-    return state
+    digest = hashlib.sha256(memoryview(data)[:mark]).hexdigest()
+    if digest.encode() != data[-_DIGITS:]:
+        raise InputError(f"{path} is damaged: its bytes are not those that were written; {advice}")
+    with reading(place, f"it should hold tensors and plain values alone; {advice}"):
+        state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+    if not isinstance(state, dict):
+        raise InputError(f"{path} holds {type(state).__name__}, no checkpoint of a run; {advice}")
+    return state, digest

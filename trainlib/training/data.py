@@ -3,22 +3,25 @@
 One split of the paper's size is 3.3 GB: it fits a GPU, so there are no loader workers.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
+from simlib.artifact import reading
 from simlib.dataset.endless import EndlessSplit, open_endless
 from simlib.dataset.open import open_dataset
-from simlib.dataset.publish import published_dataset
+from simlib.dataset.publish import published_folder
 from simlib.errors import InputError
-from simlib.fingerprint import checksum
+from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location
+from trainlib.config import HourglassModel, Model
 
 _READ_ROWS = 1024  # at a time: a shard of the store
+_REMEDY = "write the store again"  # of a bare one: a dataset checks itself
 
 
 @dataclass(frozen=True)
@@ -34,40 +37,63 @@ class Spectra:
         return len(self.flux)
 
 
-def open_split(url: str, split: str, options: dict[str, Any] | None = None) -> xr.Dataset:
+def open_split(dataset: Location, split: str) -> xr.Dataset:
     """Return a split of a published dataset, or of a bare Zarr store with the same variables."""
-    if is_bare(url):
-        try:
-            spectra: xr.Dataset = xr.open_zarr(
-                **Location.of(url, options).zarr, group=split, chunks=None, consolidated=False
-            )
-            return spectra
-        except (FileNotFoundError, KeyError, ValueError) as error:
-            raise InputError(f"{url} has no readable group {split!r}: {error}") from None
-    return open_dataset(Location.of(url, options), split)
+    spectra: xr.Dataset
+    if is_bare(dataset):
+        with reading(dataset, f"it should hold a group {split!r}"):
+            spectra = xr.open_zarr(**dataset.zarr, group=split, chunks=None, consolidated=False)
+    else:
+        spectra = open_dataset(dataset, split)
+    spectra.encoding["source"] = dataset.url
+    return spectra
 
 
-def is_bare(url: str) -> bool:
+def is_bare(dataset: Location) -> bool:
     """Tell a Zarr store on its own from a dataset's folder."""
-    return url.endswith(".zarr") and not url.endswith("spectra.zarr")
+    return dataset.name.endswith(".zarr") and dataset.name != "spectra.zarr"
 
 
-def dataset_identity(url: str, options: dict[str, Any] | None = None) -> str:
-    """Return the fingerprint of a dataset; of a bare store, a checksum."""
-    if is_bare(url):
-        return checksum(*(open_split(url, "train", options)[name].values for name in ("snr",)))
-    return published_dataset(Location.of(url, options))[1].fingerprint
+def dataset_identity(dataset: Location, splits: Iterable[str] = ("train", "validation")) -> str:
+    """Return the fingerprint of a dataset: its folder's name.
+
+    Of a bare store, which has none, a checksum of all numbers of the splits that are read.
+    """
+    if is_bare(dataset):
+        return fingerprint({split: _checksums(open_split(dataset, split)) for split in splits})
+    return published(dataset).name
 
 
-def open_endless_split(url: str, options: dict[str, Any] | None = None) -> EndlessSplit:
+def published(dataset: Location) -> Location:
+    """Return the folder of the version that a dataset's name stands for; a bare store itself."""
+    return dataset if is_bare(dataset) else published_folder(dataset)
+
+
+def _checksums(spectra: xr.Dataset) -> dict[str, list[str]]:
+    with reading(_source(spectra), _REMEDY):
+        return {
+            str(name): [
+                checksum(variable[first : first + _READ_ROWS].values)
+                for first in range(0, variable.shape[0], _READ_ROWS)
+            ]
+            for name, variable in spectra.variables.items()
+            if variable.ndim and np.issubdtype(variable.dtype, np.number)
+        }
+
+
+def _source(spectra: xr.Dataset) -> Location:
+    return Location(str(spectra.encoding.get("source", "the dataset")))
+
+
+def open_endless_split(dataset: Location) -> EndlessSplit:
     """Return the maker of fresh training spectra; InputError where none can be made."""
-    if is_bare(url):
+    if is_bare(dataset):
         raise InputError(
-            f"dataset.mode = 'endless' makes new spectra of a dataset's kind, but {url} is a store "
-            "of spectra alone, without the config that made them; give a dataset's folder or set "
-            "dataset.mode = 'stored'"
+            f"dataset.mode = 'endless' makes new spectra of a dataset's kind, but {dataset} is a "
+            "store of spectra alone, without the config that made them; give a dataset's folder or "
+            "set dataset.mode = 'stored'"
         )
-    return open_endless(Location.of(url, options), "train")
+    return open_endless(dataset, "train")
 
 
 def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.device) -> Spectra:
@@ -77,14 +103,21 @@ def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.devic
     for first in range(start, stop, _READ_ROWS):
         rows = slice(first, min(first + _READ_ROWS, stop))
         here = slice(rows.start - start, rows.stop - start)
-        flux[here] = spectra["flux"][rows].values
-        root_of(spectra["variance"][rows].values, out=sigma[here])
+        flux[here] = read_rows(spectra, "flux", rows)
+        root_of(read_rows(spectra, "variance", rows), out=sigma[here])
         if (bad := first_unusable(flux[here], sigma[here])) is not None:
             raise InputError(
-                f"spectrum {first + bad} of the dataset holds a flux that is not "
-                "finite or a variance that is not positive; build the dataset again"
+                f"spectrum {first + bad} of {_source(spectra)} holds a flux that is not finite or "
+                "a variance that is not positive; make the set again without such spectra"
             )
     return Spectra(torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), start)
+
+
+def read_rows(spectra: xr.Dataset, name: str, rows: slice) -> np.ndarray:
+    """Return some rows of a variable; InputError where they are damaged."""
+    with reading(_source(spectra), _REMEDY):
+        values: np.ndarray = spectra[name][rows].values
+    return values
 
 
 def root_of(variance: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -100,10 +133,10 @@ def first_unusable(flux: np.ndarray, sigma: np.ndarray) -> int | None:
     return None if good.all() else int(np.argmin(good))
 
 
-def check_pixels(found: int, expected: int | None) -> None:
+def check_pixels(found: int, model: Model) -> None:
     """Raise InputError where a network's width does not fit the dataset."""
-    if expected is not None and found != expected:
+    if isinstance(model, HourglassModel) and model.widths[0] != found:
         raise InputError(
-            f"model.widths begins with {expected} but the dataset has {found} pixels; "
+            f"model.widths begins with {model.widths[0]} but the dataset has {found} pixels; "
             f"set model.widths to begin with {found}"
         )

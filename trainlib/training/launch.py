@@ -1,15 +1,13 @@
 """Start torchrun on a run directory, follow its log, end it cleanly, tell why it failed."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,13 @@ from typing import Any
 import torch
 
 from simlib.errors import InputError
+from simlib.location import Location, Place
 from simlib.provenance import provenance
 from trainlib import runs
 from trainlib.config import TrainingConfig
-from trainlib.training.data import dataset_identity, open_endless_split
-from trainlib.training.guard import clear_failures, read_failures
+from trainlib.training.data import dataset_identity, open_endless_split, published
+from trainlib.training.failures import clear_failures, read_failures
+from trainlib.training.log import tail_log
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -51,8 +51,8 @@ class TrainingResult:
 
 def train(
     config: TrainingConfig,
-    dataset_url: str,
-    run_directory: str | None = None,
+    dataset: Place,
+    run_directory: Place | None = None,
     *,
     progress: Progress | None = None,
     is_cancelled: Callable[[], bool] | None = None,
@@ -60,91 +60,73 @@ def train(
 ) -> TrainingResult:
     """Train on a dataset and return when done; a finished run is not trained again.
 
-    dataset_url: folder or URL as `open_dataset` takes it. run_directory: None for the one that
+    dataset: as `open_dataset` takes it. run_directory: None for the one that
     `runs.run_directory` names. progress: called with every object of log.jsonl, old ones too.
     is_cancelled: asked several times a second; the ranks are ended when it says so. resume: False
     forgets a checkpoint. Raises InputError for a person's mistake, RuntimeError for our failure,
     KeyboardInterrupt when cancelled.
     """
-    options = config.storage.options
-    dataset = dataset_identity(dataset_url, options)
-    fingerprint = runs.run_fingerprint(config, dataset)
-    directory = Path(run_directory or runs.run_directory(config, dataset))
-    manifest = runs.read_manifest(directory)
-    if manifest and manifest["fingerprint"] != fingerprint:
+    place = published(Location.of(dataset, config.storage.options))
+    identity = dataset_identity(place)
+    directory = runs.folder_of(run_directory or runs.run_directory(config, identity))
+    fingerprint = runs.run_fingerprint(config, identity)
+    manifest = runs.find_manifest(directory)
+    if manifest and manifest.fingerprint != fingerprint:
         raise InputError(
-            f"{directory} holds run {manifest['fingerprint']}, this config makes {fingerprint}; "
+            f"{directory} holds run {manifest.fingerprint}, this config makes {fingerprint}; "
             "give another directory or remove that one"
         )
-    origin = {"url": _absolute(dataset_url), "fingerprint": dataset}
-    if manifest.get("is_finished") and resume and (directory / runs.CHECKPOINT).is_file():
+    has_checkpoint = (directory / runs.CHECKPOINT).is_file()
+    if manifest and manifest.outcome and resume and has_checkpoint:
         # what does not shape the network may have changed: how it is judged, where the data are
-        write_public_config(directory, config)
-        runs.write_manifest(directory, dataset=origin)
+        runs.write_config(directory, config)
+        origin = runs.origin_of(place, identity, directory, config)
+        runs.write_manifest(directory, manifest.model_copy(update={"dataset": origin}))
         return _result(directory, was_finished=True)
     if config.dataset.mode == "endless":
-        open_endless_split(dataset_url, options)  # a mistake is told before anything is written
-    if not resume:
-        (directory / runs.CHECKPOINT).unlink(missing_ok=True)
-    prepare_run(directory, config, fingerprint, origin)
+        open_endless_split(place)  # a mistake is told before anything is written
+    prepare_run(directory, config, place, identity, resume=resume)
     ranks = config.train.ranks or default_ranks(config.train.device)
-    with _options_file(options) as options_path:
-        command = torchrun_command(directory, ranks, options_path)
-        environment = _environment(config.train.threads, ranks)
-        code = _follow(command, directory, environment, progress, is_cancelled)
+    command = torchrun_command(directory, ranks)
+    environment = _environment(config.train.threads, ranks)
+    code = _follow(command, directory, environment, progress, is_cancelled)
     if code != 0:
         raise _failure(directory, code)
     return _result(directory, was_finished=False)
 
 
-def torchrun_command(directory: Path, ranks: int, options_path: Path | None) -> list[str]:
+def torchrun_command(directory: Path, ranks: int) -> list[str]:
     """Return the command that starts all ranks on this host."""
     worker = ["-m", "trainlib.training.train", str(directory), "--watch", str(os.getpid())]
-    if options_path is not None:
-        worker += ["--storage-options", str(options_path)]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"]
     return [*torchrun, f"--nproc-per-node={ranks}", *worker]
 
 
-def _absolute(url: str) -> str:
-    return url if "://" in url else str(Path(url).resolve())
-
-
 def prepare_run(
-    directory: Path, config: TrainingConfig, fingerprint: str, dataset: dict[str, str]
+    directory: Path,
+    config: TrainingConfig,
+    dataset: Location,
+    identity: str,
+    *,
+    resume: bool = True,
 ) -> None:
-    """Write config.toml and manifest.json, which the ranks read; dataset: url and fingerprint."""
-    directory.mkdir(parents=True, exist_ok=True)
-    clear_failures(directory)
-    write_public_config(directory, config)
-    runs.write_manifest(
-        directory,
-        format_version=runs.FORMAT_VERSION,
-        kind="run",
-        fingerprint=fingerprint,
-        dataset=dataset,
-        recipe=config.train.recipe,
-        is_finished=False,
-        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **provenance(),
-    )
+    """Write config.toml and manifest.json, which the ranks read; InputError while one trains.
 
-
-def write_public_config(directory: Path, config: TrainingConfig) -> None:
-    """Write config.toml without the storage options: they may hold secrets and travel apart."""
-    storage = config.storage.model_copy(update={"options": {}})
-    runs.write_config(directory, config.model_copy(update={"storage": storage}))
-
-
-@contextmanager
-def _options_file(options: dict[str, Any]) -> Iterator[Path | None]:
-    if not options:
-        yield None
-        return
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # readable by its owner alone
-        json.dump(options, file)
-        file.flush()
-        yield Path(file.name)
+    identity: the dataset's fingerprint.
+    """
+    with runs.lock_run(directory):
+        clear_failures(directory)
+        if not resume:
+            (directory / runs.CHECKPOINT).unlink(missing_ok=True)
+        runs.write_config(directory, config)
+        manifest = runs.RunManifest(
+            fingerprint=runs.run_fingerprint(config, identity),
+            dataset=runs.origin_of(dataset, identity, directory, config),
+            recipe=config.train.recipe,
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            provenance=provenance(),
+        )
+        runs.write_manifest(directory, manifest)
 
 
 def default_ranks(device: str) -> int:
@@ -184,7 +166,7 @@ def _follow(
     progress: Progress | None,
     is_cancelled: Callable[[], bool] | None,
 ) -> int:
-    told = 0
+    intervals = tail_log(directory)
     with (directory / LOG).open("ab") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=environment, start_new_session=True
@@ -193,11 +175,9 @@ def _follow(
             while True:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_POLL_S)
-                intervals = runs.read_log(directory) if progress else []
-                for interval in intervals[told:]:
-                    assert progress is not None
-                    progress(interval)
-                told = max(told, len(intervals))
+                if progress is not None:
+                    for interval in next(intervals):
+                        progress(dict(interval))
                 if process.returncode is not None:
                     return process.returncode
                 if is_cancelled is not None and is_cancelled():
@@ -218,13 +198,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _failure(directory: Path, code: int) -> Exception:
     failures = read_failures(directory)
-    if failures and failures[0]["kind"] == "InputError":
-        return InputError(str(failures[0]["message"]))
     where = f"the log is {directory / LOG}"
     if failures:
         first = failures[0]
+        if first.is_mistake:
+            return InputError(first.message)
         return RuntimeError(
-            f"training failed on rank {first['rank']}: {first['kind']}: {first['message']}; {where}"
+            f"training failed on rank {first.rank}: {first.kind}: {first.message}; {where}"
         )
     if shutil.disk_usage(directory).free < _DISK_FULL:
         return InputError(
@@ -238,17 +218,19 @@ def _failure(directory: Path, code: int) -> Exception:
 
 
 def _result(directory: Path, *, was_finished: bool) -> TrainingResult:
-    manifest, last = runs.read_manifest(directory), runs.read_log(directory)[-1]
+    manifest = runs.read_manifest(directory)
+    if (outcome := manifest.outcome) is None:
+        raise RuntimeError(f"training ended, but {directory / runs.MANIFEST} says of no end")
     return TrainingResult(
         run_directory=str(directory),
-        fingerprint=manifest["fingerprint"],
-        epochs=manifest["epochs"],
-        steps=manifest["steps"],
-        samples=manifest["samples"],
-        seconds=manifest["seconds"],
-        cpu_seconds=manifest["cpu_seconds"],
-        parameters=manifest["parameters"],
-        loss=last["loss"],
-        validation_loss=last["validation_loss"],
+        fingerprint=manifest.fingerprint,
+        epochs=outcome.epoch,
+        steps=outcome.step,
+        samples=outcome.samples,
+        seconds=outcome.seconds,
+        cpu_seconds=outcome.cpu_seconds,
+        parameters=outcome.parameters,
+        loss=outcome.loss,
+        validation_loss=outcome.validation_loss,
         was_finished=was_finished,
     )

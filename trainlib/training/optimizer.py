@@ -3,19 +3,19 @@
 import torch
 from torch import nn
 
-from trainlib.config import Train
+from trainlib.config import Sgd, Train
 
 
 def build_optimizer(config: Train, model: nn.Module) -> torch.optim.Optimizer:
     """Return plain gradient descent (paper, section 3.5) or AdamW, at the initial rate."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=config.lr, momentum=float(config.momentum or 0.0))
+    if isinstance(config, Sgd):
+        return torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum)
     return torch.optim.AdamW(
         parameters,
         lr=config.lr,
-        betas=config.betas or (0.9, 0.999),
-        weight_decay=float(config.weight_decay or 0.0),
+        betas=config.betas,
+        weight_decay=config.weight_decay,
         fused=True,
     )
 

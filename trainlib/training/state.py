@@ -1,31 +1,31 @@
-"""The state of a run between two intervals: what changes while it trains, and its way to disk."""
+"""A run between two intervals: what its checkpoint holds, and the way there and back."""
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from simlib.errors import InputError
 from trainlib import runs
+from trainlib.runs import State
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
-from trainlib.training.schedule import Plateau
 
 
-@dataclass
-class State:
-    """Counters of a run. epoch: whole ones done. seconds, cpu_seconds: spent before this start."""
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint. digest: of its bytes. fingerprint: of its run. The rest is for `restore`."""
 
-    epoch: int = 0
-    step: int = 0
-    samples: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    plateau: Plateau = dataclasses.field(default_factory=Plateau)
-    is_finished: bool = False
+    path: Path
+    digest: str
+    fingerprint: str
+    state: State
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    plateau: dict[str, Any] | None
 
 
 def save_state(
@@ -33,6 +33,7 @@ def save_state(
     state: State,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    plateau: ReduceLROnPlateau | None,
     fingerprint: str,
 ) -> None:
     """Write the checkpoint. Random numbers need no state: they follow from seed, epoch and row."""
@@ -40,44 +41,55 @@ def save_state(
         directory / runs.CHECKPOINT,
         {
             "fingerprint": fingerprint,
-            "config": (directory / "config.toml").read_text(encoding="utf-8"),
-            "state": dataclasses.asdict(state),
+            "state": state.model_dump(),
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
+            "plateau": None if plateau is None else plateau.state_dict(),
         },
     )
 
 
-def load_state(directory: Path, fingerprint: str, device: torch.device) -> dict[str, Any] | None:
-    """Return the checkpoint to go on from, None where there is none.
+def load_state(directory: Path, fingerprint: str, device: torch.device) -> Saved:
+    """Return the checkpoint of a run.
 
-    Raises InputError where it belongs to a run of another fingerprint.
+    Raises InputError where there is none, it belongs to a run of another fingerprint, or its
+    network holds weights that are not finite.
     """
     path = directory / runs.CHECKPOINT
-    if not path.is_file():
-        return None
-    saved = load_checkpoint(path, device)
-    if saved["fingerprint"] != fingerprint:
+    parts, digest = load_checkpoint(path, device)
+    try:
+        saved = Saved(path, digest, **parts | {"state": State.model_validate(parts["state"])})
+    except (KeyError, TypeError, ValidationError) as error:
+        raise InputError(f"{path} is no checkpoint of a run ({error}); remove it") from None
+    if saved.fingerprint != fingerprint:
         raise InputError(
-            f"{path} belongs to run {saved['fingerprint']}, this one is {fingerprint}; "
+            f"{path} belongs to run {saved.fingerprint}, this one is {fingerprint}; "
             "choose another run directory or remove it"
+        )
+    bad = [name for name, weights in saved.model.items() if not bool(weights.isfinite().all())]
+    if bad:
+        raise InputError(
+            f"the network in {path} is useless: {', '.join(bad[:3])} hold values that are not "
+            "finite; remove it and train again with a lower train.lr"
         )
     return saved
 
 
-def state_from(saved: dict[str, Any]) -> State:
-    """Return the counters of a checkpoint."""
-    values = dict(saved["state"])
-    return State(**values | {"plateau": Plateau(**values["plateau"])})
-
-
-def append_log(directory: Path, interval: dict[str, Any]) -> None:
-    """Add one object to `log.jsonl`."""
-    with (directory / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(interval) + "\n")
-
-
-def cut_log(directory: Path, step: int) -> None:
-    """Leave out of `log.jsonl` what came after a step: a resumed run will write it again."""
-    kept = [json.dumps(line) + "\n" for line in runs.read_log(directory) if line["step"] <= step]
-    runs.write_text(directory / "log.jsonl", "".join(kept))
+def restore(
+    saved: Saved,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    plateau: ReduceLROnPlateau | None = None,
+) -> None:
+    """Put a checkpoint into a network and what trains it; InputError where it does not fit."""
+    try:
+        model.load_state_dict(saved.model)
+        if optimizer is not None:
+            optimizer.load_state_dict(saved.optimizer)
+        if plateau is not None:
+            plateau.load_state_dict(saved.plateau or {})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{saved.path} does not fit the network of the config beside it: "
+            f"{str(error).splitlines()[-1].strip()}; remove it and train again"
+        ) from None

@@ -8,40 +8,36 @@ waits for those missing, as long as its own `--rdzv-conf join_timeout=SECONDS` s
 
 import argparse
 import errno
-import json
 import logging
+import math
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from simlib.errors import InputError
+from simlib.location import Location
 from simlib.rng import Purpose, Split
 from trainlib import runs
 from trainlib.config import TrainingConfig
 from trainlib.models import Statistics, basis_rank, build_model, empty_statistics
 from trainlib.models import training_statistics as compute_statistics
+from trainlib.runs import State
 from trainlib.training.augment import Augmenter
 from trainlib.training.batches import Source, open_source
 from trainlib.training.data import Spectra, check_pixels, open_split, read_spectra
 from trainlib.training.distributed import Ranks, joined_ranks
-from trainlib.training.guard import follow_parent, lock_run, report_failure
+from trainlib.training.failures import report_failure
+from trainlib.training.log import Interval, append_log, cut_log
 from trainlib.training.loss import rmse
 from trainlib.training.optimizer import build_optimizer, set_learning_rate
-from trainlib.training.schedule import after_epoch, learning_rate
-from trainlib.training.state import (
-    State,
-    append_log,
-    cut_log,
-    load_state,
-    save_state,
-    state_from,
-)
+from trainlib.training.schedule import learning_rate, plateau_scheduler
+from trainlib.training.state import load_state, restore, save_state
+from trainlib.training.watch import follow_parent
 
 log = logging.getLogger(__name__)
 
@@ -62,24 +58,25 @@ class Objective(nn.Module):
 
 
 def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every state change in sight
-    directory: Path, config: TrainingConfig, ranks: Ranks, options: dict[str, Any] | None = None
+    directory: Path, config: TrainingConfig, ranks: Ranks
 ) -> State:
     """Train until the epochs or the seconds of the config are spent; return the last state."""
     begin, begin_cpu = time.monotonic(), time.process_time()
     manifest = runs.read_manifest(directory)
-    fingerprint = manifest["fingerprint"]
-    saved = load_state(directory, fingerprint, ranks.device)
-    state = State() if saved is None else state_from(saved)
+    saved = None
+    if (directory / runs.CHECKPOINT).exists():
+        saved = load_state(directory, manifest.fingerprint, ranks.device)
+    state = saved.state if saved else State()
     if ranks.is_first:
         cut_log(directory, state.step)
     if state.is_finished:
-        return state
+        return finish(directory, state, ranks)
 
-    url, section = manifest["dataset"]["url"], config.train
-    source = open_source(config, url, options, ranks)
-    held_out = read_validation(url, options, config, ranks)
+    dataset, section = runs.dataset_of(directory, config, manifest), config.train
+    source = open_source(config, dataset, ranks)
+    held_out = read_validation(dataset, config, ranks)
     rows, pixels = source.rows, source.pixels
-    check_pixels(pixels, config.model.widths[0] if config.model.widths else None)
+    check_pixels(pixels, config.model)
     log.info("%s training spectra, %d an epoch, of %d pixels, %d rank(s), %s",
              config.dataset.mode, rows, pixels, ranks.world, ranks.device)  # fmt: skip
 
@@ -91,16 +88,17 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     torch.manual_seed(section.seed)
     model = build_model(config.model, statistics).to(ranks.device)
     optimizer = build_optimizer(section, model)
+    plateau = plateau_scheduler(section, optimizer)
     if saved is not None:
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        restore(saved, model, optimizer, plateau)
         log.info("going on from epoch %d, step %d", state.epoch, state.step)
     objective: nn.Module = Objective(model)
     if ranks.world > 1:
         objective = DistributedDataParallel(objective, forward_sync_buffers=False)
-    parameters = sum(p.numel() for p in model.parameters())
+    state.parameters = sum(p.numel() for p in model.parameters())
+    state.world_size, state.device = ranks.world, str(ranks.device)
     log.info("%s network, %d parameters, set up in %.1f s",
-             config.model.kind, parameters, time.monotonic() - begin)  # fmt: skip
+             config.model.kind, state.parameters, time.monotonic() - begin)  # fmt: skip
 
     steps = section.epochs * -(-rows // section.batch_size)
     before, before_cpu = state.seconds, state.cpu_seconds  # of earlier starts
@@ -115,8 +113,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 if section.seconds is not None:
                     spent = before + time.monotonic() - begin + reserve
                     progress = max(progress, ranks.agree(spent / section.seconds))
-                rate = learning_rate(section, progress, state.plateau)
-                set_learning_rate(optimizer, rate)
+                if plateau is None:
+                    set_learning_rate(optimizer, learning_rate(section, progress))
 
                 errors = objective(batch.noisy, batch.variance, batch.target)
                 # ranks average their gradients: weighted so, the mean is over the global batch
@@ -138,48 +136,42 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 continue
 
             interval_seconds = time.monotonic() - interval_begin
-            loss_total, bad = ranks.sum(float(loss_sum), float(not loss_sum.isfinite()))
-            if bad:
+            rate = optimizer.param_groups[0]["lr"]
+            (loss_total,) = ranks.sum(float(loss_sum))
+            validation_begin = time.monotonic()
+            state.loss = loss_total / interval_samples
+            state.validation_loss = validate(objective, held_out, validating, ranks)
+            if not math.isfinite(state.loss + state.validation_loss):
                 raise InputError(
                     f"the loss is not finite at epoch {state.epoch}, learning rate {rate:g}; "
                     f"lower train.lr (here {section.lr:g}) and train again"
                 )
-            validation_begin = time.monotonic()
-            validation_loss = validate(objective, held_out, validating, ranks)
-            if section.schedule == "plateau":
-                state.plateau = after_epoch(state.plateau, validation_loss, section)
+            if plateau is not None:
+                plateau.step(state.validation_loss)
             (cpu_seconds,) = ranks.sum(time.process_time() - begin_cpu)
             state.seconds = before + time.monotonic() - begin
             state.cpu_seconds = before_cpu + cpu_seconds
+            state.ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             if ranks.is_first:
-                record(directory, state, loss_total / interval_samples, validation_loss, rate,
-                       interval_samples / interval_seconds)  # fmt: skip
-                save_state(directory, state, model, optimizer, fingerprint)
+                record(directory, state, rate, interval_samples / interval_seconds)
+                save_state(directory, state, model, optimizer, plateau, manifest.fingerprint)
             reserve = 1.2 * (time.monotonic() - validation_begin)
             interval_begin, interval_samples = time.monotonic(), 0
             loss_sum.zero_()
+    return finish(directory, state, ranks)
+
+
+def finish(directory: Path, state: State, ranks: Ranks) -> State:
+    """Put what the last checkpoint says into the manifest, however often; return it."""
     if ranks.is_first:
-        runs.write_manifest(
-            directory,
-            is_finished=True,
-            ended=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            world_size=ranks.world,
-            device=str(ranks.device),
-            parameters=parameters,
-            epochs=state.epoch,
-            steps=state.step,
-            samples=state.samples,
-            seconds=state.seconds,
-            cpu_seconds=state.cpu_seconds,
-        )
+        manifest = runs.read_manifest(directory)
+        runs.write_manifest(directory, manifest.model_copy(update={"outcome": state}))
     return state
 
 
-def read_validation(
-    url: str, options: dict[str, Any] | None, config: TrainingConfig, ranks: Ranks
-) -> Spectra:
+def read_validation(dataset: Location, config: TrainingConfig, ranks: Ranks) -> Spectra:
     """Return this rank's share of the validation spectra used while training."""
-    spectra = open_split(url, "validation", options)
+    spectra = open_split(dataset, "validation")
     share = ranks.part(min(spectra.sizes["spectrum"], config.train.validation_spectra))
     return read_spectra(spectra, share.start, share.stop, ranks.device)
 
@@ -223,34 +215,27 @@ def validate(objective: nn.Module, held_out: Spectra, augmenter: Augmenter, rank
     return loss / count
 
 
-def record(
-    directory: Path,
-    state: State,
-    loss: float,
-    validation_loss: float,
-    lr: float,
-    samples_per_s: float,
-) -> None:
+def record(directory: Path, state: State, lr: float, samples_per_s: float) -> None:
     """Log an interval, for the eye and for programs."""
     log.info(
         "epoch %d  step %d  loss %.5f  validation %.5f  lr %.2e  %.0f samples/s  %.1f s  "
         "%.1f CPU s",
-        state.epoch, state.step, loss, validation_loss, lr, samples_per_s, state.seconds,
-        state.cpu_seconds,
+        state.epoch, state.step, state.loss, state.validation_loss, lr, samples_per_s,
+        state.seconds, state.cpu_seconds,
     )  # fmt: skip
     append_log(
         directory,
-        {
-            "epoch": state.epoch,
-            "step": state.step,
-            "loss": loss,
-            "validation_loss": validation_loss,
-            "lr": lr,
-            "samples_per_s": samples_per_s,
-            "seconds": state.seconds,
-            "cpu_seconds": state.cpu_seconds,
-            "samples": state.samples,
-        },
+        Interval(
+            epoch=state.epoch,
+            step=state.step,
+            samples=state.samples,
+            loss=state.loss,
+            validation_loss=state.validation_loss,
+            lr=lr,
+            samples_per_s=samples_per_s,
+            seconds=state.seconds,
+            cpu_seconds=state.cpu_seconds,
+        ),
     )
 
 
@@ -259,22 +244,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainlib.training.train", description=__doc__)
     parser.add_argument("run_directory", type=Path)
     parser.add_argument("--watch", type=int, help="end when this process is gone")
-    parser.add_argument("--storage-options", type=Path, help="JSON file of options to fsspec")
     given = parser.parse_args(arguments)
     directory: Path = given.run_directory
     try:
-        config = runs.read_config(directory)
-        options = config.storage.options
-        if given.storage_options:
-            options = json.loads(given.storage_options.read_text(encoding="utf-8"))
+        config, _ = runs.read_run(directory)
         follow_parent(given.watch)
         section = config.train
         with joined_ranks(section.device, section.join_timeout_s, section.ranks) as ranks:
             logging.basicConfig(
                 level=logging.INFO if ranks.is_first else logging.WARNING, format="%(message)s"
             )
-            with lock_run(directory, ranks):
-                train_rank(directory, config, ranks, options)
+            with runs.lock_run(directory) if ranks.is_first else nullcontext():
+                train_rank(directory, config, ranks)
     except InputError as error:
         report_failure(directory, "InputError", str(error))
         print(f"error: {error}", file=sys.stderr)

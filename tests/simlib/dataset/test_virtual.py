@@ -1,5 +1,7 @@
 """A virtual dataset and a replayed row are the stored ones, bit for bit."""
 
+import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 import xarray as xr
 
 from simlib.artifact import write_record
+from simlib.dataset.endless import open_endless
 from simlib.dataset.layout import PIXEL_VARIABLES, ROW_VARIABLES
 from simlib.dataset.open import open_dataset
 from simlib.dataset.places import manifest_in
@@ -107,3 +110,35 @@ def test_a_dataset_of_other_physics_is_not_made_again(stored: Location, tmp_path
     write_record(manifest_in(Location.of(tmp_path)), manifest)
     with pytest.raises(InputError, match="fingerprint 0000000000000000.*would make"):
         open_dataset(tmp_path, virtual=True)
+
+
+@pytest.mark.parametrize("mode", ["virtual", "endless"])
+def test_rows_without_number_cost_nothing_before_they_are_looked_at(
+    mode: str, tmp_path: Path
+) -> None:
+    """Drawing them all took 26 GB at 1e8 rows."""
+    count = 10**8
+    folder = build(tmp_path, f"dataset.mode={mode}", f"dataset.n_train={count}")
+    open_dataset(folder)  # what every dataset of this process shares is there
+    tracemalloc.start()
+    data, endless = open_dataset(folder), open_endless(folder)
+    far = data.isel(spectrum=[count - 1, 5])
+    found = {name: far[name].values for name in (*PIXEL_VARIABLES, *ROW_VARIABLES)}
+    made = endless.spectra(np.array([count - 1]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64_000_000
+    assert data.sizes["spectrum"] == endless.rows == count
+    for name, values in found.items():
+        assert np.array_equal(values[:1], made[name].values)
+
+
+def test_what_was_opened_travels_to_another_process(stored: Location) -> None:
+    data, endless = open_dataset(stored, virtual=True), open_endless(stored)
+    expected = data["flux"][3:5].values  # and what is kept of it stays here
+    sent = pickle.dumps((data, endless))
+    assert len(sent) < 200_000
+    again, split = pickle.loads(sent)
+    assert np.array_equal(again["flux"][3:5].values, expected)
+    assert np.array_equal(split.spectra(np.array([3, 4]))["flux"].values, expected)
+    assert again["teff"].identical(data["teff"])

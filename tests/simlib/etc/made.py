@@ -27,13 +27,13 @@ def conditions(**changes) -> xr.Dataset:
     )
 
 
-def write_sky_tables(folder: Path, airmass: float | None = None) -> Path:
+def write_sky_tables(folder: Path, airmass: float | None = None, step_nm: float = 0.025) -> Path:
     """Write the smallest folder of sky tables: one emission line, one absorption line."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sky_lines_one.csv").write_text(
         "# one line\nwavelength_air_nm,intensity_1e-16_cgs\n800.00,1.0\n820.00,-3.0\n"
     )
-    wavelength = np.arange(690.0, 905.0, 0.025)
+    wavelength = np.arange(690.0, 905.0, step_nm)
     transmission = 1.0 - 0.5 * np.exp(-0.5 * ((wavelength - 760.0) / 0.2) ** 2)
     stated = "" if airmass is None else f"# airmass: {airmass}\n"
     rows = "".join(f"{w:.3f},{t:.6f}\n" for w, t in zip(wavelength, transmission, strict=True))

@@ -1,6 +1,9 @@
 """Importing a folder of files: the store equals the source, holes are recorded, reruns resume."""
 
+import math
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -10,10 +13,13 @@ import xarray as xr
 from distributed import Client, LocalCluster
 
 from simlib.errors import InputError
+from simlib.location import Location
 from simlib.stellar import bosz2024, grid_fingerprint, interpolate_axis, open_grid
-from simlib.stellar.import_plan import plan_import
-from simlib.stellar.importing import import_grid, records_folder
+from simlib.stellar.import_plan import ImportPlan, plan_import
+from simlib.stellar.import_plane import import_plane
+from simlib.stellar.importing import import_grid, start_import
 from simlib.stellar.medium import air_to_vacuum
+from simlib.stellar.releases import RELEASES
 from simlib.stellar.shape import AXES
 from tests.simlib.stellar.bosz_files import (
     model_on,
@@ -172,29 +178,158 @@ def test_a_rerun_reads_nothing_and_changes_no_bit(
     assert files_in(store) == before
 
 
-def test_files_that_come_later_are_added(source: Path, tmp_path: Path, client: Client) -> None:
+def test_a_finished_store_of_other_files_is_refused_with_the_way_out(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
     late = file_of(source, "mm05cp00op03t4250g20")
     data = late.read_bytes()
     late.unlink()
-    part, whole = str(tmp_path / "part.zarr"), str(tmp_path / "whole.zarr")
-    assert len(import_grid(plan_import(source, window=WINDOW), part, client).holes) == 1
-    before = grid_fingerprint(open_grid(part))
+    store = tmp_path / "grid.zarr"
+    assert len(import_grid(plan_import(source, window=WINDOW), store, client).holes) == 1
+    before = files_in(store)
     late.write_bytes(data)
-    report = import_grid(plan_import(source, window=WINDOW), part, client)
-    assert (report.files_read, report.planes_kept, report.holes) == (4, 3, [])
-    import_grid(plan_import(source, window=WINDOW), whole, client)
-    assert grid_fingerprint(open_grid(part)) == grid_fingerprint(open_grid(whole)) != before
+    with pytest.raises(
+        InputError,
+        match=r"differs in the file of teff=4250 logg=2 feh=-0.5 alpha=0.25. A finished grid is "
+        r"never changed: import into a new store, or remove this one first",
+    ):
+        import_grid(plan_import(source, window=WINDOW), store, client)
+    assert files_in(store) == before
+    new = tmp_path / "new.zarr"  # the first way out
+    assert import_grid(plan_import(source, window=WINDOW), new, client).holes == []
+    shutil.rmtree(store)  # the second
+    assert import_grid(plan_import(source, window=WINDOW), store, client).holes == []
+    assert grid_fingerprint(open_grid(store)) == grid_fingerprint(open_grid(new))
+    for path in source.rglob("*t4250*"):
+        path.unlink()
+    with pytest.raises(InputError, match="differs in teff"):
+        import_grid(plan_import(source, window=WINDOW), store, client)
 
 
-def test_a_store_of_other_nodes_is_not_overwritten(
+def damage(path: Path) -> bytes:
+    """Flip a bit in the middle of a file: its name, size and place stay; return what it held."""
+    data = path.read_bytes()
+    path.write_bytes(data[:-4] + bytes([data[-4] ^ 1]) + data[-3:])
+    return data
+
+
+def test_a_damaged_file_replaced_by_a_good_one_of_its_size_is_read(
     source: Path, tmp_path: Path, client: Client
 ) -> None:
-    store = str(tmp_path / "grid.zarr")
-    import_grid(plan_import(source, window=WINDOW), store, client)
+    damaged = file_of(source, "mm05cp00op00t4000g10")
+    good = damage(damaged)
+    store = tmp_path / "grid.zarr"
+    plan = plan_import(source, window=WINDOW)
+    import_planes(plan, store)
+    damaged.write_bytes(good)
+    report = import_grid(plan_import(source, window=WINDOW), store, client)
+    assert (report.files_read, report.planes_kept, report.holes) == (4, 3, [])
+    damage(damaged)
+    with pytest.raises(InputError, match="the file of teff=4000 logg=1 feh=-0.5 alpha=0"):
+        import_grid(plan_import(source, window=WINDOW), store, client)
+
+
+def import_planes(plan: ImportPlan, store: Path) -> None:
+    """Do all of an import but its end, as one that was killed there."""
+    place = Location.of(store)
+    start_import(plan, place)
+    for plane in plan.planes:
+        import_plane(
+            plan.release.name, plan.plane_files(plane), plan.window, place, plane,
+            signature=plan.signature, record=None,
+        )  # fmt: skip
+
+
+def test_planes_of_another_version_of_the_reader_are_read_again(
+    source: Path, tmp_path: Path, client: Client, monkeypatch
+) -> None:
+    store = tmp_path / "grid.zarr"
+    import_planes(plan_import(source, window=WINDOW), store)
+    newer = replace(RELEASES["bosz2017"], reader_version=RELEASES["bosz2017"].reader_version + 1)
+    monkeypatch.setitem(RELEASES, "bosz2017", newer)
+    report = import_grid(plan_import(source, window=WINDOW), store, client)
+    assert (report.files_read, report.planes_kept) == (16, 0)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="differs in reader_version"):
+        import_grid(plan_import(source, window=WINDOW), store, client)
+
+
+def test_a_plane_whose_data_were_damaged_since_is_made_again(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    store, whole = tmp_path / "grid.zarr", tmp_path / "whole.zarr"
+    plan = plan_import(source, window=WINDOW)
+    import_planes(plan, store)
+    damage(store / "flux_normalized/c/0/1/0/0/0")
+    (store / "continuum/c/1/0/0/0/0").unlink()
+    report = import_grid(plan, store, client)
+    assert (report.files_read, report.planes_kept) == (8, 2)
+    import_grid(plan, whole, client)
+    assert files_in(store) == files_in(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("plane-000-000.json", "", "is damaged, no JSON"),
+        ("plane-000-000.json", "[1]", "holds no table"),
+        ("plane-000-000.json", '{"format_version": 2}', "signature: Field required"),
+        ("import.json", '{"format_version": 2, "coords": 5}', "coords: Input should be"),
+        ("import.json", '{"format_version": 1}', "has format 1, this version reads 2"),
+    ],
+)
+def test_a_record_that_is_none_is_told_with_its_place(
+    source: Path, tmp_path: Path, client: Client, name: str, text: str, message: str
+) -> None:
+    store = tmp_path / "grid.zarr"
+    plan = plan_import(source, window=WINDOW)
+    import_planes(plan, store)
+    (tmp_path / "grid.zarr.parts" / name).write_text(text)
+    with pytest.raises(InputError, match=f"grid.zarr.parts/{name} .*{message}"):
+        import_grid(plan, store, client)
+
+
+def test_an_import_of_other_nodes_does_not_go_on_with_this_one(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    store = tmp_path / "grid.zarr"
+    start_import(plan_import(source, window=WINDOW), Location.of(store))
     for path in source.rglob("*t4250*"):
         path.unlink()
     with pytest.raises(InputError, match="is there with another teff; .* import into a new store"):
         import_grid(plan_import(source, window=WINDOW), store, client)
+
+
+def test_a_folder_of_other_things_is_left_alone(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(InputError, match="mine exists and is no grid; choose another place"):
+        import_grid(plan_import(source, window=WINDOW), tmp_path / "mine", client)
+    assert files_in(tmp_path / "mine") == {"notes.txt": b"keep"}
+
+
+def test_two_imports_into_one_store_do_not_meet(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    store, plan = tmp_path / "grid.zarr", plan_import(source, window=WINDOW)
+    refused = []
+
+    def also(done: int, total: int, files: int) -> None:
+        with pytest.raises(InputError, match="import into .*grid.zarr is held by process"):
+            import_grid(plan, store, client)
+        refused.append(done)
+
+    assert import_grid(plan, store, client, on_progress=also).nodes == 16
+    assert refused == [0, 1, 2, 3, 4]
+    assert [path.name for path in tmp_path.iterdir() if "grid" in path.name] == ["grid.zarr"]
+
+
+@pytest.mark.parametrize("window", [(0.0, 900.0), (900.0, 800.0), (800.0, math.inf)])
+def test_a_window_that_is_none_is_refused(source: Path, window: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="no window"):
+        plan_import(source, window=window)
 
 
 def test_an_unfinished_store_is_refused(source: Path, tmp_path: Path, client: Client) -> None:
@@ -206,9 +341,9 @@ def test_an_unfinished_store_is_refused(source: Path, tmp_path: Path, client: Cl
 
     with pytest.raises(KeyboardInterrupt):
         import_grid(plan_import(source, window=WINDOW), store, client, on_progress=stop)
+    assert list(Path(f"{store}.parts").glob("plane-*.json"))
     with pytest.raises(InputError, match="is not complete; run `specdenoise grid import` again"):
         open_grid(store)
-    assert list(Path(records_folder(store)).iterdir())
     assert import_grid(plan_import(source, window=WINDOW), store, client).nodes == 16
 
 

@@ -13,7 +13,7 @@ _PATIENCE_S = 600.0  # for one item: compilation and set-up may come before the 
 _FAREWELL_S = 30.0  # for the item in the making when the rest is not wanted
 
 
-class Ahead(Generic[Item]):
+class Prefetcher(Generic[Item]):
     """Iterates over the same items, made by a thread that begins at once.
 
     depth: items that exist beside the one in use, the one in the making included. What is raised
@@ -25,7 +25,9 @@ class Ahead(Generic[Item]):
         self._room = threading.Semaphore(depth)
         self._is_closed = threading.Event()
         self._end: _End | None = None
-        self._thread = threading.Thread(target=self._make, args=(items,), daemon=True, name="ahead")
+        self._thread = threading.Thread(
+            target=self._make, args=(items,), daemon=True, name="prefetch"
+        )
         self._thread.start()
 
     def _make(self, items: Iterable[Item]) -> None:

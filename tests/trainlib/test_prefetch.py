@@ -4,21 +4,21 @@ import threading
 
 import pytest
 
-from trainlib.training.ahead import Ahead
+from trainlib.training.prefetch import Prefetcher
 
 WAIT_S = 20.0
 
 
 def is_thread_left() -> bool:
-    return any(thread.name == "ahead" for thread in threading.enumerate())
+    return any(thread.name == "prefetch" for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_items_come_in_order_and_end(depth):
-    ahead = Ahead(range(50), depth)
-    assert list(ahead) == list(range(50))
-    assert list(ahead) == []
-    ahead.close()
+    prefetcher = Prefetcher(range(50), depth)
+    assert list(prefetcher) == list(range(50))
+    assert list(prefetcher) == []
+    prefetcher.close()
     assert not is_thread_left()
 
 
@@ -39,15 +39,15 @@ def test_as_many_as_asked_for_are_made_in_advance_and_no_more(depth):
     def is_far_ahead():
         return made >= used + depth
 
-    ahead = Ahead(items(), depth)
+    prefetcher = Prefetcher(items(), depth)
     try:
         for _ in range(300):
             with changed:  # it gets as far ahead as it may before the next is used
                 assert changed.wait_for(is_far_ahead, WAIT_S)
                 used += 1
-            assert next(ahead) == used
+            assert next(prefetcher) == used
     finally:
-        ahead.close()
+        prefetcher.close()
     assert max(advance) == depth
     left = made
     assert not is_thread_left()
@@ -60,12 +60,12 @@ def test_an_error_is_raised_in_the_place_of_its_item_and_again_after_it():
         yield 2
         raise ValueError("the third cannot be made")
 
-    ahead = Ahead(items(), 2)
-    assert [next(ahead), next(ahead)] == [1, 2]
+    prefetcher = Prefetcher(items(), 2)
+    assert [next(prefetcher), next(prefetcher)] == [1, 2]
     for _ in range(2):
         with pytest.raises(ValueError, match="the third cannot be made"):
-            next(ahead)
-    ahead.close()
+            next(prefetcher)
+    prefetcher.close()
     assert not is_thread_left()
 
 
@@ -79,17 +79,17 @@ def test_closing_waits_for_the_item_in_the_making_and_makes_no_other():
             made.append(1)
             yield 1
 
-    ahead = Ahead(items(), 5)
+    prefetcher = Prefetcher(items(), 5)
     assert begun.wait(WAIT_S)
     threading.Timer(0.05, may_end.set).start()
-    ahead.close()
+    prefetcher.close()
     assert not is_thread_left()
     assert len(made) <= 5
-    ahead.close()  # harmless when done again
+    prefetcher.close()  # harmless when done again
 
 
 def test_a_thread_that_does_not_end_is_left_behind_with_a_word(monkeypatch, caplog):
-    monkeypatch.setattr("trainlib.training.ahead._FAREWELL_S", 0.05)
+    monkeypatch.setattr("trainlib.training.prefetch._FAREWELL_S", 0.05)
     begun, may_end = threading.Event(), threading.Event()
 
     def items():
@@ -97,23 +97,23 @@ def test_a_thread_that_does_not_end_is_left_behind_with_a_word(monkeypatch, capl
         may_end.wait(WAIT_S)
         yield 1
 
-    ahead = Ahead(items(), 1)
+    prefetcher = Prefetcher(items(), 1)
     assert begun.wait(WAIT_S)
-    ahead.close()
+    prefetcher.close()
     assert "left behind" in caplog.text
     may_end.set()
 
 
 def test_nothing_made_in_time_is_told(monkeypatch):
-    monkeypatch.setattr("trainlib.training.ahead._PATIENCE_S", 0.05)
+    monkeypatch.setattr("trainlib.training.prefetch._PATIENCE_S", 0.05)
     may_end = threading.Event()
 
     def items():
         may_end.wait(WAIT_S)
         yield 1
 
-    ahead = Ahead(items(), 1)
+    prefetcher = Prefetcher(items(), 1)
     with pytest.raises(RuntimeError, match="nothing was made within 0.05 s"):
-        next(ahead)
+        next(prefetcher)
     may_end.set()
-    ahead.close()
+    prefetcher.close()

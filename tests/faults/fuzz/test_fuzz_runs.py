@@ -1,0 +1,15 @@
+"""Runs that are damaged or odd."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.fuzz.harness import fuzz
+from tests.faults.fuzz.run_kinds import KINDS
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_no_run_breaks_the_program(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fuzz(name, KINDS[name], tmp_path, capfd)

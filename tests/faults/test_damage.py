@@ -1,0 +1,223 @@
+"""Whatever happens to the files of a finished dataset is told where it is read, and made good."""
+
+import json
+import random
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from simlib.dataset import build as building
+from simlib.dataset.open import open_dataset
+from simlib.dataset.places import latest_in, manifest_in, plan_in
+from simlib.dataset.plan import Plan
+from simlib.dataset.publish import Latest, published_dataset
+from simlib.dataset.store import readable, records_of
+from simlib.errors import InputError
+from simlib.location import Location
+from tests.simlib.dataset.toy_build import OVERRIDES, build, toy_config
+
+SMALL = ("dataset.n_train=20", "dataset.n_validation=5", "dataset.block=8", "dataset.chunk=4")
+FLIPS = 60
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root with a finished dataset."""
+    root = tmp_path_factory.mktemp("built")
+    build(root, *SMALL)
+    return root
+
+
+@pytest.fixture
+def root(built: Path, tmp_path: Path) -> Path:
+    """Return a copy of that root, to be damaged."""
+    return Path(shutil.copytree(built, tmp_path / "root"))
+
+
+def versions(root: Path) -> Path:
+    return root / "datasets/tiny"
+
+
+def folder_of(root: Path) -> Location:
+    return next(Location.of(path) for path in versions(root).glob("*/"))
+
+
+def read_all(root: Path) -> dict[str, xr.Dataset]:
+    return {split: open_dataset(versions(root), split).load() for split in ("train", "validation")}
+
+
+def is_same(found: dict[str, xr.Dataset], expected: dict[str, xr.Dataset]) -> bool:
+    return all(found[split].identical(expected[split]) for split in expected)
+
+
+def files_of(root: Path) -> list[Path]:
+    return sorted(path for path in versions(root).rglob("*") if path.is_file())
+
+
+def arrays_of(root: Path) -> dict[Path, bytes]:
+    files = [path for path in files_of(root) if "spectra.zarr" in path.parts]
+    return {path.relative_to(root): path.read_bytes() for path in files}
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def records_in(root: Path) -> list[object]:
+    """Return what the records say, None for one that cannot be used."""
+    folder = folder_of(root)
+    plan = readable(plan_in(folder), Plan)
+    latest = readable(latest_in(folder.parent), Latest)
+    blocks = records_of(folder, plan) if plan else {}
+    return [plan, latest, manifest_in(folder).read_bytes(), sorted(map(str, blocks.items()))]
+
+
+def test_one_flipped_bit_is_never_silent(root: Path) -> None:
+    """Half of them in files drawn by their number, half by their size."""
+    expected, told, dice = read_all(root), records_in(root), random.Random(9)
+    files = files_of(root)
+    sizes = [path.stat().st_size for path in files]
+    chosen = [dice.choice(files) for _ in range(FLIPS // 2)]
+    chosen += dice.choices(files, sizes, k=FLIPS - len(chosen))
+    read_by_all = 0
+    for path in chosen:
+        bit = dice.randrange(8 * path.stat().st_size)
+        flip(path, bit)
+        try:
+            found = read_all(root)
+        except InputError as error:
+            assert "specdenoise build CONFIG" in str(error)
+            assert str(versions(root)) in str(error)
+            read_by_all += 1
+        else:  # a reader does not need it, or white space became other white space
+            assert is_same(found, expected)
+            assert path.suffix == ".json" and "spectra.zarr" not in path.parts
+            is_harmless = records_in(root) == told
+            assert is_harmless or building.published(toy_config(root, *SMALL)) is None
+        flip(path, bit)
+    assert read_by_all > FLIPS // 2
+    assert is_same(read_all(root), expected)
+
+
+def test_a_damaged_block_is_named(root: Path) -> None:
+    folder = folder_of(root)
+    flip(folder.path / "spectra.zarr/train/flux/c/1/0", 1000)
+    flux = open_dataset(versions(root))["flux"]
+    assert flux[:8].values.shape == (8, 4096)  # what is not damaged is read
+    for rows in (slice(None), 9, [0, 19, 10]):
+        with pytest.raises(
+            InputError, match="train/flux of rows 8 to 15 is damaged .*checksum.*CONFIG --repair`"
+        ):
+            _ = flux[rows].values
+
+
+def test_repair_makes_good_a_flipped_bit_in_every_file(root: Path) -> None:
+    whole, expected, dice = arrays_of(root), read_all(root), random.Random(3)
+    plan = plan_in(folder_of(root)).path
+    for path in files_of(root):
+        if path != plan:
+            flip(path, dice.randrange(8 * path.stat().st_size))
+    build(root, *SMALL, repair=True)
+    assert arrays_of(root) == whole
+    assert is_same(read_all(root), expected)
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_what_was_deleted_is_made_again_and_no_more(
+    repair: bool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, expected, folder = arrays_of(root), read_all(root), folder_of(root).path
+    gone = ["spectra.zarr/train/flux/c/1/0", "spectra.zarr/validation/snr/c/0",
+            "spectra.zarr/zarr.json", "spectra.zarr/train/wavelength/c/0",
+            "parts/train-00000016.json", "parts/plan.json", "../latest.json"]  # fmt: skip
+    for name in gone:
+        (folder / name).unlink()
+    with pytest.raises(InputError, match="specdenoise build CONFIG"):
+        read_all(root)
+    made, good = [], building.write_block
+
+    def counted(*arguments: object) -> object:
+        made.append(arguments[2].name)  # type: ignore[attr-defined]
+        return good(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(building, "write_block", counted)
+    build(root, *SMALL, repair=repair)
+    assert sorted(made) == ["train-00000008", "train-00000016", "validation-00000000"]
+    assert arrays_of(root) == whole
+    assert is_same(read_all(root), expected)
+
+
+@pytest.mark.parametrize("name", ["flux/c/2/0", "snr/c/2"])
+@pytest.mark.parametrize("left", [0, 1, 100, -1])
+def test_a_torn_block_without_a_record_is_made_from_nothing(
+    name: str, left: int, root: Path
+) -> None:
+    """The last block of a split is a part of one, which Zarr would read before it wrote it."""
+    whole, folder = arrays_of(root), folder_of(root).path
+    (folder / "manifest.json").unlink()
+    (folder / "parts/train-00000016.json").unlink()
+    torn = folder / "spectra.zarr/train" / name
+    torn.write_bytes(torn.read_bytes()[:left])
+    build(root, *SMALL)
+    assert arrays_of(root) == whole
+
+
+def test_a_shorter_or_longer_file_is_found_without_reading_it(root: Path) -> None:
+    config, folder = toy_config(root, *SMALL), folder_of(root).path
+    assert building.published(config) is not None
+    shard = folder / "spectra.zarr/validation/variance/c/0/0"
+    content = shard.read_bytes()
+    for changed in (content[:-1], content + b"x", b""):
+        shard.write_bytes(changed)
+        assert building.published(config) is None
+        with pytest.raises(InputError, match="specdenoise build CONFIG"):
+            read_all(root)
+    shard.write_bytes(content)
+    assert building.published(config) is not None
+
+
+def test_the_advice_of_the_message_is_one_that_works(
+    root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import pipeline, stages
+    from flows.cli import run_program
+
+    for module, name in ((pipeline, "build"), (stages, "etc_grid"), (stages, "build_dataset")):
+        monkeypatch.setattr(module, name, getattr(module, name).fn)  # without Prefect's engine
+    whole = arrays_of(root)
+    flip(folder_of(root).path / "spectra.zarr/train/variance/c/0/0", 12345)
+    with pytest.raises(InputError) as caught:
+        read_all(root)
+    (advice,) = re.findall("`specdenoise (.*?)`", str(caught.value))
+    arguments = advice.replace("CONFIG", "tiny").split()
+    settings = [f"storage.root={root}", *OVERRIDES, *SMALL, "cluster.kind=threads"]
+    assert run_program([*arguments, *(f"--set={setting}" for setting in settings)]) == 0
+    assert capfd.readouterr().out.strip() == str(folder_of(root))
+    assert arrays_of(root) == whole
+    read_all(root)
+
+
+def test_a_store_whose_plan_is_lost_before_it_is_finished_says_so(root: Path) -> None:
+    folder = folder_of(root).path
+    (folder / "manifest.json").unlink()
+    (folder / "parts/plan.json").write_text("{}")
+    with pytest.raises(InputError, match="plan.json has format None.*remove the folder"):
+        build(root, *SMALL)
+    shutil.rmtree(folder)
+    build(root, *SMALL)
+    read_all(root)
+
+
+def test_a_latest_version_of_the_first_format_is_replaced(root: Path) -> None:
+    """As the message says that refuses it."""
+    latest = versions(root) / "latest.json"
+    latest.write_text(json.dumps({"fingerprint": folder_of(root).name}))
+    with pytest.raises(InputError, match="format None.*specdenoise build CONFIG"):
+        read_all(root)
+    build(root, *SMALL)
+    assert published_dataset(versions(root))[0] == folder_of(root)

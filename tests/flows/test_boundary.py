@@ -1,0 +1,197 @@
+"""The last handler: what is not our bug is told once with exit code 2, and it never raises."""
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from flows.cli import run_program
+from simlib.errors import InputError
+
+
+def os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number), "/some/place")
+
+
+class EndpointConnectionError(Exception):
+    __module__ = "botocore.exceptions"
+
+
+def caused(error: Exception, by: Exception) -> Exception:
+    error.__cause__ = by
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (InputError("as it says"), "error: as it says"),
+        (os_error(errno.ENOSPC), "no space left while writing"),
+        (os_error(errno.EDQUOT), "no space left while writing"),
+        (os_error(errno.EACCES), "access refused"),
+        (os_error(errno.EPERM), "access refused"),
+        (PermissionError("Forbidden"), "or name a profile"),
+        (os_error(errno.EROFS), "can only be read"),
+        (os_error(errno.ENOTDIR), "a file is where a folder should be"),
+        (os_error(errno.EISDIR), "a folder is where a file should be"),
+        (os_error(errno.EEXIST), "something is there already"),
+        (os_error(errno.ENOTEMPTY), "something is there already"),
+        (FileNotFoundError("The specified bucket does not exist"), "not found (The specified"),
+        (os_error(errno.ENAMETOOLONG), "a name is too long"),
+        (os_error(errno.ELOOP), "links lead in a circle"),
+        (os_error(errno.EMFILE), "raise the limit (ulimit -n)"),
+        (os_error(errno.EIO), "the disk failed"),
+        (os_error(errno.ECONNREFUSED), "check the address"),
+        (os_error(errno.EHOSTUNREACH), "check the address"),
+        (TimeoutError("slow"), "check the address"),
+        (ConnectionError(), "no answer (ConnectionError)"),
+        (
+            EndpointConnectionError("no such host"),
+            "object store refused or did not answer (no such",
+        ),
+        (MemoryError(), "not enough memory"),
+        (caused(RuntimeError("wrapped"), os_error(errno.EROFS)), "can only be read"),
+    ],
+    ids=lambda value: getattr(value, "strerror", None) or type(value).__name__,
+)
+def test_what_is_not_our_bug_is_one_message_and_exit_code_2(
+    error: Exception, message: str, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SPECDENOISE_CACHE", str(tmp_path))
+
+    def fail(arguments: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr("flows.cli.app", fail)
+    assert run_program(["build", "tiny"]) == 2
+    told = capfd.readouterr().err
+    assert message in told and told.startswith("error: ") and "Traceback" not in told
+    assert list(tmp_path.iterdir()) == []
+
+
+BUG = "raise RuntimeError('a bug')"
+RUN = f"""
+import sys, flows.cli
+def fail(arguments): {BUG}
+flows.cli.app = fail
+flows.cli.main()
+"""
+
+
+def run(code: str, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False,
+        **more,  # type: ignore[call-overload]
+    )  # fmt: skip
+
+
+def test_a_bug_without_a_place_for_its_log_is_told_without_a_traceback(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    code = f"import tempfile; tempfile.tempdir = {str(blocked)!r}\n{RUN}"
+    done = run(code, env=os.environ | {"SPECDENOISE_CACHE": str(blocked / "cache")})
+    assert done.returncode == 1
+    assert done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
+    assert "RuntimeError: a bug" in done.stderr
+    assert "the log could not be written" in done.stderr
+    assert "set SPECDENOISE_CACHE to a folder" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code(closed: str, tmp_path: Path) -> None:
+    for arguments, code in (("cache info", 0), ("build --nonsense", 2)):
+        command = f"exec {sys.executable} -m flows {arguments} {closed}"
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, timeout=100, check=False)
+        assert done.returncode == code
+
+
+def test_results_that_do_not_fit_are_told() -> None:
+    command = f"{sys.executable} -m flows cache info > /dev/full"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 2 and done.stderr.startswith("error: no space left")
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_folder_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run_program(["build", "tiny"]) == 2
+    assert "the folder that this was started in is gone" in capfd.readouterr().err
+
+
+def test_a_root_below_a_file_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    root = ["--set", f"storage.root={tmp_path / 'file' / 'root'}"]
+    assert run_program(["etc-grid", "build", "tiny", *root]) == 2
+    assert "a file is where a folder should be" in capfd.readouterr().err
+
+
+class ObjectStore(BaseHTTPRequestHandler):
+    """An object store that refuses everything with its `code`."""
+
+    protocol_version = "HTTP/1.1"
+    status, code, text = 403, "", ""
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = f"<Error><Code>{self.code}</Code><Message>{self.text}</Message></Error>".encode()
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = answer
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "hunter2")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), ObjectStore)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "text", "message"),
+    [
+        (403, "InvalidAccessKeyId", "no such key", "access refused (Forbidden)"),
+        (403, "SignatureDoesNotMatch", "another secret", "access refused (Forbidden)"),
+        (404, "NoSuchBucket", "no such bucket", "no stellar grid 's3://bucket/grid.zarr'"),
+        (0, "", "", "object store refused or did not answer (Could not connect"),
+    ],
+    ids=lambda value: str(value).partition(" ")[0],
+)
+def test_every_refusal_of_an_object_store_is_told(
+    object_store: str, status: int, code: str, text: str, message: str,
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name, value in (("status", status), ("code", code), ("text", text)):
+        monkeypatch.setattr(ObjectStore, name, value)
+    endpoint = object_store if status else "http://127.0.0.1:9"  # where nothing listens
+    options = ["--storage-option", f"endpoint_url={endpoint}",
+               "--storage-option", 'config_kwargs={"retries": {"max_attempts": 0}}']  # fmt: skip
+    assert run_program(["grid", "info", "s3://bucket/grid.zarr", *options]) == 2
+    told = capfd.readouterr().err
+    assert message in told and told.count("error:") == 1
+    assert "Traceback" not in told and "hunter2" not in told

@@ -1,0 +1,100 @@
+"""The log of a run, `log.jsonl`: one object an interval, appended while it trains.
+
+Each line carries a digest of itself.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from simlib.artifact import write_bytes
+from simlib.errors import InputError
+from simlib.fingerprint import fingerprint
+from simlib.location import Location
+
+LOG = "log.jsonl"
+
+
+class Interval(TypedDict):
+    """What is said of an interval. epoch, step, samples, seconds, cpu_seconds: since the start."""
+
+    epoch: int
+    step: int
+    samples: int
+    loss: float
+    validation_loss: float
+    lr: float
+    samples_per_s: float
+    seconds: float
+    cpu_seconds: float
+
+
+_SCHEMA = TypeAdapter(Interval)
+
+
+def append_log(directory: Path, interval: Interval) -> None:
+    """Add an interval."""
+    with (directory / LOG).open("ab") as file:
+        file.write(_line(interval))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_log(directory: Path) -> list[Interval]:
+    """Return all intervals, a torn last line left out; InputError for a damaged one."""
+    return next(tail_log(directory))
+
+
+def cut_log(directory: Path, step: int) -> None:
+    """Leave out what came after a step: a resumed run will write it again."""
+    kept = [_line(interval) for interval in read_log(directory) if interval["step"] <= step]
+    write_bytes(Location.of(directory / LOG), b"".join(kept))
+
+
+def tail_log(directory: Path) -> Iterator[list[Interval]]:
+    """Yield, whenever asked, the intervals that the log has gained; only these are read.
+
+    A run that goes on replaces the file by a shorter one: a step is told once all the same.
+    """
+    path = directory / LOG
+    file_number, offset, lines, step = 0, 0, 0, -1
+    while True:
+        data = b""
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            if file_number != (file_number := os.fstat(file.fileno()).st_ino):
+                offset, lines = 0, 0
+            file.seek(offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]  # a torn last line waits
+        fresh = []
+        for line in whole.splitlines():
+            lines += 1
+            fresh.append(_parse(line, f"{path}, line {lines}"))
+        offset += len(whole)
+        fresh = [interval for interval in fresh if interval["step"] > step]
+        step = max((interval["step"] for interval in fresh), default=step)
+        yield fresh
+
+
+def _line(interval: Interval) -> bytes:
+    return json.dumps({**interval, "digest": fingerprint(interval)}).encode() + b"\n"
+
+
+def _parse(line: bytes, place: str) -> Interval:
+    try:
+        interval = _SCHEMA.validate_json(line, strict=True)
+        if _line(interval) == line + b"\n":
+            return interval
+        problem = "its digest is not that of its values"
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = ".".join(map(str, first["loc"])) + f": {first['msg']}"
+    raise InputError(
+        f"{place} cannot be used: {problem}; remove the file and train again: only the curve of "
+        "the loss is lost"
+    )
