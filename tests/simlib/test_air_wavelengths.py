@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simlib.stellar.medium import air_to_vacuum, vacuum_to_air
+from simlib.air_wavelengths import air_to_vacuum, vacuum_to_air
 
 
 @pytest.mark.parametrize(
