@@ -12,8 +12,8 @@ import numpy as np
 
 from infra.grids.pack import decompress_source, digests
 from infra.grids.provenance import ATTRS
+from simlib.air_wavelengths import air_to_vacuum
 from simlib.stellar import packed
-from simlib.stellar.medium import air_to_vacuum
 from simlib.stellar.shape import AXES, grid_checksum, node_digests
 
 

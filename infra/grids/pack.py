@@ -9,7 +9,7 @@ import numpy as np
 
 from infra.grids.recipe import ALPHA, FEH, LOGG, QUANTUM, TEFF, Node, continuum_air, output_air
 from infra.grids.synthesis import node_file
-from simlib.stellar.medium import air_to_vacuum
+from simlib.air_wavelengths import air_to_vacuum
 
 
 def pack(work: Path, out: Path) -> dict[str, object]:

@@ -4,22 +4,12 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from simlib.etc import lsf
-from simlib.etc.constants import PHOTONS_PER_ERG_NM
 from simlib.etc.conventions import Convention
 from simlib.instrument import Instrument
+from simlib.units import PHOTONS_PER_ERG_NM
 
 # line intensities are in 1e-16 erg s-1 cm-2 arcsec-2; x wavelength (nm) = photon s-1 m-2 arcsec-2
 PHOTONS_PER_INTENSITY = 1e-12 * PHOTONS_PER_ERG_NM
-
-
-def vacuum_wavelength(air_nm: np.ndarray) -> np.ndarray:
-    """Return vacuum wavelengths of air wavelengths, nm, same shape. Edlen 1953."""
-    vacuum = np.array(air_nm, dtype=np.float64)
-    for _ in range(8):  # each step gains four digits
-        inverse = 1e6 / vacuum**2
-        index = 1.000064328 + 0.0294981 / (146.0 - inverse) + 0.0002554 / (41.0 - inverse)
-        vacuum = index * air_nm
-    return vacuum
 
 
 def continuum_radiance(wavelength_nm: np.ndarray, model: int = 5) -> np.ndarray:

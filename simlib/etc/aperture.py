@@ -10,8 +10,8 @@ import numpy as np
 from scipy.special import j0, j1
 
 from simlib.errors import InputError
-from simlib.etc.constants import MICRORADIAN_ARCSEC
 from simlib.instrument import Instrument
+from simlib.units import MICRORADIAN_ARCSEC
 
 EXPONENTIAL_DISC = 1.67834  # half-light radius over scale length
 REFERENCE_STEP, REFERENCE_NODES = 0.024, 50  # cycles per arcsec; cut at 1.2

@@ -7,10 +7,11 @@ import numpy as np
 import xarray as xr
 
 from simlib.errors import InputError
-from simlib.etc.signal_to_noise import flat_ab_flux, read_spectrum, signal_to_noise
+from simlib.etc.signal_to_noise import read_spectrum, signal_to_noise
 from simlib.etc.terms_file import ROWS_AT_ONCE, Evaluate, write_terms
 from simlib.noise import stack_variance
 from simlib.parameters import impossible_geometry
+from simlib.units import ab_flux
 
 Progress = Callable[[int, int, int], None]  # pieces done, pieces in all, rows of the last
 
@@ -28,7 +29,7 @@ def source_flux(
     if magnitude is not None and spectrum is not None:
         raise InputError("give --magnitude or --spectrum, not both")
     if magnitude is not None:
-        return flat_ab_flux(magnitude, wavelength_nm)
+        return ab_flux(magnitude, wavelength_nm)
     return None if spectrum is None else read_spectrum(spectrum, wavelength_nm)
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from simlib.artifact import replacing
-from simlib.etc.lsf import FWHM_PER_SIGMA
+from simlib.units import FWHM_PER_SIGMA
 
 BUDGET = (  # term, label, colour; from the quietest up
     ("dark_e", "dark current", "#7f7f7f"),

@@ -20,7 +20,7 @@ from simlib.etc.vectors import Vectors, prepare_vectors
 from simlib.fingerprint import fingerprint
 from simlib.instrument import load_instrument
 
-PHYSICS_VERSION = 1  # raise it when the same config gives other terms
+PHYSICS_VERSION = 2  # raise it when the same config gives other terms
 RANGED = (
     "seeing",
     "zenith_angle",

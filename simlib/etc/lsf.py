@@ -13,6 +13,7 @@ from scipy.special import j1
 from simlib.errors import InputError
 from simlib.etc.silicon import absorption_length_um, refractive_index
 from simlib.instrument import Instrument
+from simlib.units import FWHM_PER_SIGMA
 
 FREQUENCY_STEP = 0.005  # sets the aliasing period, 200 pixels: never coarser
 FREQUENCY = FREQUENCY_STEP * (np.arange(200) + 0.5)  # nothing is left beyond 1 cycle per pixel
@@ -21,7 +22,6 @@ BACK_REFLECTION = 0.3
 FIT_HALF_WINDOW_PIXELS = 5.0  # the fitted sigma's window; the second moment has no limit
 FIT_STEP_PIXELS = 0.1
 FIT_STEPS = 12  # each squares the error; 5 are enough
-FWHM_PER_SIGMA = 2.3548200450309493
 WAVELENGTH_RANGE_NM = (695.0, 900.0)  # of the smooth form over wavelength
 SMOOTH_NODES = 16
 LSF_KINDS = ("etc", "table2", "profile")

@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 
-from simlib.etc.constants import SECOND_RADIATION_CM_K
 from simlib.etc.tables import embedded
+from simlib.units import SECOND_RADIATION_CM_K
 
 HIGHEST_X = 21  # x = J + 1/2
 ROTATIONAL_TEMPERATURE_K = 178.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simlib.etc.constants import SECOND_RADIATION_CM_K
+from simlib.units import SECOND_RADIATION_CM_K
 
 HIGHEST_N = 39
 EMISSION_TEMPERATURE_K = 190.0

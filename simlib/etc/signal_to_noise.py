@@ -5,24 +5,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from simlib.bounds import Bound, refuse_out_of_bounds
+from simlib.bounds import Bound
 from simlib.errors import InputError
-from simlib.etc.constants import AB_ZERO_POINT, FLUX_UNIT_PER_NM, LIGHT_SPEED_NM_S
 from simlib.noise import stack_variance
 from simlib.tables import read_curve
 
 FLUX = Bound(0.0, 1e12, "1e-17 erg s-1 cm-2 AA-1")
 MAGNITUDE = Bound(-30.0, 60.0, "mag")
-
-
-def flat_ab_flux(magnitude: float, wavelength_nm: np.ndarray) -> np.ndarray:
-    """Return the flux of a source of constant AB magnitude, 1e-17 erg s-1 cm-2 AA-1.
-
-    Raises InputError for a magnitude that no source has.
-    """
-    refuse_out_of_bounds("magnitude", np.array([magnitude]), MAGNITUDE, "a flat source".format)
-    per_nm = AB_ZERO_POINT * 10.0 ** (-0.4 * magnitude) * LIGHT_SPEED_NM_S / wavelength_nm**2
-    return np.asarray(per_nm / FLUX_UNIT_PER_NM)
 
 
 def read_spectrum(path: str | Path, wavelength_nm: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ import numpy as np
 
 from simlib.etc.tables import embedded
 
-BOLTZMANN_EV_K = 8.617e-5
+# As both calculators round them; their figures of silicon belong to these.
+BOLTZMANN_EV_K, PHOTON_EV_NM = 8.617e-5, 1239.842
 PHONONS_EV = ((5.5, 0.01827), (4.0, 0.05773))  # coupling, energy
 INDIRECT_GAPS_EV = ((323.1, 1.1557), (7237.0, 2.5))  # coefficient, energy
 DIRECT_GAP_EV = (1.052e6, 3.2)
@@ -15,7 +16,7 @@ def absorption_length_um(wavelength_nm: np.ndarray, temperature_k: float) -> np.
 
     Rajkanan, Singh & Shewchun 1979, Solid-State Electronics 22, 793.
     """
-    energy = 1239.842 / np.asarray(wavelength_nm, dtype=np.float64)
+    energy = PHOTON_EV_NM / np.asarray(wavelength_nm, dtype=np.float64)
     shift = 7.021e-4 * temperature_k**2 / (temperature_k + 1108.0)
     coefficient, gap = DIRECT_GAP_EV
     alpha = coefficient * np.sqrt(np.maximum(energy - gap + shift, 0.0))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from simlib.air_wavelengths import air_to_vacuum_edlen
 from simlib.bounds import FRACTION, WAVELENGTH, Bound
 from simlib.config import Sky
 from simlib.errors import InputError, shown
 from simlib.etc import oh, oxygen, telluric
-from simlib.etc.airglow import PHOTONS_PER_INTENSITY, vacuum_wavelength
+from simlib.etc.airglow import PHOTONS_PER_INTENSITY
 from simlib.etc.tables import embedded
 from simlib.fingerprint import checksum as checksum_of
 from simlib.fingerprint import fingerprint
@@ -146,7 +147,7 @@ def _from_folder(config: Sky) -> dict[str, object]:
     absorption = _covering(folder, "telluric_*.csv")
     airmass = absorption.stated("airmass")
     lines = read_table(_one(folder, "sky_lines_*.csv"), LINES)
-    wavelength = vacuum_wavelength(lines["wavelength_air_nm"])
+    wavelength = air_to_vacuum_edlen(lines["wavelength_air_nm"])
     intensity = np.maximum(lines["intensity_1e-16_cgs"], 0.0)
     parts = _common(config) | {
         "source": f"tables {folder}, {_continuum_named(config)}",

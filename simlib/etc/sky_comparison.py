@@ -13,13 +13,12 @@ from scipy.optimize import minimize_scalar
 
 from simlib.config import Sky
 from simlib.etc import lsf, oh, telluric
-from simlib.etc.constants import LIGHT_SPEED_M_S
-from simlib.etc.signal_to_noise import flat_ab_flux
 from simlib.etc.sky import FINE_STEP_NM, SPAN_NM, SkyModel, load_sky
 from simlib.etc.tables import embedded
 from simlib.etc.terms import run_etc
 from simlib.instrument import Instrument, load_instrument
 from simlib.noise import stack_variance
+from simlib.units import SPEED_OF_LIGHT_M_S, ab_flux
 
 INSTRUMENT = "pfs-redmr-2016-02-29"
 OXYGEN_A_NM = (758.0, 772.0)
@@ -195,7 +194,7 @@ def _at_pixels(
     """Smooth a curve with the fitted Gaussian LSF (and a blur in velocity), at pixel centres."""
     middle = 0.5 * (fine[0] + fine[-1])
     width = float(lsf.lsf_sigma(instrument, np.array(middle)))
-    sigma = np.hypot(width, middle * blur_m_s / LIGHT_SPEED_M_S) / FINE_STEP_NM
+    sigma = np.hypot(width, middle * blur_m_s / SPEED_OF_LIGHT_M_S) / FINE_STEP_NM
     reach = int(5 * sigma)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     spectrum = np.fft.rfft(curve - 1.0, 2 * curve.size)
@@ -207,7 +206,7 @@ def _compare_variance(
     instrument: Instrument, ours: SkyModel, tables: SkyModel
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     condition = xr.Dataset({name: ("condition", [value]) for name, value in CONDITION.items()})
-    flux = xr.DataArray(flat_ab_flux(SOURCE_MAGNITUDE, instrument.wavelength), dims="wavelength")
+    flux = xr.DataArray(ab_flux(SOURCE_MAGNITUDE, instrument.wavelength), dims="wavelength")
     totals, counts = [], {}
     for name, sky in (("", ours), ("_tables", tables)):
         terms = run_etc(condition, instrument, sky)

@@ -7,9 +7,9 @@ it raises the transmission to the airmass before smoothing. No smooth extinction
 import numpy as np
 from scipy.special import voigt_profile
 
-from simlib.etc.constants import ATOMIC_MASS_KG, BOLTZMANN_J_K, LIGHT_SPEED_M_S
 from simlib.etc.oxygen import A_BAND, B_BAND, absorption_lines
 from simlib.etc.tables import embedded
+from simlib.units import ATOMIC_MASS_KG, BOLTZMANN_J_K, SPEED_OF_LIGHT_M_S
 
 OXYGEN_COLUMN = 2.74e24  # molecules cm-2 above 616 hPa
 OXYGEN_SIGMA, OXYGEN_HALF_WIDTH = 0.0105, 0.0185  # cm-1
@@ -31,7 +31,7 @@ def optical_depth(wavelength_nm: np.ndarray, water_mm: float) -> np.ndarray:
         wavelength_nm,
         nu,
         water["strength_cm"] * WATER_COLUMN_PER_MM * water_mm,
-        nu * speed / LIGHT_SPEED_M_S,
+        nu * speed / SPEED_OF_LIGHT_M_S,
         WATER_HALF_WIDTH,
     )
     for band in (A_BAND, B_BAND):

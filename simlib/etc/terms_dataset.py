@@ -9,8 +9,8 @@ import xarray as xr
 
 from simlib.etc import lsf
 from simlib.etc.conditions import NEEDED, OPTIONAL, Conditions
-from simlib.etc.constants import FLUX_UNIT
 from simlib.etc.vectors import Vectors
+from simlib.units import FLUX_UNIT_NAME
 
 PROFILE_WAVELENGTH_STEP_NM = 5.0
 PROFILE_REACH_PIXELS, PROFILE_STEP_PIXELS = 24.0, 0.1
@@ -23,7 +23,7 @@ ATTRS: dict[str, tuple[str, str]] = {
     "effective_area_m2": ("m2", "collecting area, vignetting included"),
     "trace_fraction": ("1", "share of a target's light inside its trace (f0)"),
     "trace_fraction_sky": ("1", "share of the sky's light in a trace, neighbours' included (f1)"),
-    "conversion_e": (f"electron / ({FLUX_UNIT})", "electrons per unit of flux above the air"),
+    "conversion_e": (f"electron / ({FLUX_UNIT_NAME})", "electrons per unit of flux above the air"),
     "sky_continuum_e": ("electron", "night-sky continuum"),
     "sky_lines_e": ("electron", "night-sky emission lines"),
     "moon_e": ("electron", "scattered moonlight"),
@@ -100,7 +100,7 @@ def provenance(vectors: Vectors) -> dict[str, str | float]:
         "convention": vectors.convention.name,
         "throughput_factor": vectors.convention.throughput_factor,
         "conversion_holds_at": "pixel centre" if not vectors.places_differ else "left pixel edge",
-        "flux_unit": FLUX_UNIT,
+        "flux_unit": FLUX_UNIT_NAME,
         "counts": "electrons per pixel for one exposure",
         "software": f"specdenoise {version('specdenoise')}",
     }

@@ -19,13 +19,14 @@ from simlib.etc.atmosphere import (
     telluric_powers,
 )
 from simlib.etc.conditions import NEEDED
-from simlib.etc.constants import EXTINCTION_DIVISOR, FLUX_UNIT_PER_NM, PHOTONS_PER_ERG_NM
 from simlib.etc.conventions import Convention
 from simlib.etc.sky import SPAN_NM, SkyModel
 from simlib.instrument import Instrument
+from simlib.units import FLUX_UNIT_PER_NM, PHOTONS_PER_ERG_NM
 
 PATH_NODES = 14  # Chebyshev in ln path: line absorption at any path to 1e-6
 LINE_AIRMASS = 1.1  # at which the strengths of emission lines hold
+EXTINCTION_DIVISOR = 1.086  # mag per optical depth, as rounded in both calculators
 LONGEST_PATH = float(slant(np.array(NEEDED["zenith_angle"].high)))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simlib.stellar.medium import air_to_vacuum
+from simlib.air_wavelengths import air_to_vacuum
 from simlib.stellar.spectrum_files import (
     BadFileError,
     ModelName,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simlib.stellar.medium import air_to_vacuum
+from simlib.air_wavelengths import air_to_vacuum
 
 LINES_AIR = {  # nm
     "Ca II 8498": 849.8023, "Ca II 8542": 854.2091, "Ca II 8662": 866.2141,

@@ -4,8 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from simlib.errors import InputError
-
-FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
+from simlib.units import FWHM_PER_SIGMA
 
 
 def degrade(

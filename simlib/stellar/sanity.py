@@ -20,6 +20,7 @@ from simlib.stellar import sanity_exceptions as known
 from simlib.stellar.features import LINES
 from simlib.stellar.grid import continuum_on
 from simlib.stellar.sanity_features import measure_between, measure_nodes, measure_stars
+from simlib.units import BOLTZMANN_J_K, PLANCK_J_S, SPEED_OF_LIGHT_M_S
 
 GRAVITIES, ALPHAS = (0.5, 2.5, 4.5), (0.0, 0.4)  # compared with each other
 STARS = {
@@ -245,7 +246,7 @@ def _flux_rows(nodes: xr.Dataset) -> list[SanityRow]:
 
 def black_body_flux(wavelength_nm: float, teff: Any) -> Any:
     """Return π B (erg s-1 cm-2 AA-1) of temperatures (K)."""
-    h, c, k = 6.62607015e-34, 2.99792458e8, 1.380649e-23
+    h, c, k = PLANCK_J_S, SPEED_OF_LIGHT_M_S, BOLTZMANN_J_K
     metre = wavelength_nm * 1e-9
     radiance = 2 * h * c**2 / metre**5 / np.expm1(h * c / (metre * k * teff))  # W m-3 sr-1
     return np.pi * radiance * 1e3 * 1e-10  # W m-2 is 1e3 erg s-1 cm-2; per m to per A

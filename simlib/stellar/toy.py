@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from simlib.stellar.shape import AXES, assemble, grid_checksum, node_digests
+from simlib.units import FWHM_PER_SIGMA
 
 RESOLUTION = 10000.0
 NODES = {
@@ -78,7 +79,7 @@ def toy_flux(
     for centre, depth, slopes in LINES:
         strength = depth + sum(k * (s + 0.2 * s**3) for k, s in zip(slopes, scaled, strict=True))
         strength = strength + 0.03 * scaled[0] * scaled[2]
-        sigma = 1.5 * centre / RESOLUTION / 2.35482  # wider than the resolution
+        sigma = 1.5 * centre / RESOLUTION / FWHM_PER_SIGMA  # wider than the resolution
         profile = np.exp(-0.5 * ((wavelength_nm - centre) / sigma) ** 2)
         absorbed = absorbed + strength * profile
     return 1.0 - absorbed

@@ -13,9 +13,9 @@ from infra.grids.embed import embed
 from infra.grids.pack import compress_source, decompress_source, digests, pack, to_source_steps
 from infra.grids.recipe import Node, all_nodes, continuum_air, line_lists_for, output_air
 from infra.grids.sources import prepare_sources
+from simlib.air_wavelengths import air_to_vacuum
 from simlib.stellar import open_grid
 from simlib.stellar.default import package_files
-from simlib.stellar.medium import air_to_vacuum
 from simlib.stellar.packed import compress, decompress, from_steps, to_steps
 from tests.paths import shared_data_folder
 

@@ -10,10 +10,11 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import gaussian_filter1d
 
+from simlib.units import FWHM_PER_SIGMA
+
 _COARSE = 256  # samples over the range; the modes are smooth on this scale
 _LONGER = 4  # the walk is this much longer than the range: its own ends are never seen
 _NEGLIGIBLE = 1e-4  # of the largest singular value
-_FWHM = 2.3548200450309493  # of a Gaussian, in sigma
 
 
 @lru_cache(maxsize=4)
@@ -27,7 +28,8 @@ def calibration_modes(pixels: int, width: float, mean_removed: bool) -> np.ndarr
     length = _LONGER * coarse
     first = (length - coarse) // 2
     walk = np.tril(np.ones((length, length)))
-    smooth = gaussian_filter1d(walk, width * coarse / _FWHM, axis=0, mode="nearest", truncate=6.0)
+    sigma = width * coarse / FWHM_PER_SIGMA
+    smooth = gaussian_filter1d(walk, sigma, axis=0, mode="nearest", truncate=6.0)
     curves = smooth[first : first + coarse]
     curves -= curves.mean(axis=0) if mean_removed else curves[0]
     vectors, values, _ = np.linalg.svd(curves, full_matrices=False)

@@ -7,12 +7,13 @@ import xarray as xr
 from simlib.config import Sky
 from simlib.etc import figures, terms_file
 from simlib.etc.conditions_file import read_conditions
-from simlib.etc.signal_to_noise import flat_ab_flux, read_spectrum, signal_to_noise
+from simlib.etc.signal_to_noise import read_spectrum, signal_to_noise
 from simlib.etc.sky import load_sky
 from simlib.etc.terms import run_etc
 from simlib.etc.terms_dataset import ATTRS
 from simlib.instrument import load_instrument
 from simlib.noise import stack_variance
+from simlib.units import ab_flux
 from tests.simlib.etc.made import conditions, write_conditions
 
 CONTRACT = {
@@ -102,12 +103,12 @@ def test_flat_ab_source_has_the_flux_one_can_write_down():
     wavelength = np.array([500.0, 800.0])
     jansky = 1e-23
     per_angstrom = 3631 * jansky * 2.99792458e18 / (10 * wavelength) ** 2
-    np.testing.assert_allclose(flat_ab_flux(0.0, wavelength), per_angstrom / 1e-17, rtol=1e-12)
-    np.testing.assert_allclose(flat_ab_flux(5.0, wavelength) * 100, flat_ab_flux(0.0, wavelength))
+    np.testing.assert_allclose(ab_flux(0.0, wavelength), per_angstrom / 1e-17, rtol=1e-12)
+    np.testing.assert_allclose(ab_flux(5.0, wavelength) * 100, ab_flux(0.0, wavelength))
 
 
 def test_signal_to_noise_follows_the_written_variance(terms):
-    flux = flat_ab_flux(21.0, terms.wavelength.values)
+    flux = ab_flux(21.0, terms.wavelength.values)
     one = terms.isel(condition=0)
     n, source = 20, one.conversion_e * flux
     sky = one.sky_continuum_e + one.sky_lines_e + one.moon_e
@@ -119,7 +120,7 @@ def test_signal_to_noise_follows_the_written_variance(terms):
 
 
 def test_signal_to_noise_of_a_bright_source_is_the_root_of_its_electrons(terms):
-    flux = flat_ab_flux(8.0, terms.wavelength.values)
+    flux = ab_flux(8.0, terms.wavelength.values)
     expected = np.sqrt(20 * terms.conversion_e * flux)
     quiet = terms.assign(sky_subtraction_variance_e2=0.0 * terms.sky_subtraction_variance_e2)
     np.testing.assert_allclose(signal_to_noise(quiet, flux), expected, rtol=0.01)
@@ -155,7 +156,7 @@ def test_figures_name_their_axes_and_terms(tmp_path, terms):
     assert "sigma" in right.get_ylabel()
     (axes,) = figures.draw_transmissions(one).axes
     assert axes.get_ylabel() == "transmission"
-    snr = signal_to_noise(terms, flat_ab_flux(21.0, terms.wavelength.values))[0]
+    snr = signal_to_noise(terms, ab_flux(21.0, terms.wavelength.values))[0]
     (axes,) = figures.draw_signal_to_noise(snr).axes
     assert "S/N" in axes.get_ylabel()
     path = figures.save(budget, tmp_path / "deep/budget.png")

@@ -6,11 +6,12 @@ import xarray as xr
 
 from simlib.config import Normalize, load_config
 from simlib.errors import InputError
-from simlib.parameters import AXES, draw_parameters
+from simlib.parameters import draw_parameters
 from simlib.simulation import compiled
 from simlib.simulation.line_spread import LineSpread
 from simlib.simulation.templates import make_templates
 from simlib.stellar import open_grid
+from simlib.stellar.shape import AXES
 from tests.simlib.simulation.grids import four_of_each_axis, one_star, same_everywhere
 from tests.simlib.simulation.spreads import (
     KINDS,

@@ -10,8 +10,8 @@ import xarray as xr
 from astropy.io import fits
 from scipy.interpolate import CubicSpline
 
+from simlib.air_wavelengths import air_to_vacuum
 from simlib.stellar import bosz2017, bosz2024, continuum_on
-from simlib.stellar.medium import air_to_vacuum
 from simlib.stellar.shape import AXES
 from simlib.stellar.spectrum_files import ModelName
 

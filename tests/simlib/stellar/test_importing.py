@@ -12,13 +12,13 @@ import pytest
 import xarray as xr
 from distributed import Client, LocalCluster
 
+from simlib.air_wavelengths import air_to_vacuum
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.stellar import bosz2024, grid_fingerprint, interpolate_axis, open_grid
 from simlib.stellar.import_plan import ImportPlan, plan_import
 from simlib.stellar.import_plane import import_plane
 from simlib.stellar.importing import import_grid, start_import
-from simlib.stellar.medium import air_to_vacuum
 from simlib.stellar.releases import RELEASES
 from simlib.stellar.shape import AXES
 from tests.simlib.stellar.bosz_files import (

@@ -8,10 +8,10 @@ import pytest
 import xarray as xr
 from scipy.constants import Stefan_Boltzmann
 
+from simlib.air_wavelengths import vacuum_to_air
 from simlib.fingerprint import fingerprint
 from simlib.stellar import open_grid
 from simlib.stellar.features import LINES, equivalent_width, features, line_depth
-from simlib.stellar.medium import vacuum_to_air
 from simlib.stellar.quality import leave_one_out
 from simlib.stellar.sanity import SanityRow, black_body_flux, judge, sanity_table
 from simlib.stellar.sanity_exceptions import Known
