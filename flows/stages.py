@@ -19,7 +19,7 @@ from flows.cluster_view import inputs_of, require_seen
 from flows.config import Config
 from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
-from simlib.etc.grid import ensure_terms_grid
+from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 from trainlib.evaluation.evaluate import evaluate as evaluate_run
 from trainlib.evaluation.report import write_report

@@ -12,7 +12,7 @@ import xarray as xr
 from simlib.config import SimulationConfig, load_config
 from simlib.dataset.agreement import FirstRow
 from simlib.dataset.plan import make_plan
-from simlib.etc.grid import build_terms_grid
+from simlib.etc.grid.build import build_terms_grid
 from simlib.instrument import load_instrument
 from simlib.parameters import draw_parameters
 from simlib.simulation.simulate import simulate

@@ -42,7 +42,7 @@ def etc(
     from flows.terminal.tables import print_medians
     from simlib.etc.conditions_file import read_conditions
     from simlib.etc.conditions_list import evaluate_list, impossible_moons, source_flux
-    from simlib.etc.sky import load_sky
+    from simlib.etc.sky.model import load_sky
     from simlib.etc.terms import run_etc
     from simlib.etc.terms_file import check_output
     from simlib.instrument import load_instrument

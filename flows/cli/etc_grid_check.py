@@ -18,8 +18,8 @@ def check(
     """Compare interpolated with direct terms at random conditions; refuse a grid that is off."""
     from flows.terminal.tables import print_table
     from simlib.config import load_config
-    from simlib.etc.grid_check import refuse_a_bad_grid
-    from simlib.etc.terms_store import check_and_record
+    from simlib.etc.grid.check import refuse_a_bad_grid
+    from simlib.etc.grid.store import check_and_record
 
     found, url, size = check_and_record(load_config(config, overrides or []), rows, seed)
     if as_json:

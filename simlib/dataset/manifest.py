@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 from simlib.artifact import FORMAT_VERSION, Record
 from simlib.config import SimulationConfig
 from simlib.dataset.plan import REPAIR, Plan
-from simlib.etc.grid import terms_fingerprint
+from simlib.etc.grid.build import terms_fingerprint
 from simlib.fingerprint import checksum, fingerprint, plain
 from simlib.location import Location
 from simlib.parameters import COLUMN

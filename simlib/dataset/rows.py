@@ -14,7 +14,8 @@ from simlib.dataset.manifest import (
 )
 from simlib.dataset.plan import Block
 from simlib.errors import InputError
-from simlib.etc.grid import build_terms_grid, is_published, open_terms_grid
+from simlib.etc.grid.build import build_terms_grid
+from simlib.etc.grid.store import is_published, open_terms_grid
 from simlib.instrument import Instrument, load_instrument
 from simlib.location import Location, Place
 from simlib.parameters import draw_parameters

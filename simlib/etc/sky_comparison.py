@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from scipy.optimize import minimize_scalar
 
 from simlib.config import Sky
-from simlib.etc import lsf, oh, telluric
-from simlib.etc.sky import FINE_STEP_NM, SPAN_NM, SkyModel, load_sky
-from simlib.etc.tables import embedded
+from simlib.etc.optics import lsf
+from simlib.etc.shipped_tables import embedded
+from simlib.etc.sky import oh, telluric
+from simlib.etc.sky.model import FINE_STEP_NM, SPAN_NM, SkyModel, load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import Instrument, load_instrument
 from simlib.noise import stack_variance

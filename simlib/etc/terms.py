@@ -11,11 +11,12 @@ import xarray as xr
 
 from simlib.config import Noise
 from simlib.errors import InputError
-from simlib.etc import aperture, moon
-from simlib.etc.atmosphere import airmass, slant, smooth_transmission
 from simlib.etc.conditions import Conditions, check_conditions
 from simlib.etc.conventions import convention_named
-from simlib.etc.sky import SkyModel
+from simlib.etc.optics import aperture
+from simlib.etc.sky import moon
+from simlib.etc.sky.atmosphere import airmass, slant, smooth_transmission
+from simlib.etc.sky.model import SkyModel
 from simlib.etc.terms_dataset import assemble, fixed_terms
 from simlib.etc.vectors import Vectors, line_dimming, prepare_vectors
 from simlib.instrument import Instrument

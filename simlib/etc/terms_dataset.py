@@ -7,8 +7,8 @@ from importlib.metadata import version
 import numpy as np
 import xarray as xr
 
-from simlib.etc import lsf
 from simlib.etc.conditions import NEEDED, OPTIONAL, Conditions
+from simlib.etc.optics import lsf
 from simlib.etc.vectors import Vectors
 from simlib.units import FLUX_UNIT_NAME
 

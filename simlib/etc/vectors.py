@@ -10,17 +10,18 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from simlib.errors import InputError
-from simlib.etc import airglow, aperture, lsf, moon
-from simlib.etc.atmosphere import (
+from simlib.etc.conditions import NEEDED
+from simlib.etc.conventions import Convention
+from simlib.etc.optics import aperture, lsf
+from simlib.etc.sky import airglow, moon
+from simlib.etc.sky.atmosphere import (
     FineCurves,
     airmass_of_slant,
     slant,
     smoothed_by_lsf,
     telluric_powers,
 )
-from simlib.etc.conditions import NEEDED
-from simlib.etc.conventions import Convention
-from simlib.etc.sky import SPAN_NM, SkyModel
+from simlib.etc.sky.model import SPAN_NM, SkyModel
 from simlib.instrument import Instrument
 from simlib.units import FLUX_UNIT_PER_NM, PHOTONS_PER_ERG_NM
 

@@ -13,7 +13,7 @@ import xarray as xr
 from simlib.bounds import Bound, refuse_out_of_bounds
 from simlib.config import LARGEST_EBV, Noise, Normalize
 from simlib.errors import InputError
-from simlib.etc.grid_interpolate import CONVERSION, interpolate_numbers
+from simlib.etc.grid.interpolate import CONVERSION, interpolate_numbers
 from simlib.noise import exposure_counts
 from simlib.simulation import kernel
 from simlib.simulation.band import band_basis

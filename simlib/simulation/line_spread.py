@@ -17,7 +17,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.special import ndtr
 
 from simlib.errors import InputError
-from simlib.etc.lsf import FREQUENCY, profile
+from simlib.etc.optics.lsf import FREQUENCY, profile
 from simlib.units import FWHM_PER_SIGMA
 
 _FALL_PIXELS = 4.0  # over which a tabulated profile falls to nothing at the ends of its table

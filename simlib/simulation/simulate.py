@@ -11,8 +11,8 @@ import xarray as xr
 from simlib.bounds import Bound, refuse_out_of_bounds
 from simlib.config import LARGEST_REDSHIFT, SimulationConfig
 from simlib.errors import InputError
-from simlib.etc.grid import interpolate_terms
-from simlib.etc.sky import load_sky
+from simlib.etc.grid.interpolate import interpolate_terms
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import Instrument
 from simlib.noise import exposure_counts, flux_variance, median_signal_to_noise

@@ -14,7 +14,7 @@ from scipy.special import erf
 
 from simlib import dust, photometry
 from simlib.config import SimulationConfig
-from simlib.etc.grid import interpolate_terms
+from simlib.etc.grid.interpolate import interpolate_terms
 from simlib.stellar.grid import continuum_on
 from simlib.stellar.shape import AXES
 

@@ -21,7 +21,7 @@ start = time.perf_counter()
 import dask.array, numpy, pandas, pydantic, scipy.special, scipy.sparse, xarray
 libraries = time.perf_counter()
 from simlib.config import Sky
-from simlib.etc.sky import load_sky
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
 from tests.simlib.etc.made import conditions
@@ -57,8 +57,8 @@ def run() -> list[dict[str, object]]:
 def conditions_per_s() -> float:
     """Return conditions per processor second in batches, the best of some rounds."""
     from simlib.config import SimulationConfig
-    from simlib.etc.grid_check import random_conditions
-    from simlib.etc.sky import load_sky
+    from simlib.etc.grid.check import random_conditions
+    from simlib.etc.sky.model import load_sky
     from simlib.etc.terms import run_etc
     from simlib.instrument import load_instrument
 

@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 
 from simlib.config import SimulationConfig, load_config
-from simlib.etc.grid import build_terms_grid
+from simlib.etc.grid.build import build_terms_grid
 from simlib.parameters import draw_parameters
 from simlib.simulation.simulate import simulate
 from simlib.stellar import open_grid
@@ -37,7 +37,7 @@ BYTES_A_ROW = 4 * (4 * 8300 + 2 * 2 * 4096)
 FLOPS_A_ROW = 2 * (4 * 8300 + (67 + 8 + 35 + 25) * 4096)
 COLD = """
 from simlib.config import load_config
-from simlib.etc.grid import build_terms_grid
+from simlib.etc.grid.build import build_terms_grid
 from simlib.parameters import draw_parameters
 from simlib.simulation.simulate import simulate
 from simlib.stellar import open_grid

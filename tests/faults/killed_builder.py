@@ -12,7 +12,7 @@ from typing import Any
 from simlib.dataset.build import build_dataset
 from simlib.dataset.manifest import dataset_fingerprint
 from simlib.dataset.rows import grid_of
-from simlib.etc.grid import build_terms_grid
+from simlib.etc.grid.build import build_terms_grid
 from simlib.parameters import draw_parameters
 from simlib.simulation.simulate import simulate
 from tests.simlib.dataset.toy_build import here, toy_config

@@ -22,7 +22,7 @@ from simlib.dataset.places import plan_in
 from simlib.dataset.plan import Plan
 from simlib.dataset.publish import published_dataset
 from simlib.dataset.store import missing_blocks, records_of
-from simlib.etc.grid import ensure_terms_grid
+from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 from tests.faults.full_disk import FullDisk
 

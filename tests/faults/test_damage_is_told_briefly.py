@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from simlib.config import load_config
-from simlib.etc.grid_build import build_terms_grid
-from simlib.etc.terms_store import publish_terms_grid
+from simlib.etc.grid.build import build_terms_grid
+from simlib.etc.grid.store import publish_terms_grid
 from tests.faults.fuzz.store_kinds import few_terms
 
 

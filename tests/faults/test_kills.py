@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from simlib.dataset.open import open_dataset
-from simlib.etc.grid import ensure_terms_grid
+from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 from tests.faults.killed_builder import OVERRIDES, run_builders
 from tests.simlib.dataset.toy_build import toy_config

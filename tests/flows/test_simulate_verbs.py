@@ -11,7 +11,7 @@ from flows.cli import run_program
 from simlib.config import load_config
 from simlib.dataset.build import build_dataset
 from simlib.dataset.open import open_dataset
-from simlib.etc.grid import ensure_terms_grid
+from simlib.etc.grid.store import ensure_terms_grid
 from simlib.simulation import spectra_file
 
 TOY = ["stellar.grid=toy", "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]",

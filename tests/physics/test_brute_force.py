@@ -12,7 +12,7 @@ from scipy.special import erf
 
 from simlib import simulate
 from simlib.config import load_config
-from simlib.etc.grid import build_terms_grid
+from simlib.etc.grid.build import build_terms_grid
 from simlib.parameters import draw_parameters
 from simlib.stellar import open_grid
 from simlib.stellar.shape import AXES

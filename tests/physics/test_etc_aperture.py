@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import j0, j1
 
-from simlib.etc import aperture
+from simlib.etc.optics import aperture
 from simlib.instrument import load_instrument
 
 STEP = 5e-4

@@ -7,9 +7,10 @@ import pytest
 import xarray as xr
 
 from simlib.config import Sky
-from simlib.etc import aperture, lsf, moon
-from simlib.etc.atmosphere import airmass, slant
-from simlib.etc.sky import load_sky
+from simlib.etc.optics import aperture, lsf
+from simlib.etc.sky import moon
+from simlib.etc.sky.atmosphere import airmass, slant
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simlib.etc import oh, oxygen, telluric
+from simlib.etc.sky import oh, oxygen, telluric
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from simlib.config import load_config
-from simlib.etc.grid import build_terms_grid, interpolate_terms
+from simlib.etc.grid.build import build_terms_grid
+from simlib.etc.grid.interpolate import interpolate_terms
 from simlib.instrument import load_instrument
 from simlib.noise import flux_variance
 from simlib.parameters import draw_parameters

@@ -8,7 +8,7 @@ import xarray as xr
 
 from simlib.config import Noise, Sky
 from simlib.etc.signal_to_noise import signal_to_noise
-from simlib.etc.sky import load_sky
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
 from simlib.noise import (

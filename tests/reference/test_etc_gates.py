@@ -12,8 +12,8 @@ import pytest
 import xarray as xr
 
 from simlib.config import Sky
-from simlib.etc import lsf, silicon
-from simlib.etc.sky import load_sky
+from simlib.etc.optics import lsf, silicon
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
 from tests.paths import reference_folder, shared_data_folder

@@ -9,8 +9,8 @@ from simlib.dataset.open import open_dataset
 from simlib.dataset.publish import published_dataset
 from simlib.dataset.rows import recipe_of
 from simlib.dataset.store import missing_blocks, records_of
-from simlib.etc.grid_build import build_terms_grid
-from simlib.etc.terms_store import open_terms_grid, publish_terms_grid
+from simlib.etc.grid.build import build_terms_grid
+from simlib.etc.grid.store import open_terms_grid, publish_terms_grid
 from simlib.fingerprint import digest
 from simlib.location import Location
 from tests.faults.fuzz.harness import Attempt, Kind

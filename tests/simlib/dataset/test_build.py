@@ -16,7 +16,7 @@ from simlib.dataset.places import arrays_in
 from simlib.dataset.plan import Block
 from simlib.dataset.publish import published_dataset
 from simlib.dataset.rows import Recipe
-from simlib.etc.grid import ensure_terms_grid
+from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 from simlib.provenance import arithmetic
 from simlib.stellar import open_grid

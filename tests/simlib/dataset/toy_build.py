@@ -9,7 +9,7 @@ from distributed import Client, LocalCluster
 
 from simlib.config import SimulationConfig, load_config
 from simlib.dataset.build import build_dataset, published
-from simlib.etc.grid import ensure_terms_grid
+from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 
 OVERRIDES = ["dataset.n_train=300", "dataset.n_validation=5", "stellar.grid=toy",

@@ -11,7 +11,7 @@ from simlib.config import Sky
 from simlib.errors import InputError
 from simlib.etc.conditions_file import read_conditions
 from simlib.etc.signal_to_noise import read_spectrum
-from simlib.etc.sky import load_sky
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.etc.terms_file import check_output
 from simlib.instrument import FOLDER, load_instrument

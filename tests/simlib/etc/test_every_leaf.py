@@ -5,13 +5,10 @@ import pytest
 
 from simlib.config import Conditions, Instrument, SimulationConfig, Sky, Terms
 from simlib.errors import InputError
-from simlib.etc.grid import (
-    build_terms_grid,
-    ensure_terms_grid,
-    interpolate_terms,
-    terms_fingerprint,
-)
-from simlib.etc.sky import load_sky
+from simlib.etc.grid.build import build_terms_grid, terms_fingerprint
+from simlib.etc.grid.interpolate import interpolate_terms
+from simlib.etc.grid.store import ensure_terms_grid
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
 from tests.simlib.etc.made import conditions, write_sky_tables

@@ -1,6 +1,6 @@
 """Numbers of one condition, kept so that a change of results is never silent.
 
-When one of these moves on purpose, raise `PHYSICS_VERSION` in simlib/etc/grid_build.py (stored
+When one of these moves on purpose, raise `PHYSICS_VERSION` in simlib/etc/grid/build.py (stored
 grids and data sets are then made anew) and write the new numbers here.
 """
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from simlib.config import Sky
-from simlib.etc.grid_build import PHYSICS_VERSION
-from simlib.etc.sky import load_sky
+from simlib.etc.grid.build import PHYSICS_VERSION
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
 from tests.simlib.etc.made import conditions

@@ -7,8 +7,9 @@ import pytest
 import xarray as xr
 
 from simlib.config import Sky, load_config
-from simlib.etc.grid import build_terms_grid, interpolate_terms
-from simlib.etc.sky import load_sky
+from simlib.etc.grid.build import build_terms_grid
+from simlib.etc.grid.interpolate import interpolate_terms
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
 

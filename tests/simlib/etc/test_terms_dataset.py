@@ -8,7 +8,7 @@ from simlib.config import Sky
 from simlib.etc import figures, terms_file
 from simlib.etc.conditions_file import read_conditions
 from simlib.etc.signal_to_noise import read_spectrum, signal_to_noise
-from simlib.etc.sky import load_sky
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.etc.terms_dataset import ATTRS
 from simlib.instrument import load_instrument

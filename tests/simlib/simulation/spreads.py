@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from simlib.config import Normalize, load_config
-from simlib.etc.grid import build_terms_grid
+from simlib.etc.grid.build import build_terms_grid
 from simlib.simulation import compiled, reference
 from simlib.simulation.line_spread import LineSpread, line_spread_of
 from simlib.simulation.templates import Templates, make_templates

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from simlib.config import SimulationConfig, load_config
-from simlib.etc.grid import build_terms_grid
+from simlib.etc.grid.build import build_terms_grid
 from simlib.fingerprint import checksum
 from simlib.instrument import load_instrument
 from simlib.parameters import draw_parameters

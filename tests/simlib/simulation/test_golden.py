@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simlib.config import load_config
-from simlib.etc.grid import build_terms_grid
+from simlib.etc.grid.build import build_terms_grid
 from simlib.parameters import draw_parameters
 from simlib.physics import PHYSICS_VERSION
 from simlib.simulation.simulate import simulate

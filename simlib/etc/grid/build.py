@@ -10,10 +10,11 @@ import xarray as xr
 from simlib.artifact import FORMAT_VERSION
 from simlib.config import Conditions as Ranges
 from simlib.config import SimulationConfig
-from simlib.etc import aperture, moon
-from simlib.etc.atmosphere import airmass_of_slant, slant, smooth_transmission
 from simlib.etc.conventions import convention_named
-from simlib.etc.sky import load_sky
+from simlib.etc.optics import aperture
+from simlib.etc.sky import moon
+from simlib.etc.sky.atmosphere import airmass_of_slant, slant, smooth_transmission
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import dark_rate, pixel_factors
 from simlib.etc.terms_dataset import fixed_terms
 from simlib.etc.vectors import Vectors, prepare_vectors

@@ -9,9 +9,9 @@ import xarray as xr
 
 from simlib.config import SimulationConfig
 from simlib.errors import InputError
-from simlib.etc.grid_build import RANGED
-from simlib.etc.grid_interpolate import interpolate_terms
-from simlib.etc.sky import load_sky
+from simlib.etc.grid.build import RANGED
+from simlib.etc.grid.interpolate import interpolate_terms
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
 from simlib.noise import stack_variance

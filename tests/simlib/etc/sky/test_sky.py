@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from simlib.config import Sky
-from simlib.etc.sky import load_sky
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import FOLDER, known_instruments, load_instrument
 from tests.simlib.etc.made import conditions, write_sky_tables

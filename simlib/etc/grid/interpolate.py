@@ -8,10 +8,11 @@ import numpy as np
 import xarray as xr
 
 from simlib.errors import InputError
-from simlib.etc import aperture, moon
-from simlib.etc.atmosphere import airmass, slant
 from simlib.etc.conditions import Conditions, check_conditions
-from simlib.etc.grid_build import PIXEL_FACTORS, RANGED
+from simlib.etc.grid.build import PIXEL_FACTORS, RANGED
+from simlib.etc.optics import aperture
+from simlib.etc.sky import moon
+from simlib.etc.sky.atmosphere import airmass, slant
 from simlib.etc.terms import (
     ROWS_TOGETHER,
     PixelFactors,

@@ -6,7 +6,7 @@ Every function takes one variable: the product of them is the brightness.
 
 import numpy as np
 
-from simlib.etc.atmosphere import airmass
+from simlib.etc.sky.atmosphere import airmass
 
 V_NM = 550.0
 MOON_TEMPERATURE_NM = 2480.0  # h c / (k T) of the Moon's light, T = 5800 K

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from simlib.etc.tables import embedded
+from simlib.etc.shipped_tables import embedded
 from simlib.units import SECOND_RADIATION_CM_K
 
 HIGHEST_X = 21  # x = J + 1/2

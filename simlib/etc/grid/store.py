@@ -14,8 +14,8 @@ import xarray as xr
 from simlib.artifact import Record, create_record, read_record, reading, write_record
 from simlib.config import SimulationConfig
 from simlib.errors import InputError
-from simlib.etc.grid_build import build_terms_grid, terms_fingerprint
-from simlib.etc.grid_check import GridCheck, check_terms_grid, refuse_a_bad_grid
+from simlib.etc.grid.build import build_terms_grid, terms_fingerprint
+from simlib.etc.grid.check import GridCheck, check_terms_grid, refuse_a_bad_grid
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location, Place
 from simlib.provenance import provenance

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from simlib.etc import lsf
 from simlib.etc.conventions import Convention
-from simlib.etc.sky import SkyModel
+from simlib.etc.optics import lsf
+from simlib.etc.sky.model import SkyModel
 from simlib.instrument import Instrument
 
 

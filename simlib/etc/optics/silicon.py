@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simlib.etc.tables import embedded
+from simlib.etc.shipped_tables import embedded
 
 # As both calculators round them; their figures of silicon belong to these.
 BOLTZMANN_EV_K, PHOTON_EV_NM = 8.617e-5, 1239.842

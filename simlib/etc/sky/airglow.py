@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.sparse import csr_array
 
-from simlib.etc import lsf
 from simlib.etc.conventions import Convention
+from simlib.etc.optics import lsf
 from simlib.instrument import Instrument
 from simlib.units import PHOTONS_PER_ERG_NM
 

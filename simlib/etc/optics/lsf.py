@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import j1
 
 from simlib.errors import InputError
-from simlib.etc.silicon import absorption_length_um, refractive_index
+from simlib.etc.optics.silicon import absorption_length_um, refractive_index
 from simlib.instrument import Instrument
 from simlib.units import FWHM_PER_SIGMA
 

@@ -9,18 +9,16 @@ import xarray as xr
 
 from simlib.config import SimulationConfig, Storage, Terms
 from simlib.errors import InputError
-from simlib.etc.grid import (
-    build_terms_grid,
-    check_terms_grid,
+from simlib.etc.grid.build import build_terms_grid, terms_fingerprint
+from simlib.etc.grid.check import check_terms_grid, random_conditions
+from simlib.etc.grid.interpolate import interpolate_terms
+from simlib.etc.grid.store import (
     ensure_terms_grid,
-    interpolate_terms,
     open_terms_grid,
     publish_terms_grid,
-    terms_fingerprint,
     terms_folder,
 )
-from simlib.etc.grid_check import random_conditions
-from simlib.etc.sky import load_sky
+from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import load_instrument
 from simlib.location import Location

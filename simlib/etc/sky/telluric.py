@@ -7,8 +7,8 @@ it raises the transmission to the airmass before smoothing. No smooth extinction
 import numpy as np
 from scipy.special import voigt_profile
 
-from simlib.etc.oxygen import A_BAND, B_BAND, absorption_lines
-from simlib.etc.tables import embedded
+from simlib.etc.shipped_tables import embedded
+from simlib.etc.sky.oxygen import A_BAND, B_BAND, absorption_lines
 from simlib.units import ATOMIC_MASS_KG, BOLTZMANN_J_K, SPEED_OF_LIGHT_M_S
 
 OXYGEN_COLUMN = 2.74e24  # molecules cm-2 above 616 hPa

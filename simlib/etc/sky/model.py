@@ -13,9 +13,9 @@ from simlib.air_wavelengths import air_to_vacuum_edlen
 from simlib.bounds import FRACTION, WAVELENGTH, Bound
 from simlib.config import Sky
 from simlib.errors import InputError, shown
-from simlib.etc import oh, oxygen, telluric
-from simlib.etc.airglow import PHOTONS_PER_INTENSITY
-from simlib.etc.tables import embedded
+from simlib.etc.shipped_tables import embedded
+from simlib.etc.sky import oh, oxygen, telluric
+from simlib.etc.sky.airglow import PHOTONS_PER_INTENSITY
 from simlib.fingerprint import checksum as checksum_of
 from simlib.fingerprint import fingerprint
 from simlib.tables import Table, file_digests, read_curve, read_table
