@@ -191,7 +191,7 @@ def test_every_way_to_import_is_seen(tmp_path: Path, statement: str) -> None:
         "simlib/etc/terms.py": "from simlib.units import metre",
         "simlib/etc/figures.py": "import simlib.stellar.grid",
         "simlib/stellar/grid.py": "",
-        "simlib/stellar/fetch.py": "import simlib.etc.terms",
+        "simlib/stellar/archive/fetch.py": "import simlib.etc.terms",
         "simlib/dataset/store.py": "",
     }
     for name, text in sources.items():

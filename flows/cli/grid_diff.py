@@ -14,8 +14,8 @@ def diff(
 ) -> None:
     """Compare two grids: axes, holes, attributes, rms of every common node."""
     from flows.terminal.grid_text import print_difference
-    from simlib.stellar.compare import compare_grids
     from simlib.stellar.grid import grid_place, open_grid
+    from simlib.stellar.quality.compare import compare_grids
 
     options = storage_options(storage_option)
     grids = (open_grid(grid_place(name, options)) for name in (a, b))

@@ -33,10 +33,10 @@ def download_release(
     from flows.terminal.grid_text import print_download, text_of_estimate
     from flows.terminal.progress import item_progress
     from flows.terminal.streams import say
-    from simlib.stellar import download as downloads
-    from simlib.stellar.download_plan import estimate, plan_targets, remaining
-    from simlib.stellar.fetch import Policy
-    from simlib.stellar.releases import find_release
+    from simlib.stellar.archive import download as downloads
+    from simlib.stellar.archive.download_plan import estimate, plan_targets, remaining
+    from simlib.stellar.archive.fetch import Policy
+    from simlib.stellar.archive.releases import find_release
 
     release = find_release(name)
     ranges = {"teff": teff, "logg": logg, "feh": feh, "alpha": alpha}

@@ -28,8 +28,8 @@ def import_folder(
     from flows.terminal.grid_text import print_import
     from flows.terminal.progress import item_progress
     from simlib.location import Location
-    from simlib.stellar.import_plan import plan_import
-    from simlib.stellar.importing import import_grid
+    from simlib.stellar.archive.import_plan import plan_import
+    from simlib.stellar.archive.importing import import_grid
 
     store = Location.of(to, storage_options(storage_option))
     plan = plan_import(

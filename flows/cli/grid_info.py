@@ -23,14 +23,14 @@ def info(
 ) -> None:
     """Show axes, resolution, holes, size, provenance and interpolation error of a grid."""
     from flows.terminal.grid_text import print_description
-    from simlib.stellar.describe import describe_grid
     from simlib.stellar.grid import grid_place, open_grid
+    from simlib.stellar.quality.describe import describe_grid
 
     place = grid_place(name, storage_options(storage_option))
     grid = open_grid(place)
     description = describe_grid(grid, place, with_quality=quality, with_sanity=sanity)
     if figure is not None:
-        from simlib.stellar.coverage_figure import draw_coverage
+        from simlib.stellar.quality.coverage_figure import draw_coverage
 
         draw_coverage(grid, figure)
         description["figure"] = str(figure)

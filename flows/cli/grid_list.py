@@ -15,9 +15,9 @@ def list_grids(
 ) -> None:
     """List what `stellar.grid` may name, the stores that are there, and what can be downloaded."""
     from simlib.location import Location
-    from simlib.stellar.describe import stores_below
+    from simlib.stellar.archive.releases import RELEASES
     from simlib.stellar.grid import KNOWN_GRIDS
-    from simlib.stellar.releases import RELEASES
+    from simlib.stellar.quality.describe import stores_below
 
     stores = stores_below(Location.of(root, storage_options(storage_option)))
     known = {"embedded": list(KNOWN_GRIDS), "stores": list(map(str, stores))}

@@ -14,7 +14,7 @@ def verify(
     """Compare every node of a grid with its digest; exit code 1 where one differs."""
     from flows.terminal.grid_text import print_verification
     from simlib.stellar.grid import grid_place, open_grid
-    from simlib.stellar.verify import verify_grid
+    from simlib.stellar.quality.verify import verify_grid
 
     result = verify_grid(open_grid(grid_place(name, storage_options(storage_option))))
     if as_json:

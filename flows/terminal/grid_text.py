@@ -7,11 +7,11 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from simlib.stellar.compare import GridDifference
-    from simlib.stellar.download import DownloadReport
-    from simlib.stellar.download_plan import Estimate
-    from simlib.stellar.importing import ImportReport
-    from simlib.stellar.verify import Verification
+    from simlib.stellar.archive.download import DownloadReport
+    from simlib.stellar.archive.download_plan import Estimate
+    from simlib.stellar.archive.importing import ImportReport
+    from simlib.stellar.quality.compare import GridDifference
+    from simlib.stellar.quality.verify import Verification
 
 MOST_LISTED = 10  # of anything; the rest is counted
 UNBROKEN = 250  # columns of a wide table that goes to a file

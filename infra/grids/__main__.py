@@ -22,7 +22,7 @@ from infra.grids.structures import read_structures
 from infra.grids.synthesis import GRID_FOLDER, run_node
 from simlib.stellar import open_grid
 from simlib.stellar.interpolate import THROUGH
-from simlib.stellar.quality import ARM
+from simlib.stellar.quality.leave_one_out import ARM
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 WorkOption = Annotated[Path, typer.Option(help="Folder for packages, program, lists, nodes.")]

@@ -14,7 +14,7 @@ from infra.grids.pack import decompress_source, digests
 from infra.grids.provenance import ATTRS
 from simlib.air_wavelengths import air_to_vacuum
 from simlib.stellar import packed
-from simlib.stellar.shape import AXES, grid_checksum, node_digests
+from simlib.stellar.schema import AXES, grid_checksum, node_digests
 
 
 def embed(source: Path, target: Path) -> dict[str, Any]:

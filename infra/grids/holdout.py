@@ -15,8 +15,8 @@ import xarray as xr
 from infra.grids.recipe import ALPHA, FEH, LOGG, TEFF, Node
 from infra.grids.synthesis import node_file
 from simlib.stellar import interpolate_grid
-from simlib.stellar.quality import ARM, WARM
-from simlib.stellar.resolution import degrade
+from simlib.stellar.quality.leave_one_out import ARM, WARM
+from simlib.stellar.quality.resolution import degrade
 
 FOLDER = "holdout"
 RESOLUTION = 5000.0

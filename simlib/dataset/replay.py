@@ -21,7 +21,7 @@ from simlib.simulation import reference
 from simlib.simulation.compiled import window_pixels
 from simlib.simulation.line_spread import line_spread_of
 from simlib.simulation.simulate import terms_at, with_noise
-from simlib.stellar.shape import AXES
+from simlib.stellar.schema import AXES
 from simlib.units import FLUX_UNIT_NAME
 
 COUNTS = ("source_e", *PHOTON_TERMS)

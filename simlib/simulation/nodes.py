@@ -20,7 +20,7 @@ from scipy.interpolate import CubicSpline
 from simlib.errors import InputError
 from simlib.simulation.kernel import in_fours
 from simlib.stellar.interpolate import spline_weights
-from simlib.stellar.shape import AXES
+from simlib.stellar.schema import AXES
 
 KINDS = 1 + len(AXES)  # of tables: node spectra, their second derivatives along each axis
 _ON_NODE = 1e-6

@@ -13,7 +13,7 @@ from simlib import dust, photometry
 from simlib.errors import InputError
 from simlib.simulation.line_spread import LineSpread
 from simlib.stellar.grid import continuum_on
-from simlib.stellar.shape import AXES
+from simlib.stellar.schema import AXES
 
 _REACH = 10.0  # sigmas of the kernel that are summed
 

@@ -14,7 +14,7 @@ from simlib.parameters import as_table
 from simlib.simulation.simulate import Path as SimulationPath
 from simlib.simulation.simulate import simulate, terms_at
 from simlib.stellar.grid import open_grid
-from simlib.stellar.shape import AXES
+from simlib.stellar.schema import AXES
 from simlib.tables import Columns, read_columns
 
 # What a number may be; whether the grid has the star is checked where it is looked up.

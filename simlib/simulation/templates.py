@@ -22,7 +22,7 @@ from simlib.simulation.matrix_products import combine
 from simlib.simulation.nodes import KINDS, second_derivatives
 from simlib.simulation.taps import coefficients
 from simlib.stellar.grid import continuum_on
-from simlib.stellar.shape import AXES
+from simlib.stellar.schema import AXES
 from simlib.units import LN_PER_MAGNITUDE
 
 _MARGIN = 48  # points beyond the shifted arm: coefficients ring at their ends

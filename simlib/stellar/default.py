@@ -11,7 +11,7 @@ import xarray as xr
 
 from simlib.kept import kept_arrays
 from simlib.stellar import packed
-from simlib.stellar.shape import AXES, assemble
+from simlib.stellar.schema import AXES, assemble
 
 FLUX = "flux_normalized"
 

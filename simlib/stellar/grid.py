@@ -1,4 +1,4 @@
-"""Open a stellar grid by name or path: one shape whatever its origin (see `shape`)."""
+"""Open a stellar grid by name or path: one shape whatever its origin (see `schema`)."""
 
 from functools import lru_cache
 
@@ -9,7 +9,7 @@ from scipy.interpolate import CubicSpline
 from simlib.errors import InputError
 from simlib.location import Location, Options, Place
 from simlib.stellar.default import open_default
-from simlib.stellar.shape import AXES, grid_fingerprint
+from simlib.stellar.schema import AXES, grid_fingerprint
 from simlib.stellar.store import METADATA, is_store
 from simlib.stellar.stored_grid import identity_of, open_store
 from simlib.stellar.toy import open_toy

@@ -18,7 +18,7 @@ from simlib.artifact import FORMAT_VERSION, create_bytes, flush_tree
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint, plain
 from simlib.location import Location, Place
-from simlib.stellar.shape import (
+from simlib.stellar.schema import (
     AXES,
     AXIS_ATTRS,
     COORDINATES,

@@ -19,7 +19,7 @@ from simlib.artifact import FORMAT_VERSION, reading
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint
 from simlib.location import Location
-from simlib.stellar.shape import AXES, COORDINATES, assemble, grid_checksum
+from simlib.stellar.schema import AXES, COORDINATES, assemble, grid_checksum
 from simlib.stellar.store import (
     LAYOUT,
     METADATA,

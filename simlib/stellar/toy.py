@@ -7,7 +7,7 @@ cubic spline reproduces the toy exactly: interpolation can be tested against `to
 import numpy as np
 import xarray as xr
 
-from simlib.stellar.shape import AXES, assemble, grid_checksum, node_digests
+from simlib.stellar.schema import AXES, assemble, grid_checksum, node_digests
 from simlib.units import FWHM_PER_SIGMA
 
 RESOLUTION = 10000.0

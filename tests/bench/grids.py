@@ -50,8 +50,8 @@ def run() -> list[dict[str, object]]:
 
 def write_files(folder: Path, window: tuple[float, float] | None = None) -> int:
     """Write the files, whole or cut to a window (nm); return their bytes together."""
-    from simlib.stellar import bosz2017
-    from tests.simlib.stellar.bosz_files import model_name
+    from simlib.stellar.archive import bosz2017
+    from tests.simlib.stellar.archive.bosz_files import model_name
 
     made: list[Path] = []
     for teff, logg, feh, alpha in product(TEFF, LOGG, FEH, ALPHA):
@@ -68,8 +68,8 @@ def write_files(folder: Path, window: tuple[float, float] | None = None) -> int:
 
 def text_of(seed: int, window: tuple[float, float] | None) -> bytes:
     """Return a file's text: lines of noise on a black body, as hard to pack as a star's."""
-    from simlib.stellar.sanity import black_body_flux
-    from tests.simlib.stellar.bosz_files import whole_native_wavelength
+    from simlib.stellar.quality.sanity import black_body_flux
+    from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength
 
     wavelength = whole_native_wavelength(7)
     if window is not None:
@@ -82,8 +82,8 @@ def text_of(seed: int, window: tuple[float, float] | None) -> bytes:
 
 def window_of_one_file(path: Path) -> dict[str, object]:
     """Return the entry of reading the window's lines of a whole file, ours against rapidgzip's."""
-    from simlib.stellar.bosz2017 import file_share
-    from simlib.stellar.bz2_blocks import lines_between
+    from simlib.stellar.archive.bosz2017 import file_share
+    from simlib.stellar.archive.bz2_blocks import lines_between
 
     low, high = 10 * WINDOW[0], 10 * WINDOW[1]
     data = path.read_bytes()
@@ -107,9 +107,9 @@ def lines_with_rapidgzip(path: Path, low: float, high: float) -> bytes:
     """Return the lines by seeking to where they are: all lines are of one width."""
     import rapidgzip
 
-    from simlib.stellar.bosz2017 import file_share
-    from simlib.stellar.bz2_blocks import cut_lines
-    from tests.simlib.stellar.bosz_files import whole_native_wavelength
+    from simlib.stellar.archive.bosz2017 import file_share
+    from simlib.stellar.archive.bz2_blocks import cut_lines
+    from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength
 
     rows, width = len(whole_native_wavelength(7)), len(f"{0:12.3f} {0:14.7E} {0:14.7E}\n")
     first, last = (int(file_share(end) * rows) for end in (low, high))

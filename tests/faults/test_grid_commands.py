@@ -12,7 +12,7 @@ from simlib.stellar import open_grid
 from simlib.stellar.store import write_grid
 from tests.faults.archive_server import serve
 from tests.faults.test_grid_download import packed, plan
-from tests.simlib.stellar.bosz_files import whole_native_wavelength, write_2017_text
+from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
 
 
 def said(capsys) -> dict:

@@ -15,10 +15,10 @@ import pytest
 import urllib3
 
 from simlib.errors import InputError
-from simlib.stellar.download import RECORDS, connections, download, read_records
-from simlib.stellar.download_plan import Target, estimate, plan_targets
-from simlib.stellar.fetch import Policy, asked_wait
-from simlib.stellar.releases import RELEASES
+from simlib.stellar.archive.download import RECORDS, connections, download, read_records
+from simlib.stellar.archive.download_plan import Target, estimate, plan_targets
+from simlib.stellar.archive.fetch import Policy, asked_wait
+from simlib.stellar.archive.releases import RELEASES
 from tests.faults.archive_server import Archive, serve
 
 BOX = {"teff": (3500.0, 4000.0), "logg": (1.0, 1.0), "feh": (0.0, 0.25), "alpha": (0.0, 0.0)}

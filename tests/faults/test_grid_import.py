@@ -12,8 +12,8 @@ import pytest
 
 from simlib.errors import InputError
 from simlib.stellar import open_grid
-from simlib.stellar.shape import AXES
-from tests.simlib.stellar.bosz_files import whole_native_wavelength, write_2017_text
+from simlib.stellar.schema import AXES
+from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
 
 WINDOW = (850.0, 860.0)
 AXIS_VALUES = ((4000.0, 4250.0), (1.0, 2.0), (-0.5, 0.0), (0.0, 0.25))
@@ -24,8 +24,8 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from distributed import Client, LocalCluster
-from simlib.stellar.import_plan import plan_import
-from simlib.stellar.importing import import_grid
+from simlib.stellar.archive.import_plan import plan_import
+from simlib.stellar.archive.importing import import_grid
 
 TOUCHES = {"open", "os.mkdir", "os.rename", "os.link", "os.remove"}
 store, kill_at, touched = sys.argv[2], int(sys.argv[3]), 0

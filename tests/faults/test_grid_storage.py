@@ -18,7 +18,7 @@ from flows.cli.options import storage_options
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.stellar import grid_fingerprint, open_grid
-from tests.simlib.stellar.bosz_files import whole_native_wavelength, write_2017_text
+from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
 
 KEY = "s3cret-abc"
 STORE = "vault://bucket/grids/grid.zarr"
@@ -129,7 +129,7 @@ def test_a_failing_worker_does_not_print_the_options(
     def fail(*_: object, **__: object) -> None:
         raise OSError("bucket gone")
 
-    monkeypatch.setattr("simlib.stellar.import_plane.write_plane", fail)
+    monkeypatch.setattr("simlib.stellar.archive.import_plane.write_plane", fail)
     with caplog.at_level(logging.DEBUG):
         assert run_program(importing(source, STORE, *RETRIES)) != 0
     printed = capfd.readouterr()

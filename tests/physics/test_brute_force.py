@@ -15,7 +15,7 @@ from simlib.config import load_config
 from simlib.etc.grid.build import build_terms_grid
 from simlib.parameters import draw_parameters
 from simlib.stellar import open_grid
-from simlib.stellar.shape import AXES
+from simlib.stellar.schema import AXES
 
 FINER = 8  # samples between those of the grid
 STARS = {  # nodes; the largest shifts and reddening

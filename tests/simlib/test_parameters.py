@@ -10,7 +10,7 @@ from simlib.config import load_config
 from simlib.errors import InputError
 from simlib.parameters import draw_parameters, impossible_geometry
 from simlib.stellar import open_grid
-from simlib.stellar.shape import AXES
+from simlib.stellar.schema import AXES
 
 TOY = open_grid("toy")
 INSIDE = [

@@ -12,11 +12,11 @@ import numpy as np
 from astropy.io import fits
 
 from simlib.stellar import open_grid
-from simlib.stellar.import_plan import plan_import
-from simlib.stellar.spectrum_files import BadFileError
+from simlib.stellar.archive.import_plan import plan_import
+from simlib.stellar.archive.spectrum_files import BadFileError
 from tests.faults.fuzz.harness import Attempt, Kind
 from tests.faults.fuzz.mutate import ODD_NUMBERS, damaged, with_odd_number
-from tests.simlib.stellar.bosz_files import (
+from tests.simlib.stellar.archive.bosz_files import (
     whole_native_wavelength,
     write_2017_fits,
     write_2017_text,

@@ -9,18 +9,23 @@ from simlib.artifact import read_record
 from simlib.fingerprint import fingerprint
 from simlib.location import Location
 from simlib.stellar import open_grid
-from simlib.stellar.download import RECORDS, settled_records
-from simlib.stellar.download_plan import Target
-from simlib.stellar.fetch import record_of_present
-from simlib.stellar.import_plan import ImportPlan, plan_import
-from simlib.stellar.import_plane import PlaneRecord, import_plane, record_place, records_folder
-from simlib.stellar.importing import start_import
+from simlib.stellar.archive.download import RECORDS, settled_records
+from simlib.stellar.archive.download_plan import Target
+from simlib.stellar.archive.fetch import record_of_present
+from simlib.stellar.archive.import_plan import ImportPlan, plan_import
+from simlib.stellar.archive.import_plane import (
+    PlaneRecord,
+    import_plane,
+    record_place,
+    records_folder,
+)
+from simlib.stellar.archive.importing import start_import
 from simlib.stellar.store import array_digest, write_grid
 from tests.faults.fuzz.grid_file_kinds import NODE, OTHER_NODE, WINDOW
 from tests.faults.fuzz.harness import Attempt, Kind
 from tests.faults.fuzz.mutate import altered, as_json, damaged
 from tests.faults.fuzz.standing import Standing, broken_json, broken_record
-from tests.simlib.stellar.bosz_files import whole_native_wavelength, write_2017_text
+from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
 
 PLANE = (0, 0)
 

@@ -7,7 +7,7 @@ import xarray as xr
 
 from simlib.fingerprint import checksum
 from simlib.stellar import open_grid
-from simlib.stellar.shape import AXES
+from simlib.stellar.schema import AXES
 
 RESOLUTION = 20_000.0
 NODES = {"teff": [4000.0, 4500.0], "logg": [1.0, 2.0], "feh": [-1.0, 0.0], "alpha": [0.0, 0.25]}

@@ -10,7 +10,7 @@ from simlib.fingerprint import checksum
 from simlib.simulation import compiled, reference
 from simlib.simulation.line_spread import LineSpread
 from simlib.simulation.templates import make_templates
-from simlib.stellar.shape import AXES
+from simlib.stellar.schema import AXES
 
 PIXEL_NM, SIGMA_PIXELS, RESOLUTION = 0.4, 1.35, 20_000.0
 WAVELENGTH = np.exp(np.arange(np.log(671.0), np.log(910.0), 1 / 12_000))

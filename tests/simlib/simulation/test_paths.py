@@ -11,7 +11,7 @@ from simlib.simulation import compiled
 from simlib.simulation.line_spread import LineSpread
 from simlib.simulation.templates import make_templates
 from simlib.stellar import open_grid
-from simlib.stellar.shape import AXES
+from simlib.stellar.schema import AXES
 from tests.simlib.simulation.grids import four_of_each_axis, one_star, same_everywhere
 from tests.simlib.simulation.spreads import (
     KINDS,

@@ -6,7 +6,7 @@ import xarray as xr
 
 from simlib.errors import InputError
 from simlib.stellar import grid_fingerprint, open_grid
-from simlib.stellar.shape import AXES, assemble
+from simlib.stellar.schema import AXES, assemble
 
 
 @pytest.mark.parametrize("name", ["default", "toy"])

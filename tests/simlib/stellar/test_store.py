@@ -17,7 +17,8 @@ from simlib.fingerprint import fingerprint
 from simlib.location import Location
 from simlib.stellar import grid_fingerprint, interpolate_grid, open_grid
 from simlib.stellar.grid import open_grid_kept
-from simlib.stellar.shape import COORDINATES
+from simlib.stellar.quality.verify import verify_grid
+from simlib.stellar.schema import COORDINATES
 from simlib.stellar.store import (
     LAYOUT,
     METADATA,
@@ -27,7 +28,6 @@ from simlib.stellar.store import (
     write_grid,
     write_plane,
 )
-from simlib.stellar.verify import verify_grid
 
 NODE = {"teff": 3500.0, "logg": 1.5, "feh": -2.5, "alpha": 0.25}
 

@@ -11,9 +11,9 @@ import numpy as np
 from simlib.artifact import Record, write_record
 from simlib.errors import InputError
 from simlib.location import Location
-from simlib.stellar.import_plan import continuum_points
-from simlib.stellar.releases import find_release
-from simlib.stellar.spectrum_files import (
+from simlib.stellar.archive.import_plan import continuum_points
+from simlib.stellar.archive.releases import find_release
+from simlib.stellar.archive.spectrum_files import (
     BadFileError,
     ModelSpectrum,
     Window,

@@ -8,10 +8,10 @@ import xarray as xr
 
 from simlib.errors import InputError
 from simlib.stellar.coverage import line_weights
-from simlib.stellar.features import LINES, features, line_offset
 from simlib.stellar.interpolate import interpolate_grid
-from simlib.stellar.resolution import degrade
-from simlib.stellar.shape import AXES
+from simlib.stellar.quality.features import LINES, features, line_offset
+from simlib.stellar.quality.resolution import degrade
+from simlib.stellar.schema import AXES
 
 RESOLUTION = 5000.0
 Parameters = tuple[float, float, float, float]

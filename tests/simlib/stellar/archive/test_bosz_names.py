@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from simlib.stellar import bosz2017, bosz2024
-from simlib.stellar.spectrum_files import BadFileError, ModelName
-from tests.simlib.stellar.bosz_files import FIRST_NATIVE, whole_native_wavelength
+from simlib.stellar.archive import bosz2017, bosz2024
+from simlib.stellar.archive.spectrum_files import BadFileError, ModelName
+from tests.simlib.stellar.archive.bosz_files import FIRST_NATIVE, whole_native_wavelength
 
 
 def name_2017(teff, logg, feh, alpha, resolution, suffix, carbon=0.0) -> ModelName:

@@ -13,15 +13,15 @@ import numpy as np
 from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import absolute
-from simlib.stellar.bosz2024 import check_wavelength_file, wavelength_file_path
-from simlib.stellar.releases import RELEASES, Release
-from simlib.stellar.shape import AXES
-from simlib.stellar.spectrum_files import (
+from simlib.stellar.archive.bosz2024 import check_wavelength_file, wavelength_file_path
+from simlib.stellar.archive.releases import RELEASES, Release
+from simlib.stellar.archive.spectrum_files import (
     BadFileError,
     ModelName,
     ModelSpectrum,
     Window,
 )
+from simlib.stellar.schema import AXES
 
 DEFAULT_WINDOW: Window = (670.0, 920.0)  # nm, vacuum: an arm of 710-885 nm and its i band
 CONTINUUM_STEP_NM = 0.5  # a cubic between such points is exact to the text's digits

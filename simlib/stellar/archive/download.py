@@ -11,8 +11,8 @@ from threading import Event
 import urllib3
 from pydantic import ValidationError
 
-from simlib.stellar.download_plan import Target
-from simlib.stellar.fetch import FetchRecord, Policy, fetch, record_of_present, sha256_of
+from simlib.stellar.archive.download_plan import Target
+from simlib.stellar.archive.fetch import FetchRecord, Policy, fetch, record_of_present, sha256_of
 
 RECORDS = "download.jsonl"
 Progress = Callable[[int, int, int], None]  # files settled, files in all, bytes of the last

@@ -8,7 +8,7 @@ import xarray as xr
 from scipy.interpolate import CubicSpline
 
 from simlib.errors import InputError
-from simlib.stellar.shape import AXES, REQUIRED_ATTRS, grid_fingerprint
+from simlib.stellar.schema import AXES, REQUIRED_ATTRS, grid_fingerprint
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ import pytest
 import xarray as xr
 from astropy.io import fits
 
-from simlib.stellar import bosz2017, bosz2024, open_grid
-from simlib.stellar.releases import RELEASES
-from simlib.stellar.shape import node_digest
-from simlib.stellar.spectrum_files import BadFileError, ModelSpectrum, Window, decimals
-from tests.simlib.stellar.bosz_files import (
+from simlib.stellar import open_grid
+from simlib.stellar.archive import bosz2017, bosz2024
+from simlib.stellar.archive.releases import RELEASES
+from simlib.stellar.archive.spectrum_files import BadFileError, ModelSpectrum, Window, decimals
+from simlib.stellar.schema import node_digest
+from tests.simlib.stellar.archive.bosz_files import (
     model_on,
     text_2024,
     whole_native_wavelength,

@@ -5,8 +5,8 @@ import bz2
 import numpy as np
 import pytest
 
-from simlib.stellar.bz2_blocks import PackedText, cut_lines, lines_between
-from simlib.stellar.spectrum_files import BadFileError
+from simlib.stellar.archive.bz2_blocks import PackedText, cut_lines, lines_between
+from simlib.stellar.archive.spectrum_files import BadFileError
 
 ROWS = 20000
 
@@ -34,7 +34,7 @@ def test_a_range_is_found_wherever_it_is(
 def test_a_wrong_guess_or_a_short_reach_costs_time_only(
     tmp_path, monkeypatch, reach: float, guess: float
 ) -> None:
-    monkeypatch.setattr("simlib.stellar.bz2_blocks.REACH", reach)
+    monkeypatch.setattr("simlib.stellar.archive.bz2_blocks.REACH", reach)
     numbers = np.random.default_rng(2).random(60_000)
     lines = [f"{1000 + i:10.3f} {x:.15f}" for i, x in enumerate(numbers)]
     path = tmp_path / "t.bz2"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simlib.errors import InputError
-from simlib.stellar import bosz2017, bosz2024
-from simlib.stellar.spectrum_files import ModelName, ModelSpectrum, Window
+from simlib.stellar.archive import bosz2017, bosz2024
+from simlib.stellar.archive.spectrum_files import ModelName, ModelSpectrum, Window
 
 
 @dataclass(frozen=True)

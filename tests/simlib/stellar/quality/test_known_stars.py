@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from simlib.stellar import interpolate_grid, open_grid
-from simlib.stellar.resolution import degrade
+from simlib.stellar.quality.resolution import degrade
 
 LINES = {  # nm, vacuum
     "Ca 8498": 850.0358, "Ca 8542": 854.4438, "Ca 8662": 866.4520, "Na 8183": 818.5505,

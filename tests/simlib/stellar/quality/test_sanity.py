@@ -11,11 +11,11 @@ from scipy.constants import Stefan_Boltzmann
 from simlib.air_wavelengths import vacuum_to_air
 from simlib.fingerprint import fingerprint
 from simlib.stellar import open_grid
-from simlib.stellar.features import LINES, equivalent_width, features, line_depth
-from simlib.stellar.quality import leave_one_out
-from simlib.stellar.sanity import SanityRow, black_body_flux, judge, sanity_table
-from simlib.stellar.sanity_exceptions import Known
-from simlib.stellar.sanity_features import measure_between, measure_nodes
+from simlib.stellar.quality.features import LINES, equivalent_width, features, line_depth
+from simlib.stellar.quality.leave_one_out import leave_one_out
+from simlib.stellar.quality.sanity import SanityRow, black_body_flux, judge, sanity_table
+from simlib.stellar.quality.sanity_exceptions import Known
+from simlib.stellar.quality.sanity_features import measure_between, measure_nodes
 
 JUDGED = {  # how many nodes or stars each rule judges in the embedded grid
     "stars: depth of Ca II, off by": 9,

@@ -18,7 +18,7 @@ from typing import Literal
 import urllib3
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from simlib.stellar.download_plan import Target
+from simlib.stellar.archive.download_plan import Target
 
 CHUNK_BYTES = 1 << 16
 FITS_BLOCK = 2880

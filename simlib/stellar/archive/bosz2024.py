@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from simlib.air_wavelengths import air_to_vacuum
-from simlib.stellar.spectrum_files import (
+from simlib.stellar.archive.spectrum_files import (
     BadFileError,
     ModelName,
     ModelSpectrum,

@@ -16,10 +16,10 @@ import numpy as np
 import xarray as xr
 
 from simlib.errors import InputError
-from simlib.stellar import sanity_exceptions as known
-from simlib.stellar.features import LINES
 from simlib.stellar.grid import continuum_on
-from simlib.stellar.sanity_features import measure_between, measure_nodes, measure_stars
+from simlib.stellar.quality import sanity_exceptions as known
+from simlib.stellar.quality.features import LINES
+from simlib.stellar.quality.sanity_features import measure_between, measure_nodes, measure_stars
 from simlib.units import BOLTZMANN_J_K, PLANCK_J_S, SPEED_OF_LIGHT_M_S
 
 GRAVITIES, ALPHAS = (0.5, 2.5, 4.5), (0.0, 0.4)  # compared with each other

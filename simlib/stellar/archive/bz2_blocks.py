@@ -12,7 +12,7 @@ import bz2
 import math
 from bisect import bisect_right, insort
 
-from simlib.stellar.spectrum_files import BadFileError, first_number
+from simlib.stellar.archive.spectrum_files import BadFileError, first_number
 
 _BLOCK, _END = 0x314159265359, 0x177245385090
 _MARKER_BITS, _CHECKSUM_BITS = 48, 32

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from simlib.stellar.bz2_blocks import lines_between
-from simlib.stellar.spectrum_files import (
+from simlib.stellar.archive.bz2_blocks import lines_between
+from simlib.stellar.archive.spectrum_files import (
     BadFileError,
     ModelName,
     ModelSpectrum,

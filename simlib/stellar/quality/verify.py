@@ -11,7 +11,7 @@ import xarray as xr
 
 from simlib.errors import InputError
 from simlib.stellar.coverage import named_nodes
-from simlib.stellar.shape import AXES, checksum_of
+from simlib.stellar.schema import AXES, checksum_of
 from simlib.stellar.store import WAVELENGTHS, plane_digests
 from simlib.stellar.stored_grid import ReplacedError
 
