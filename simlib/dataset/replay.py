@@ -18,7 +18,7 @@ from simlib.errors import InputError
 from simlib.location import Place
 from simlib.noise import PHOTON_TERMS
 from simlib.simulation import reference
-from simlib.simulation.compiled import window_pixels
+from simlib.simulation.compiled.batch import window_pixels
 from simlib.simulation.line_spread import line_spread_of
 from simlib.simulation.simulate import terms_at, with_noise
 from simlib.stellar.schema import AXES

@@ -16,10 +16,11 @@ from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import Instrument
 from simlib.noise import exposure_counts, flux_variance, median_signal_to_noise
-from simlib.simulation import compiled, reference
-from simlib.simulation.compiled import Spectra
+from simlib.simulation import reference
+from simlib.simulation.compiled import batch
+from simlib.simulation.compiled.batch import Spectra
+from simlib.simulation.compiled.setup_cache import templates_for
 from simlib.simulation.line_spread import LineSpread, line_spread_of
-from simlib.simulation.prepare import templates_for
 from simlib.units import FLUX_UNIT_NAME
 
 Path = Literal["compiled", "reference"]
@@ -91,7 +92,7 @@ def _compiled(
     flux, scale = _observe(parameters, grid, spread, config)
     if isinstance(terms, xr.Dataset):
         count = config.conditions.exposure_count
-        variance, snr = compiled.add_noise(flux, scale, parameters, terms, config.noise, count)
+        variance, snr = batch.add_noise(flux, scale, parameters, terms, config.noise, count)
         return Spectra(flux, variance, scale, snr)
     return with_noise(flux, scale, parameters, at_rows, config)
 
@@ -113,7 +114,7 @@ def _observe(
         stellar = config.stellar.model_copy(update={"redshift": ranges[kind]})
         rows = parameters.isel(spectrum=np.flatnonzero(number == kind))
         templates = templates_for(grid, spread, stellar)
-        seen.append(compiled.observe(rows, grid, templates, config.normalize))
+        seen.append(batch.observe(rows, grid, templates, config.normalize))
     if len(seen) == 1:
         return seen[0]
     place = np.argsort(np.argsort(number, kind="stable"))  # of each row among those seen
@@ -134,7 +135,7 @@ def _reference(
     physical = np.stack(
         [reference.observe(star, grid, spread, stellar.band, stellar.r_v) for star in stars]
     )
-    first, stop = compiled.window_pixels(spread.wavelength, config.normalize)
+    first, stop = batch.window_pixels(spread.wavelength, config.normalize)
     scale = np.median(physical[:, first:stop], axis=1) / config.normalize.median
     return with_noise(physical / scale[:, np.newaxis], scale, parameters, at_rows, config)
 

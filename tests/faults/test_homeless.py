@@ -17,7 +17,7 @@ pwd.getpwuid = pwd.getpwnam = nobody
 LIBRARIES = """
 import simlib
 import matplotlib.figure, prefect, speclite.filters
-from simlib.simulation import kernel
+from simlib.simulation.compiled import kernel
 print(prefect.settings.PREFECT_HOME.value())
 print(matplotlib.get_cachedir())
 print(kernel.observe_rows.stats.cache_path)

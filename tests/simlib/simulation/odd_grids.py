@@ -7,9 +7,10 @@ import xarray as xr
 
 from simlib.config import Normalize, load_config
 from simlib.fingerprint import checksum
-from simlib.simulation import compiled, reference
+from simlib.simulation import reference
+from simlib.simulation.compiled import batch
+from simlib.simulation.compiled.templates import make_templates
 from simlib.simulation.line_spread import LineSpread
-from simlib.simulation.templates import make_templates
 from simlib.stellar.schema import AXES
 
 PIXEL_NM, SIGMA_PIXELS, RESOLUTION = 0.4, 1.35, 20_000.0
@@ -78,7 +79,7 @@ def largest_difference(shape: Shape, seed: int) -> float:
     grid, spread = grid_of(shape.nodes, rng), arm_of(shape.pixels)
     stars = stars_in(grid, shape.stars, rng)
     templates = make_templates(grid, spread, STELLAR)
-    flux, scale = compiled.observe(stars, grid, templates, Normalize())
+    flux, scale = batch.observe(stars, grid, templates, Normalize())
     rows = [stars.isel(spectrum=i) for i in range(shape.stars)]
     plain = [reference.observe(row, grid, spread, STELLAR.band, STELLAR.r_v) for row in rows]
     off = flux * scale[:, np.newaxis] / np.reshape(plain, flux.shape) - 1.0

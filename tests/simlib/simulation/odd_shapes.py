@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-from simlib.simulation import kernel
-from simlib.simulation.matrix_products import combine, row_products
-from simlib.simulation.median import two_middles
-from simlib.simulation.taps import PAIRS, TAPS, WEIGHTS
+from simlib.simulation.compiled import kernel
+from simlib.simulation.compiled.matrix_products import combine, row_products
+from simlib.simulation.compiled.median import two_middles
+from simlib.simulation.compiled.taps import PAIRS, TAPS, WEIGHTS
 from tests.simlib.simulation.odd_grids import Shape, largest_difference
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,9 +7,10 @@ import xarray as xr
 
 from simlib.config import Normalize, load_config
 from simlib.etc.grid.build import build_terms_grid
-from simlib.simulation import compiled, reference
+from simlib.simulation import reference
+from simlib.simulation.compiled import batch
+from simlib.simulation.compiled.templates import Templates, make_templates
 from simlib.simulation.line_spread import LineSpread, line_spread_of
-from simlib.simulation.templates import Templates, make_templates
 from simlib.units import FWHM_PER_SIGMA
 from tests.simlib.simulation.grids import RESOLUTION
 
@@ -46,7 +47,7 @@ def templates_of(grid: xr.Dataset, kind: str) -> Templates:
 def observe(path: str, stars: xr.Dataset, grid: xr.Dataset, kind: str) -> np.ndarray:
     """Return physical flux (stars, pixels)."""
     if path == "compiled":
-        flux, scale = compiled.observe(stars, grid, templates_of(grid, kind), Normalize())
+        flux, scale = batch.observe(stars, grid, templates_of(grid, kind), Normalize())
         return flux * scale[:, np.newaxis]
     rows = [stars.isel(spectrum=i) for i in range(stars.sizes["spectrum"])]
     spread, band = spread_of(kind), STELLAR.band

@@ -5,8 +5,8 @@ import pytest
 
 from simlib import dust
 from simlib.simulation import reference
+from simlib.simulation.compiled.taps import PAIRS, TAPS, tap_weights
 from simlib.simulation.line_spread import box_gaussian
-from simlib.simulation.taps import PAIRS, TAPS, tap_weights
 from simlib.stellar import open_grid
 from simlib.stellar.grid import continuum_on
 from simlib.units import FWHM_PER_SIGMA, ab_flux

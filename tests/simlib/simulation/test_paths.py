@@ -7,9 +7,9 @@ import xarray as xr
 from simlib.config import Normalize, load_config
 from simlib.errors import InputError
 from simlib.parameters import draw_parameters
-from simlib.simulation import compiled
+from simlib.simulation.compiled import batch
+from simlib.simulation.compiled.templates import make_templates
 from simlib.simulation.line_spread import LineSpread
-from simlib.simulation.templates import make_templates
 from simlib.stellar import open_grid
 from simlib.stellar.schema import AXES
 from tests.simlib.simulation.grids import four_of_each_axis, one_star, same_everywhere
@@ -74,7 +74,7 @@ def test_all_four_axes_at_once_agree_with_one_axis_on_its_line() -> None:
     star = draw_parameters(load_config("demo"), grid, "train", 0, 1)
     templates = templates_of(grid, "narrow")
     free = star.assign(interpolated_axis=("spectrum", np.array([-1], dtype=np.int8)))
-    one, four = (compiled.observe(s, grid, templates, Normalize())[0] for s in (star, free))
+    one, four = (batch.observe(s, grid, templates, Normalize())[0] for s in (star, free))
     assert np.abs(four / one - 1.0).max() < 1e-6
 
 
@@ -86,9 +86,9 @@ def test_a_star_along_one_axis_has_the_same_bits_beside_one_along_all(kind: str)
     place = {name: float(grid[name][0]) for name in AXES} | {"redshift": 0.0013}
     place["teff"] += 60.0
     one, all_axes = (one_star(**place, interpolated_axis=axis) for axis in (0, -1))
-    alone = compiled.observe(one, grid, templates, Normalize())
+    alone = batch.observe(one, grid, templates, Normalize())
     both = xr.concat([all_axes, one], dim="spectrum")
-    beside = compiled.observe(both, grid, templates, Normalize())
+    beside = batch.observe(both, grid, templates, Normalize())
     assert all(np.array_equal(a[0], b[1]) for a, b in zip(alone, beside, strict=True))
 
 
@@ -111,7 +111,7 @@ def test_templates_of_a_smaller_grid_are_not_read_beyond_their_end() -> None:
     few = templates_of(grid.isel(teff=slice(0, 2)).assign_attrs(name="two"), "narrow")
     far = {name: float(grid[name][-1]) for name in AXES}
     with pytest.raises(AssertionError, match="a node lies outside"):
-        compiled.observe(one_star(**far), grid, few, Normalize())
+        batch.observe(one_star(**far), grid, few, Normalize())
 
 
 def test_a_missing_node_is_named() -> None:

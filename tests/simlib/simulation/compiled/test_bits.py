@@ -14,13 +14,15 @@ from simlib.etc.grid.build import build_terms_grid
 from simlib.fingerprint import checksum
 from simlib.instrument import load_instrument
 from simlib.parameters import draw_parameters
-from simlib.simulation.median import two_middles
+from simlib.simulation.compiled.median import two_middles
 from simlib.simulation.simulate import simulate
 from simlib.stellar import open_grid
 
 ROWS = 1000
 RESULTS = ("flux", "variance", "flux_scale", "snr")
-IN_A_PROCESS = "from tests.simlib.simulation.test_bits import block_checksum as c; print(c({}, {}))"
+IN_A_PROCESS = (
+    "from tests.simlib.simulation.compiled.test_bits import block_checksum as c; print(c({}, {}))"
+)
 
 
 @cache

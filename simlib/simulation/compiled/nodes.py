@@ -18,7 +18,7 @@ import xarray as xr
 from scipy.interpolate import CubicSpline
 
 from simlib.errors import InputError
-from simlib.simulation.kernel import in_fours
+from simlib.simulation.compiled.kernel import in_fours
 from simlib.stellar.interpolate import spline_weights
 from simlib.stellar.schema import AXES
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from simlib.jit import njit
-from simlib.simulation.median import two_middles
-from simlib.simulation.taps import PAIRS, WEIGHTS
+from simlib.simulation.compiled.median import two_middles
+from simlib.simulation.compiled.taps import PAIRS, WEIGHTS
 
 ROWS_TOGETHER = 4  # of the tables: loops walk them in fours, which `in_fours` makes
 _SMALL_EXPONENT, _LARGEST_EXPONENT = 0.09, 0.5  # that the polynomials of the exponential hold to
@@ -210,7 +210,7 @@ def noise_rows(
 
     node: the lower of the two nodes of the path through the air. sky_weights: (spectra, 2, 4) of
     continuum, lines and the two parts of moonlight at these nodes. electrons: (spectra, 6) of
-    `compiled.noise_numbers`.
+    `batch.noise_numbers`.
     """
     pixels = flux.shape[1]
     around = np.empty(pixels + 2, np.float32)  # the sky, whose ends are their own neighbours

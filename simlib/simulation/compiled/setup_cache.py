@@ -7,8 +7,8 @@ from simlib.fingerprint import checksum, fingerprint
 from simlib.kept import kept_arrays
 from simlib.photometry import band_digest
 from simlib.physics import PHYSICS_VERSION
+from simlib.simulation.compiled.templates import Templates, make_templates
 from simlib.simulation.line_spread import LineSpread
-from simlib.simulation.templates import Templates, make_templates
 from simlib.stellar.grid import grid_fingerprint
 
 _VERSION = 7  # of how a set-up is made, where the physics stays the same

@@ -15,11 +15,11 @@ from simlib.config import LARGEST_EBV, Noise, Normalize
 from simlib.errors import InputError
 from simlib.etc.grid.interpolate import CONVERSION, interpolate_numbers
 from simlib.noise import exposure_counts
-from simlib.simulation import kernel
-from simlib.simulation.band import band_basis
-from simlib.simulation.nodes import KINDS, table_rows
-from simlib.simulation.taps import TAPS
-from simlib.simulation.templates import Templates, box_excess, shift_powers
+from simlib.simulation.compiled import kernel
+from simlib.simulation.compiled.band import band_basis
+from simlib.simulation.compiled.nodes import KINDS, table_rows
+from simlib.simulation.compiled.taps import TAPS
+from simlib.simulation.compiled.templates import Templates, box_excess, shift_powers
 from simlib.units import LN_PER_MAGNITUDE
 
 

@@ -12,9 +12,9 @@ import pytest
 from simlib import kept
 from simlib.config import Stellar, load_config
 from simlib.photometry import band_file
-from simlib.simulation import prepare
+from simlib.simulation.compiled import setup_cache
+from simlib.simulation.compiled.templates import Templates, make_templates
 from simlib.simulation.line_spread import LineSpread, Profile
-from simlib.simulation.templates import Templates, make_templates
 from tests.simlib.simulation.grids import RESOLUTION, same_everywhere
 
 PIXELS = 710.0 + 175.0 / 4096 * (np.arange(4096) + 0.5)
@@ -23,9 +23,9 @@ STELLAR = load_config("demo").stellar
 
 MAKE = """
 import sys
-from tests.simlib.simulation.test_tables_file import *
-prepare.make_templates = lambda *given: print("made") or make_templates(*given)
-templates = prepare.templates_for(same_everywhere(np.ones_like), SPREAD, STELLAR)
+from tests.simlib.simulation.compiled.test_setup_cache import *
+setup_cache.make_templates = lambda *given: print("made") or make_templates(*given)
+templates = setup_cache.templates_for(same_everywhere(np.ones_like), SPREAD, STELLAR)
 print(templates.coefficients.sum(dtype=float))
 """
 
@@ -37,7 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def made() -> Templates:
-    return prepare.templates_for(same_everywhere(np.ones_like), SPREAD, STELLAR)
+    return setup_cache.templates_for(same_everywhere(np.ones_like), SPREAD, STELLAR)
 
 
 def test_what_is_read_back_is_what_was_made_and_it_is_mapped(cache: Path) -> None:
@@ -53,12 +53,12 @@ def test_what_is_read_back_is_what_was_made_and_it_is_mapped(cache: Path) -> Non
 def test_another_set_up_gets_another_file(cache: Path) -> None:
     made()
     wider = LineSpread(PIXELS, SPREAD.lsf_sigma * 1.01, RESOLUTION)
-    prepare.templates_for(same_everywhere(np.ones_like), wider, STELLAR)
+    setup_cache.templates_for(same_everywhere(np.ones_like), wider, STELLAR)
     assert len(list(cache.glob("*.safetensors"))) == 2
 
 
 def identity(spread: LineSpread = SPREAD, stellar: Stellar = STELLAR) -> str:
-    return prepare.setup_identity(same_everywhere(np.ones_like), spread, stellar)
+    return setup_cache.setup_identity(same_everywhere(np.ones_like), spread, stellar)
 
 
 def test_the_identity_holds_all_that_shapes_a_set_up(
@@ -74,7 +74,7 @@ def test_the_identity_holds_all_that_shapes_a_set_up(
         identity(replace(SPREAD, lsf_sigma=SPREAD.lsf_sigma * 1.01)),
         identity(replace(SPREAD, template_resolution=30000.0)),
         identity(replace(SPREAD, profile=profile)),
-        prepare.setup_identity(same_everywhere(np.zeros_like), SPREAD, STELLAR),
+        setup_cache.setup_identity(same_everywhere(np.zeros_like), SPREAD, STELLAR),
         *(identity(stellar=STELLAR.model_copy(update=update)) for update in (
             {"r_v": 3.0}, {"redshift": (0.0, 0.001)}, {"band": "sdss2010-i"})),
     ]  # fmt: skip
@@ -83,7 +83,7 @@ def test_the_identity_holds_all_that_shapes_a_set_up(
     assert identity(stellar=redder) == identity()  # a set-up serves all reddenings
     curve.write_text(shipped.replace("6900.0 0.0032", "6900.0 0.0033"))
     found.append(identity(stellar=own))  # another under the same name
-    monkeypatch.setattr(prepare, "PHYSICS_VERSION", -1)
+    monkeypatch.setattr(setup_cache, "PHYSICS_VERSION", -1)
     found.append(identity())
     assert len(set(found)) == len(found)
 

@@ -13,7 +13,7 @@ from numpy.polynomial import chebyshev
 
 from simlib import dust, photometry
 from simlib.config import LARGEST_EBV, Stellar
-from simlib.simulation.matrix_products import row_products
+from simlib.simulation.compiled.matrix_products import row_products
 from simlib.units import LN_PER_MAGNITUDE
 
 _REDSHIFT_STEP = 6.25e-5  # between tabulated places, a good pixel

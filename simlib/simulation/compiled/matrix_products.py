@@ -3,7 +3,7 @@
 import numpy as np
 
 from simlib.jit import njit
-from simlib.simulation.kernel import OPTIONS, ROWS_TOGETHER, add_rows
+from simlib.simulation.compiled.kernel import OPTIONS, ROWS_TOGETHER, add_rows
 
 _TOGETHER = 64  # columns that stay near
 

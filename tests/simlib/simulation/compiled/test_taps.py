@@ -6,7 +6,7 @@ import numpy as np
 from numpy.polynomial import Polynomial
 from scipy.linalg import null_space
 
-from simlib.simulation.taps import PAIRS, TAPS, WEIGHTS, coefficients, tap_weights
+from simlib.simulation.compiled.taps import PAIRS, TAPS, WEIGHTS, coefficients, tap_weights
 
 LINES_SIGMA, PIXEL = 2.6, 2.0  # points
 LEAST = 1e-8  # that any wave weighs

@@ -5,7 +5,7 @@ A B-spline of that degree would serve any curve; these polynomials serve curves 
 lines have smoothed, and five times better. They are the least-squares fit over waves, each weighed
 as what a Gaussian of 1.3 pixels (2.6 points) and the pixel's box leave of it, of the value, the
 second and the fourth derivative, such that a constant stays one and curves are continuous and go
-through their points. `tests/simlib/simulation/test_taps.py` repeats the fit.
+through their points. `tests/simlib/simulation/compiled/test_taps.py` repeats the fit.
 """
 
 import numpy as np
