@@ -13,7 +13,8 @@ from simlib.config import Conditions, SimulationConfig, Stellar
 from simlib.errors import InputError
 from simlib.geometry import SLACK_DEG, angles_apart, is_impossible
 from simlib.rng import Purpose, Split, uniforms
-from simlib.stellar.schema import AXES
+
+AXES = ("teff", "logg", "feh", "alpha")  # of a stellar grid, in this order
 
 # Which of a row's 16 uniforms shapes what. A change of this table changes every dataset.
 COLUMN = {

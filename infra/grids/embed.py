@@ -13,8 +13,9 @@ import numpy as np
 from infra.grids.pack import decompress_source, digests
 from infra.grids.provenance import ATTRS
 from simlib.air_wavelengths import air_to_vacuum
+from simlib.parameters import AXES
 from simlib.stellar import packed
-from simlib.stellar.schema import AXES, grid_checksum, node_digests
+from simlib.stellar.schema import grid_checksum, node_digests
 
 
 def embed(source: Path, target: Path) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from simlib.dataset.rows import recipe_of, terms_named
 from simlib.errors import InputError
 from simlib.location import Place
 from simlib.noise import PHOTON_TERMS
+from simlib.parameters import AXES
 from simlib.simulation import reference
 from simlib.simulation.compiled.batch import window_pixels
 from simlib.simulation.line_spread import line_spread_of
 from simlib.simulation.simulate import terms_at, with_noise
-from simlib.stellar.schema import AXES
 from simlib.units import FLUX_UNIT_NAME
 
 COUNTS = ("source_e", *PHOTON_TERMS)

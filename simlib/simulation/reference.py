@@ -11,9 +11,9 @@ from scipy.interpolate import CubicSpline
 
 from simlib import dust, photometry
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from simlib.simulation.line_spread import LineSpread
 from simlib.stellar.grid import continuum_on
-from simlib.stellar.schema import AXES
 
 _REACH = 10.0  # sigmas of the kernel that are summed
 

@@ -10,11 +10,10 @@ from simlib.config import LARGEST_EBV, LARGEST_REDSHIFT, SimulationConfig
 from simlib.errors import InputError
 from simlib.etc.conditions_file import COLUMNS, conditions_in
 from simlib.instrument import load_instrument
-from simlib.parameters import as_table
+from simlib.parameters import AXES, as_table
 from simlib.simulation.simulate import Path as SimulationPath
 from simlib.simulation.simulate import simulate, terms_at
 from simlib.stellar.grid import open_grid
-from simlib.stellar.schema import AXES
 from simlib.tables import Columns, read_columns
 
 # What a number may be; whether the grid has the star is checked where it is looked up.

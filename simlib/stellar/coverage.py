@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from simlib.errors import InputError
-from simlib.stellar.schema import AXES
+from simlib.parameters import AXES
 from simlib.stellar.spline import spline_weights
 
 LISTED = 5  # missing nodes named in a message

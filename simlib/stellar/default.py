@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from simlib.kept import kept_arrays
+from simlib.parameters import AXES
 from simlib.stellar import packed
-from simlib.stellar.schema import AXES, assemble
+from simlib.stellar.schema import assemble
 
 FLUX = "flux_normalized"
 

@@ -8,8 +8,9 @@ from scipy.interpolate import CubicSpline
 
 from simlib.errors import InputError
 from simlib.location import Location, Options, Place
+from simlib.parameters import AXES
 from simlib.stellar.default import open_default
-from simlib.stellar.schema import AXES, grid_fingerprint
+from simlib.stellar.schema import grid_fingerprint
 from simlib.stellar.store import METADATA, is_store
 from simlib.stellar.stored_grid import identity_of, open_store
 from simlib.stellar.toy import open_toy

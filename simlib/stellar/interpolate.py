@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from simlib.stellar.coverage import box_weights, line_weights, refusal
 from simlib.stellar.grid import continuum_on
-from simlib.stellar.schema import AXES
 from simlib.stellar.spline import spline_weights
 
 __all__ = ["interpolate_axis", "interpolate_grid", "spline_weights"]

@@ -14,8 +14,8 @@ import xarray as xr
 
 from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
+from simlib.parameters import AXES
 
-AXES = ("teff", "logg", "feh", "alpha")
 COORDINATES = (*AXES, "wavelength_model", "wavelength_continuum")
 REQUIRED_ATTRS = ("medium", "resolution", "source", "version", "license")
 

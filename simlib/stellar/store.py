@@ -18,8 +18,8 @@ from simlib.artifact import FORMAT_VERSION, create_bytes, flush_tree
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint, plain
 from simlib.location import Location, Place
+from simlib.parameters import AXES
 from simlib.stellar.schema import (
-    AXES,
     AXIS_ATTRS,
     COORDINATES,
     WAVELENGTH_ATTRS,

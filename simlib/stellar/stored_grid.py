@@ -19,7 +19,8 @@ from simlib.artifact import FORMAT_VERSION, reading
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint
 from simlib.location import Location
-from simlib.stellar.schema import AXES, COORDINATES, assemble, grid_checksum
+from simlib.parameters import AXES
+from simlib.stellar.schema import COORDINATES, assemble, grid_checksum
 from simlib.stellar.store import (
     LAYOUT,
     METADATA,

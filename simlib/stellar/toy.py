@@ -7,7 +7,8 @@ cubic spline reproduces the toy exactly: interpolation can be tested against `to
 import numpy as np
 import xarray as xr
 
-from simlib.stellar.schema import AXES, assemble, grid_checksum, node_digests
+from simlib.parameters import AXES
+from simlib.stellar.schema import assemble, grid_checksum, node_digests
 from simlib.units import FWHM_PER_SIGMA
 
 RESOLUTION = 10000.0

@@ -15,8 +15,8 @@ from scipy.special import erf
 from simlib import dust, photometry
 from simlib.config import SimulationConfig
 from simlib.etc.grid.interpolate import interpolate_terms
+from simlib.parameters import AXES
 from simlib.stellar.grid import continuum_on
-from simlib.stellar.schema import AXES
 
 REACH = 5.0  # sigmas of the kernel that are summed
 NODES = {"zenith_angle": 4, "seeing": 5, "field_angle": 4}

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from simlib.stellar import open_grid
-from simlib.stellar.schema import AXES
 from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
 
 WINDOW = (850.0, 860.0)

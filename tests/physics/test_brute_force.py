@@ -13,9 +13,8 @@ from scipy.special import erf
 from simlib import simulate
 from simlib.config import load_config
 from simlib.etc.grid.build import build_terms_grid
-from simlib.parameters import draw_parameters
+from simlib.parameters import AXES, draw_parameters
 from simlib.stellar import open_grid
-from simlib.stellar.schema import AXES
 
 FINER = 8  # samples between those of the grid
 STARS = {  # nodes; the largest shifts and reddening

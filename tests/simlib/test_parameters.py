@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from simlib.config import load_config
 from simlib.errors import InputError
-from simlib.parameters import draw_parameters, impossible_geometry
+from simlib.parameters import AXES, draw_parameters, impossible_geometry
 from simlib.stellar import open_grid
-from simlib.stellar.schema import AXES
 
 TOY = open_grid("toy")
 INSIDE = [

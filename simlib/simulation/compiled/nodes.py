@@ -18,9 +18,9 @@ import xarray as xr
 from scipy.interpolate import CubicSpline
 
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from simlib.simulation.compiled.kernel import in_fours
 from simlib.stellar.interpolate import spline_weights
-from simlib.stellar.schema import AXES
 
 KINDS = 1 + len(AXES)  # of tables: node spectra, their second derivatives along each axis
 _ON_NODE = 1e-6

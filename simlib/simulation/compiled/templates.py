@@ -16,13 +16,13 @@ from scipy.sparse import csr_array
 from simlib import dust, photometry
 from simlib.config import Stellar
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from simlib.simulation.compiled.band import band_table, band_weights, extinction_over
 from simlib.simulation.compiled.matrix_products import combine
 from simlib.simulation.compiled.nodes import KINDS, second_derivatives
 from simlib.simulation.compiled.taps import coefficients
 from simlib.simulation.line_spread import LineSpread
 from simlib.stellar.grid import continuum_on
-from simlib.stellar.schema import AXES
 from simlib.units import LN_PER_MAGNITUDE
 
 _MARGIN = 48  # points beyond the shifted arm: coefficients ring at their ends

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import urllib3
 
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from simlib.stellar.archive.releases import Release
 from simlib.stellar.archive.spectrum_files import ModelName
-from simlib.stellar.schema import AXES
 
 PROBED_FILES = 5
 PROBED_BYTES = 1 << 20

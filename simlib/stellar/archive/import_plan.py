@@ -13,6 +13,7 @@ import numpy as np
 from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import absolute
+from simlib.parameters import AXES
 from simlib.stellar.archive.bosz2024 import check_wavelength_file, wavelength_file_path
 from simlib.stellar.archive.releases import RELEASES, Release
 from simlib.stellar.archive.spectrum_files import (
@@ -21,7 +22,6 @@ from simlib.stellar.archive.spectrum_files import (
     ModelSpectrum,
     Window,
 )
-from simlib.stellar.schema import AXES
 
 DEFAULT_WINDOW: Window = (670.0, 920.0)  # nm, vacuum: an arm of 710-885 nm and its i band
 CONTINUUM_STEP_NM = 0.5  # a cubic between such points is exact to the text's digits

@@ -16,6 +16,7 @@ from simlib.artifact import Record, create_record, lock, read_record
 from simlib.errors import InputError
 from simlib.fingerprint import checksum
 from simlib.location import Location, Place
+from simlib.parameters import AXES
 from simlib.stellar.archive.import_plan import ImportPlan
 from simlib.stellar.archive.import_plane import (
     PlaneRecord,
@@ -24,7 +25,6 @@ from simlib.stellar.archive.import_plane import (
     record_place,
     records_folder,
 )
-from simlib.stellar.schema import AXES
 from simlib.stellar.store import array_at, create_arrays, is_store, publish_store
 from simlib.stellar.stored_grid import open_store
 

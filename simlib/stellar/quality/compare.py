@@ -8,7 +8,8 @@ import xarray as xr
 from scipy.interpolate import CubicSpline
 
 from simlib.errors import InputError
-from simlib.stellar.schema import AXES, REQUIRED_ATTRS, grid_fingerprint
+from simlib.parameters import AXES
+from simlib.stellar.schema import REQUIRED_ATTRS, grid_fingerprint
 
 
 @dataclass(frozen=True)

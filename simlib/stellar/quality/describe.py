@@ -9,12 +9,13 @@ import xarray as xr
 
 from simlib.kept import kept_files
 from simlib.location import Location, Place
+from simlib.parameters import AXES
 from simlib.stellar.coverage import missing_nodes
 from simlib.stellar.default import expanded_name, package_files
 from simlib.stellar.grid import KNOWN_GRIDS
 from simlib.stellar.quality.leave_one_out import ARM, leave_one_out
 from simlib.stellar.quality.sanity import sanity_table
-from simlib.stellar.schema import AXES, grid_fingerprint
+from simlib.stellar.schema import grid_fingerprint
 from simlib.stellar.store import is_store
 
 QUALITY_RESOLUTION = 5000.0

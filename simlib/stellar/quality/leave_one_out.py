@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from simlib.parameters import AXES
 from simlib.stellar.quality.resolution import degrade
-from simlib.stellar.schema import AXES
 from simlib.stellar.spline import spline_weights
 
 ARM = (710.0, 885.0)  # nm: the window of the spectrograph's arm

@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from simlib.stellar.coverage import line_weights
 from simlib.stellar.interpolate import interpolate_grid
 from simlib.stellar.quality.features import LINES, features, line_offset
 from simlib.stellar.quality.resolution import degrade
-from simlib.stellar.schema import AXES
 
 RESOLUTION = 5000.0
 Parameters = tuple[float, float, float, float]

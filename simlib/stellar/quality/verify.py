@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from simlib.stellar.coverage import named_nodes
-from simlib.stellar.schema import AXES, checksum_of
+from simlib.stellar.schema import checksum_of
 from simlib.stellar.store import WAVELENGTHS, plane_digests
 from simlib.stellar.stored_grid import ReplacedError
 

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from simlib.fingerprint import checksum
+from simlib.parameters import AXES
 from simlib.stellar import open_grid
-from simlib.stellar.schema import AXES
 
 RESOLUTION = 20_000.0
 NODES = {"teff": [4000.0, 4500.0], "logg": [1.0, 2.0], "feh": [-1.0, 0.0], "alpha": [0.0, 0.25]}

@@ -7,11 +7,11 @@ import xarray as xr
 
 from simlib.config import Normalize, load_config
 from simlib.fingerprint import checksum
+from simlib.parameters import AXES
 from simlib.simulation import reference
 from simlib.simulation.compiled import batch
 from simlib.simulation.compiled.templates import make_templates
 from simlib.simulation.line_spread import LineSpread
-from simlib.stellar.schema import AXES
 
 PIXEL_NM, SIGMA_PIXELS, RESOLUTION = 0.4, 1.35, 20_000.0
 WAVELENGTH = np.exp(np.arange(np.log(671.0), np.log(910.0), 1 / 12_000))

@@ -6,12 +6,11 @@ import xarray as xr
 
 from simlib.config import Normalize, load_config
 from simlib.errors import InputError
-from simlib.parameters import draw_parameters
+from simlib.parameters import AXES, draw_parameters
 from simlib.simulation.compiled import batch
 from simlib.simulation.compiled.templates import make_templates
 from simlib.simulation.line_spread import LineSpread
 from simlib.stellar import open_grid
-from simlib.stellar.schema import AXES
 from tests.simlib.simulation.grids import four_of_each_axis, one_star, same_everywhere
 from tests.simlib.simulation.spreads import (
     KINDS,

@@ -5,8 +5,9 @@ import pytest
 import xarray as xr
 
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from simlib.stellar import grid_fingerprint, open_grid
-from simlib.stellar.schema import AXES, assemble
+from simlib.stellar.schema import assemble
 
 
 @pytest.mark.parametrize("name", ["default", "toy"])

@@ -11,10 +11,10 @@ from astropy.io import fits
 from scipy.interpolate import CubicSpline
 
 from simlib.air_wavelengths import air_to_vacuum
+from simlib.parameters import AXES
 from simlib.stellar import continuum_on
 from simlib.stellar.archive import bosz2017, bosz2024
 from simlib.stellar.archive.spectrum_files import ModelName
-from simlib.stellar.schema import AXES
 
 FIRST_NATIVE = math.ceil(math.log(100.0) / bosz2017.NATIVE)  # k of 1000.002 A
 

@@ -15,13 +15,13 @@ from distributed import Client, LocalCluster
 from simlib.air_wavelengths import air_to_vacuum
 from simlib.errors import InputError
 from simlib.location import Location
+from simlib.parameters import AXES
 from simlib.stellar import grid_fingerprint, interpolate_axis, open_grid
 from simlib.stellar.archive import bosz2024
 from simlib.stellar.archive.import_plan import ImportPlan, plan_import
 from simlib.stellar.archive.import_plane import import_plane
 from simlib.stellar.archive.importing import import_grid, start_import
 from simlib.stellar.archive.releases import RELEASES
-from simlib.stellar.schema import AXES
 from tests.simlib.stellar.archive.bosz_files import (
     model_on,
     whole_native_wavelength,

@@ -8,12 +8,12 @@ import xarray as xr
 import zarr
 
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from simlib.stellar import open_grid
 from simlib.stellar.quality.compare import compare_grids
 from simlib.stellar.quality.coverage_figure import draw_coverage
 from simlib.stellar.quality.resolution import degrade
 from simlib.stellar.quality.verify import verify_grid
-from simlib.stellar.schema import AXES
 from simlib.stellar.store import write_grid
 from simlib.stellar.toy import toy_flux
 
