@@ -101,6 +101,7 @@ def test_a_damaged_run_is_a_mistake_told_in_one_message(trained: tuple[Path, Pat
     shutil.rmtree(damaged)
 
 
+@pytest.mark.slow
 def test_a_root_that_was_moved_goes_on_where_it_is(trained: tuple[Path, Path]) -> None:
     folder, run = trained  # the last test on them: it moves them
     checkpoint = (run / "checkpoints" / "last.pt").read_bytes()

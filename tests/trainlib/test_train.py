@@ -167,6 +167,7 @@ def test_a_network_of_other_width_than_the_data_is_told(toy, tmp_path):
         train_here(config, toy, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_basis_larger_than_the_training_set_is_told_through_the_launcher(toy, tmp_path):
     config = toy_config(tmp_path, {"rank": 500, "hidden": 8, "blocks": 1}, ranks=1)
     with pytest.raises(InputError, match="500 components but 192 training spectra"):

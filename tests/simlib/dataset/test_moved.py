@@ -92,8 +92,8 @@ fsspec.register_implementation("guarded", Guarded, clobber=True)
 @pytest.mark.parametrize("root", ["remote", "local"])
 def test_the_options_of_the_storage_open_the_stellar_grid(root: str, tmp_path: Path) -> None:
     options = {"door": "left"}
-    place = Location.of("guarded://room/grids/toy.zarr", options)
-    write_grid(place.url, open_grid("toy"), place.options)
+    place = Location.of(f"guarded://room/grids/for-{root}.zarr", options)
+    write_grid(place, open_grid("toy"))
     config = toy_config(
         tmp_path if root == "local" else "guarded://room", *SMALL,
         f"stellar.grid={place}", "storage.options={door='left'}",

@@ -69,8 +69,9 @@ def test_any_subset_in_any_order_has_the_same_bits(
 def test_stars_out_to_every_bound_are_those_of_the_reference(
     targets: xr.Dataset, whole: xr.Dataset, config: SimulationConfig
 ) -> None:
-    plain = simulate_targets(targets, config, "reference")
-    off = {n: np.abs(whole[n].values / plain[n].values - 1.0).max() for n in RESULTS}
+    few = {"spectrum": [0, len(REDDENINGS) - 1, *range(2, ROWS, 4), ROWS - 1]}  # the corners too
+    plain = simulate_targets(targets.isel(few), config, "reference")
+    off = {n: np.abs(whole[n].isel(few).values / plain[n].values - 1.0).max() for n in RESULTS}
     assert off["flux"] < 1e-5 and off["variance"] < 2e-5, off
     assert off["flux_scale"] < 2e-6 and off["snr"] < 5e-6, off
 
