@@ -23,9 +23,10 @@ def etc_sky(
     comparison = compare_skies(load_sky_section(overrides or []), str(sky_tables))
     written = []
     if figures is not None:
-        from simlib.etc.figures import save
+        from simlib.figure_file import save_figure
 
-        written = [str(save(draw_comparison(comparison), figures / "sky-comparison.png"))]
+        path = save_figure(draw_comparison(comparison), figures / "sky-comparison.png")
+        written = [str(path)]
     if as_json:
         print(json.dumps(comparison.record() | {"figures": written}, indent=1))
         return

@@ -8,7 +8,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from simlib.artifact import publishing
 from simlib.dataset.replay import COUNTS
+from simlib.figure_file import save_figure
+from simlib.location import Location
 
 _CLOSE_UP_NM = 3.0  # width of the piece that is shown in detail
 _PER_ANGSTROM = r"erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$"
@@ -23,12 +26,11 @@ _LEAST_ELECTRONS = 0.1  # shown: less matters to no pixel
 
 def save_replay(steps: xr.Dataset, folder: Path) -> list[Path]:
     """Write the steps that `replay` returns (.nc) and their figure (.png); return the files."""
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{steps.attrs['split']}-{steps.attrs['index']:08d}"
     numbers, figure = folder / f"{name}.nc", folder / f"{name}.png"
-    steps.to_netcdf(numbers, engine="scipy")
-    draw_replay(steps).savefig(figure, dpi=130)
-    return [numbers, figure]
+    with publishing(Location.of(numbers), replace=True) as beside:
+        steps.to_netcdf(beside.path, engine="scipy")
+    return [numbers, save_figure(draw_replay(steps), figure)]
 
 
 def draw_replay(steps: xr.Dataset) -> Figure:

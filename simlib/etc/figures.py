@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simlib.artifact import replacing
+from simlib.figure_file import save_figure
 from simlib.units import FWHM_PER_SIGMA
 
 BUDGET = (  # term, label, colour; from the quietest up
@@ -115,7 +115,7 @@ def draw_signal_to_noise(snr: xr.DataArray, title: str = "") -> Figure:
 
 def draw_conditions(terms: xr.Dataset, folder: Path) -> list[Path]:
     """Write the figures of the first MOST_CONDITIONS conditions, and that of the LSF, as PNG."""
-    paths = [save(draw_lsf(terms), folder / "lsf.png")]
+    paths = [save_figure(draw_lsf(terms), folder / "lsf.png")]
     for row in range(min(terms.sizes["condition"], MOST_CONDITIONS)):
         one = terms.isel(condition=row)
         seeing, zenith, field, phase = (
@@ -132,16 +132,10 @@ def draw_conditions(terms: xr.Dataset, folder: Path) -> list[Path]:
         if "snr" in one:
             drawn["snr"] = draw_signal_to_noise(one["snr"], title)
         paths += [
-            save(figure, folder / f"{name}-{row + 1:02d}.png") for name, figure in drawn.items()
+            save_figure(figure, folder / f"{name}-{row + 1:02d}.png")
+            for name, figure in drawn.items()
         ]
     return paths
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG; return where."""
-    with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=130)
-    return path
 
 
 def _one_panel() -> tuple[Figure, Axes]:

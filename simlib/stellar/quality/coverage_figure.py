@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
+from simlib.figure_file import save_figure
 from simlib.stellar.interpolate import grid_name
 
 
@@ -37,4 +38,4 @@ def draw_coverage(grid: xr.Dataset, path: Path) -> None:
     bar.ax.set_ylim(0, 1)
     holes = int((~grid["present"].values).sum())
     figure.suptitle(f"{grid_name(grid)}: {present.size - holes} nodes, {holes} missing")
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

@@ -11,6 +11,7 @@ from simlib.etc.signal_to_noise import read_spectrum, signal_to_noise
 from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.etc.terms_dataset import ATTRS
+from simlib.figure_file import save_figure
 from simlib.instrument import load_instrument
 from simlib.noise import stack_variance
 from simlib.units import ab_flux
@@ -159,5 +160,5 @@ def test_figures_name_their_axes_and_terms(tmp_path, terms):
     snr = signal_to_noise(terms, ab_flux(21.0, terms.wavelength.values))[0]
     (axes,) = figures.draw_signal_to_noise(snr).axes
     assert "S/N" in axes.get_ylabel()
-    path = figures.save(budget, tmp_path / "deep/budget.png")
+    path = save_figure(budget, tmp_path / "deep/budget.png")
     assert path.read_bytes()[:4] == b"\x89PNG"

@@ -1,11 +1,13 @@
 """Verification finds a changed bit by its node; comparison tells what differs."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from matplotlib.figure import Figure
 
 from simlib.errors import InputError
 from simlib.parameters import AXES
@@ -109,6 +111,27 @@ def test_coverage_figure_says_what_is_missing(tmp_path: Path) -> None:
     draw_coverage(grid, path)
     assert path.stat().st_size > 5000
     assert b"<svg" in path.read_bytes()[:1000]
+
+
+def test_a_figure_is_whole_or_the_one_before_and_its_ending_a_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid, path = open_grid("toy"), tmp_path / "coverage.png"
+    draw_coverage(grid, path)
+    before = path.read_bytes()
+    with pytest.raises(
+        InputError, match=r"coverage\.foo ends in no format of figures; known: .*\.png"
+    ):
+        draw_coverage(grid, tmp_path / "coverage.foo")
+
+    def break_off(self: Figure, file: BinaryIO, **options: object) -> None:
+        file.write(b"half")
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(Figure, "savefig", break_off)
+    with pytest.raises(OSError, match="the disk is gone"):
+        draw_coverage(grid, path)
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {path.name: before}
 
 
 def test_degrading_widens_a_line_by_the_quadrature_difference() -> None:
