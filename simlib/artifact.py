@@ -9,6 +9,7 @@ of itself, so that a flipped bit, a cut or an edit is told where it is read.
 """
 
 import errno
+import glob
 import hashlib
 import itertools
 import json
@@ -31,6 +32,7 @@ from simlib.location import Location
 FORMAT_VERSION = 2  # of everything written: stores, runs, records
 _DIGITS = 16
 _FLUSHES = 16
+_UNFINISHED = ".writing"
 _MOST_TOLD = 300  # characters of what a library says
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _numbers = itertools.count()
@@ -265,25 +267,34 @@ def _scratch_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
 def _scratch_name(target: Path) -> Path:
     """Return a free name beside the target, and remove what dead processes left there."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    mine = f".{target.name}.{platform.node()}"
-    for left in target.parent.glob(f"{_literal(mine)}.*.writing"):
-        process = left.name.removeprefix(f"{mine}.").partition(".")[0]
+    clear_leftovers(target.parent, target.name)
+    mine = f".{target.name}.{platform.node()}.{os.getpid()}.{next(_numbers)}{_UNFINISHED}"
+    return target.with_name(mine)
+
+
+def clear_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove what processes of this machine that are dead left half-written in a folder.
+
+    name: of what they wrote; by default all.
+    """
+    pattern = name if name == "*" else glob.escape(name)
+    for left in folder.glob(f".{pattern}.{glob.escape(platform.node())}.*{_UNFINISHED}"):
+        process = left.name.removesuffix(_UNFINISHED).split(".")[-2]
         if process.isdigit() and not _is_alive(int(process)):
             _remove(left)
-    return target.with_name(f"{mine}.{os.getpid()}.{next(_numbers)}.writing")
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def _is_alive(process: int) -> bool:
+    """Return whether a process runs; one that ended and that nobody has asked about does not."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
+    with suppress(OSError):  # Linux tells the state behind the name, which may hold anything
+        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        return state.rpartition(")")[2].split()[0] not in {"Z", "X"}
     return True
 
 

@@ -62,6 +62,7 @@ def test_a_run_is_judged_and_reported(trained: tuple[Path, Path]) -> None:
     assert "<html" in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.slow
 def test_running_again_does_nothing_again(trained: tuple[Path, Path]) -> None:
     folder, run = trained
     before = all_files(folder / "data" / "datasets"), all_files(run / "checkpoints")

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from distributed import Client, as_completed
 
-from simlib.artifact import create_record, write_record
+from simlib.artifact import clear_leftovers, create_record, write_record
 from simlib.config import SimulationConfig
 from simlib.dataset.agreement import difference_from, first_row_of
 from simlib.dataset.damage import is_undamaged, require_agreement
@@ -235,6 +235,9 @@ def _finish(
         seconds=round(seconds, 3),
         provenance=provenance(),
     )
+    if folder.is_local:  # a kill after a block's last file took its place leaves an empty folder
+        for place in (folder, folder / "parts"):
+            clear_leftovers(place.path)
     publish(folder, manifest)
 
 

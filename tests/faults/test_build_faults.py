@@ -99,6 +99,7 @@ def stop_after_two(done: int, total: int, rows: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(
     tmp_path: Path, client: Client
 ) -> None:

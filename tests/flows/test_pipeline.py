@@ -19,6 +19,7 @@ def program(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_mistake_within_a_stage_is_one_message_and_exit_code_2(tmp_path: Path) -> None:
     done = program(["build", "tiny", "--set", "stellar.band=hsc2017-z"], tmp_path)
     assert done.returncode == 2, done.stderr

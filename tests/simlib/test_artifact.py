@@ -3,8 +3,11 @@
 import json
 import multiprocessing
 import os
+import platform
 import signal
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import ClassVar
@@ -268,3 +271,16 @@ def test_a_record_says_its_format(tmp_path: Path) -> None:
     write_record(Location.of(tmp_path / "x"), Note(rows=1))
     written = json.loads((tmp_path / "x").read_text())
     assert written["format_version"] == artifact.FORMAT_VERSION
+
+
+def test_what_a_process_left_that_ended_unasked_is_cleared_too(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # a zombie until it is asked about
+    left = tmp_path / f".a.b.{platform.node()}.{ended.pid}.0.writing"
+    alive = tmp_path / f".a.b.{platform.node()}.{os.getpid()}.0.writing"
+    elsewhere = tmp_path / f".a.b.other-{platform.node()}.{ended.pid}.0.writing"
+    for path in (left, alive, elsewhere):
+        path.mkdir()
+    artifact.clear_leftovers(tmp_path)
+    ended.wait(10)
+    assert sorted(tmp_path.iterdir()) == sorted([alive, elsewhere])

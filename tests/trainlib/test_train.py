@@ -174,6 +174,7 @@ def test_a_basis_larger_than_the_training_set_is_told_through_the_launcher(toy, 
         launch.train(config, toy)
 
 
+@pytest.mark.slow
 def test_a_missing_rank_ends_with_one_message_and_code_2(toy, tmp_path):
     directory = train_here(toy_config(tmp_path), toy, tmp_path / "run")
     text = (directory / "config.toml").read_text()
