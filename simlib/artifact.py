@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from simlib.errors import InputError, shown
 from simlib.location import Location
+from simlib.processes import is_alive
 
 FORMAT_VERSION = 2  # of everything written: stores, runs, records
 _DIGITS = 16
@@ -280,22 +281,8 @@ def clear_leftovers(folder: Path, name: str = "*") -> None:
     pattern = name if name == "*" else glob.escape(name)
     for left in folder.glob(f".{pattern}.{glob.escape(platform.node())}.*{_UNFINISHED}"):
         process = left.name.removesuffix(_UNFINISHED).split(".")[-2]
-        if process.isdigit() and not _is_alive(int(process)):
+        if process.isdigit() and not is_alive(int(process)):
             _remove(left)
-
-
-def _is_alive(process: int) -> bool:
-    """Return whether a process runs; one that ended and that nobody has asked about does not."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    with suppress(OSError):  # Linux tells the state behind the name, which may hold anything
-        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        return state.rpartition(")")[2].split()[0] not in {"Z", "X"}
-    return True
 
 
 def _put(scratch: Path, target: Path) -> None:

@@ -4,6 +4,8 @@ import os
 import threading
 import time
 
+from simlib.processes import is_alive
+
 _WATCH_S = 0.5
 
 
@@ -12,18 +14,8 @@ def follow_parent(watched: int | None) -> None:
     parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
 
     def watch() -> None:
-        while parent in (None, os.getppid()) and (watched is None or _is_alive(watched)):
+        while parent in (None, os.getppid()) and (watched is None or is_alive(watched)):
             time.sleep(_WATCH_S)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
