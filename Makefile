@@ -10,9 +10,12 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 endif
 TORCH := $(shell grep '^torch==' requirements.lock)
 WORKERS ?= 2
+PACKAGE ?= simlib
+N ?= 60
+SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench lock clean
+.PHONY: help install demo test test-all mutants lint bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -39,6 +42,9 @@ test: install  ## everything that needs no server, browser, root or GPU
 test-all: install  ## also the slow tests and those in a browser (installs Debian's Chromium as root)
 	infra/test-all/prepare
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not gpu"
+
+mutants: install  ## try N careless changes of a PACKAGE, one at a time; prints what no test noticed
+	$(BIN)/python -m tests.mutants $(PACKAGE) --count $(N) --seed $(SEED) --workers $(WORKERS)
 
 lint: install  ## format, style, types
 	$(BIN)/ruff format --check .

@@ -1,0 +1,86 @@
+"""The runner of `make mutants`: its changes are changes, its lot is a lot, its tests are near."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.__main__ import Mutant, batches, judged, picked
+from tests.mutants.mutations import means_something, mutations_of
+from tests.mutants.nearest import nearest_tests
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = '''"""Words of a docstring stay."""
+import os
+Rows = dict[str, int]
+def mean(values: list[float], at_least: int = 2) -> float:
+    """So do these."""
+    chosen = [value for value in values if value > 0.5 and not value == 3.0]
+    if len(chosen) < at_least:
+        raise ValueError(f"{len(chosen)} of {at_least} values")
+    with open(os.devnull):
+        print(sum(chosen, start=0), "κ")
+    return sum(chosen) / len(chosen)
+'''
+EXPECTED = {  # kind -> one text that it must leave behind
+    "comparison": "(value >= 0.5)", "and, or": "value > 0.5 or", "sign": "(value == 3.0)",
+    "filter gone": "[value for value in values]", "condition turned": "(not (len(chosen) <",
+    "statement gone": "    pass\n", "figure in a text": "f'? of {at_least} values'",
+    "without the guard": "if True:\n        print", "argument gone": 'print(sum(chosen), "κ")',
+    "arguments swapped": "print('κ', sum(chosen, start=0))", "returns nothing": "return None",
+    "arithmetic": "(sum(chosen) * len(chosen))", "call gone": "(chosen) / len(chosen)",
+    "value": "at_least: int = 3",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", sorted(EXPECTED))
+def test_a_change_is_the_one_it_says(kind: str) -> None:
+    changed = [one.applied(SOURCE) for one in mutations_of(SOURCE) if one.kind == kind]
+    assert any(EXPECTED[kind] in text for text in changed), changed
+
+
+def test_every_change_parses_and_leaves_types_and_docstrings() -> None:
+    for mutation in mutations_of(SOURCE):
+        assert means_something(SOURCE, mutation), mutation
+        changed = ast.parse(mutation.applied(SOURCE))
+        assert ast.get_docstring(changed) == "Words of a docstring stay."
+        assert mutation.line >= 4
+    assert not mutations_of('def f(x: "int | None" = None) -> dict[str, int]: ...')
+
+
+def test_what_no_longer_parses_or_means_the_same_is_no_change() -> None:
+    broken, same = (mutations_of("x = 1")[0].__class__("", 1, 4, 5, "1", a) for a in ("+", "(1)"))
+    assert not means_something("x = 1", broken) and not means_something("x = 1", same)
+
+
+def test_a_seed_picks_the_same_lines_again_and_another_others() -> None:
+    first, again, other = (picked("flows", 10, seed) for seed in (1, 1, 2))
+    assert first == again and first != other
+    assert len({(one.path, one.mutation.line) for one in first}) == 10
+    assert picked("flows", 12, 1)[:10] == first  # more of them begin with the same
+
+
+def test_the_mirror_is_nearest_and_every_test_is_tried_once() -> None:
+    near = nearest_tests(ROOT, ROOT / "simlib/retry.py")
+    assert near[0] == ROOT / "tests/simlib/test_retry.py"
+    names = [str(path) for path in near]
+    assert [name for batch in batches(names) for name in batch] == names
+
+
+@pytest.mark.parametrize(("body", "verdict"), [("2", "killed"), ("1", "lived")])
+def test_a_mutant_is_judged_in_its_copy_which_is_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, verdict: str
+) -> None:
+    (tmp_path / "simlib").mkdir()
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "simlib/__init__.py").write_text("")
+    (tmp_path / "simlib/one.py").write_text("ONE = 1\n")
+    test = "from simlib.one import ONE\ndef test_one(): assert ONE in (1, %s)\n"
+    (tmp_path / "tests/test_one.py").write_text(test % ("1" if body == "2" else "2"))
+    monkeypatch.setattr("tests.mutants.__main__.ROOT", tmp_path)
+    monkeypatch.setattr("tests.mutants.__main__.MARKED", "")
+    (mutation,) = mutations_of("ONE = 1\n")
+    done = judged(Mutant("simlib/one.py", mutation), tmp_path, tmp_path / "cache", 60.0)
+    assert done.verdict == verdict
+    assert done.by == ("tests/test_one.py::test_one" if verdict == "killed" else "")
+    assert (tmp_path / "simlib/one.py").read_text() == "ONE = 1\n"
