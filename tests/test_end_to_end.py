@@ -4,10 +4,13 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from flows.cli import run_program
 from simlib.dataset.open import open_dataset
 
 RANKS = 2
@@ -18,6 +21,30 @@ def program(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "flows", *arguments],
         capture_output=True, text=True, timeout=280, check=False, cwd=folder,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run of the program in this process came to: as a process, without its start."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def here(
+    trained: tuple[Path, Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Done]:
+    monkeypatch.chdir(trained[0])
+
+    def run(*arguments: str) -> Done:
+        capfd.readouterr()
+        code = run_program(list(arguments))
+        told = capfd.readouterr()
+        return Done(code, told.out, told.err)
+
+    return run
 
 
 def all_files(folder: Path) -> dict[Path, bytes]:
@@ -44,19 +71,21 @@ def test_training_on_two_ranks_leaves_a_complete_run(trained: tuple[Path, Path])
     assert list((run / "checkpoints").iterdir())
 
 
-def test_a_run_is_judged_and_reported(trained: tuple[Path, Path]) -> None:
-    folder, run = trained
-    judged = program(folder, "evaluate", str(run), "--json")
+def test_a_run_is_judged_and_reported(
+    trained: tuple[Path, Path], here: Callable[..., Done]
+) -> None:
+    _, run = trained
+    judged = here("evaluate", str(run), "--json")
     assert judged.returncode == 0, judged.stderr
     result = json.loads(judged.stdout)
     assert result["augmentation"] == "on"
     assert sum(interval["count"] for interval in result["bins"]) == 48
     assert {"none", "smoothing", "pca", "wiener", "dae"} <= set(result["bins"][1]["methods"])
-    told = program(folder, "evaluate", str(run))
+    told = here("evaluate", str(run))
     assert told.returncode == 0, told.stderr
     assert len(told.stdout.strip().splitlines()) == len(result["bins"])
     assert not all(interval["count"] for interval in result["bins"])  # empty ones are told too
-    reported = program(folder, "report", str(run))
+    reported = here("report", str(run))
     assert reported.returncode == 0, reported.stderr
     page = Path(reported.stdout.strip().splitlines()[-1]).read_text()
     assert "<html" in page and "http://" not in page.replace("http://www.w3.org", "")
@@ -92,11 +121,13 @@ def test_the_dataset_serves_a_run_without_end_beside_the_other(trained: tuple[Pa
     assert resumed.returncode == 0 and resumed.stdout == done.stdout
 
 
-def test_a_damaged_run_is_a_mistake_told_in_one_message(trained: tuple[Path, Path]) -> None:
-    folder, run = trained
+def test_a_damaged_run_is_a_mistake_told_in_one_message(
+    trained: tuple[Path, Path], here: Callable[..., Done]
+) -> None:
+    _, run = trained
     damaged = shutil.copytree(run, run.with_name("damaged"))
     (damaged / "checkpoints" / "last.pt").write_bytes(b"")
-    done = program(folder, "evaluate", str(damaged))
+    done = here("evaluate", str(damaged))
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "last.pt is not a checkpoint" in done.stderr
     shutil.rmtree(damaged)

@@ -47,8 +47,7 @@ MOVED: dict[str, list[str]] = {
     "terms.moon_zenith_nodes": ["terms.moon_zenith_nodes=5"],
     "terms.moon_target_nodes": ["terms.moon_target_nodes=5"],
     "terms.moon_phase_nodes": ["terms.moon_phase_nodes=5"],
-    "stellar.grid": ["stellar.grid=toy", "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]",
-                     "stellar.feh=[-1, 0]", "stellar.alpha=[0, 0.25]"],
+    "stellar.grid": ["stellar.grid=default"],
     "stellar.teff": ["stellar.teff=[3600, 5000]"],
     "stellar.logg": ["stellar.logg=[0.5, 5]"],
     "stellar.feh": ["stellar.feh=[-2, 0.75]"],
@@ -85,7 +84,7 @@ def leaves() -> list[str]:
 
 
 def spectra(overrides: list[str]) -> xr.Dataset:
-    config = load_config("tiny", overrides)
+    config = load_config("tiny", ["stellar.grid=toy", *overrides])  # its set-up takes no time
     grid = open_grid(config.stellar.grid)
     parameters = draw_parameters(config, grid, "train", 0, ROWS)
     direct = config.terms.source == "direct"

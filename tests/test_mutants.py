@@ -80,7 +80,23 @@ def test_a_mutant_is_judged_in_its_copy_which_is_as_before(
     monkeypatch.setattr("tests.mutants.__main__.ROOT", tmp_path)
     monkeypatch.setattr("tests.mutants.__main__.MARKED", "")
     (mutation,) = mutations_of("ONE = 1\n")
-    done = judged(Mutant("simlib/one.py", mutation), tmp_path, tmp_path / "cache", 60.0)
+    done = judged(Mutant("simlib/one.py", mutation), tmp_path, tmp_path / "cache", 60.0, set())
     assert done.verdict == verdict
     assert done.by == ("tests/test_one.py::test_one" if verdict == "killed" else "")
     assert (tmp_path / "simlib/one.py").read_text() == "ONE = 1\n"
+
+
+def test_a_test_that_fails_without_the_change_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "simlib").mkdir()
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "simlib/one.py").write_text("ONE = 1\n")
+    test = "import simlib.one\ndef test_one(): assert False\n"
+    (tmp_path / "tests/test_one.py").write_text(test)
+    monkeypatch.setattr("tests.mutants.__main__.ROOT", tmp_path)
+    (mutation,) = mutations_of("ONE = 1\n")
+    sound: set[str] = set()
+    mutant = Mutant("simlib/one.py", mutation)
+    assert judged(mutant, tmp_path, tmp_path / "cache", 60.0, sound).verdict == "unsound"
+    assert not sound

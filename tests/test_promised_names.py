@@ -6,7 +6,9 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("package", ["simlib", "trainlib", "flows"])
+@pytest.mark.parametrize(
+    "package", ["simlib", pytest.param("trainlib", marks=pytest.mark.slow), "flows"]
+)
 def test_every_promised_name_is_found(package: str) -> None:
     code = f"import {package} as p; print([n for n in p.__all__ if getattr(p, n) is None])"
     done = subprocess.run(

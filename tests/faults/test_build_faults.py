@@ -209,7 +209,7 @@ class Flaky(FullDisk):
 fsspec.register_implementation("flaky", Flaky, clobber=True)
 
 
-@pytest.mark.parametrize("every", [101, 149])
+@pytest.mark.parametrize("every", [101, pytest.param(149, marks=pytest.mark.slow)])
 def test_a_failure_that_passes_ends_no_build(
     every: int, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

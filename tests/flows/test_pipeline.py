@@ -33,8 +33,10 @@ def test_a_mistake_within_a_stage_is_one_message_and_exit_code_2(tmp_path: Path)
     ("override", "message"),
     [
         ("stellar.grid=/no/such/grid", "/no/such/grid"),
-        ("stellar.teff=[3000, 5000]", "leaves the grid's axis"),
-        ("dataset.chunk=7", "dataset.chunk = 7 does not divide"),
+        pytest.param("stellar.teff=[3000, 5000]", "leaves the grid's axis", marks=pytest.mark.slow),
+        pytest.param(
+            "dataset.chunk=7", "dataset.chunk = 7 does not divide", marks=pytest.mark.slow
+        ),
         ("cluster.address='tcp://127.0.0.1:1'", "no Dask scheduler answers"),
         ("normalize.window_nm=[900, 950]", "holds no pixel of the arm"),
     ],

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -39,7 +40,7 @@ class Mutant:
 
     path: str
     mutation: Mutation
-    verdict: str = ""  # killed, lived, equivalent
+    verdict: str = ""  # killed, lived, equivalent; unsound: by a test that fails anyway
     by: str = ""
     seconds: float = 0.0
 
@@ -103,7 +104,7 @@ def ran(copy: Path, tests: list[str], cache: Path, seconds: float) -> tuple[str,
     """Run tests in a copy until one fails. Return ("passed" | "failed" | "late", the test)."""
     environment = {
         **os.environ, "PYTHONPATH": str(copy), "SPECDENOISE_CACHE": str(cache),
-        "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": str(cache / "numba"),
+        "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "240", "NUMBA_CACHE_DIR": str(cache / "numba"),
     }  # fmt: skip
     reference = ROOT.parent / "shared" / "reference"
     if reference.is_dir():
@@ -131,16 +132,15 @@ def ran(copy: Path, tests: list[str], cache: Path, seconds: float) -> tuple[str,
     return "failed", failed[0].split(" - ")[0].split(" ", 1)[1] if failed else text[-300:]
 
 
-def judged(mutant: Mutant, copy: Path, cache: Path, seconds: float) -> Mutant:
-    """Try one mutant: the nearest tests first, until one fails or the time is over."""
+def judged(mutant: Mutant, copy: Path, cache: Path, seconds: float, sound: set[str]) -> Mutant:
+    """Try one mutant: the nearest tests first, until one fails or the time is over.
+
+    A test that fails for the first time must pass without the change; `sound` keeps those that did.
+    """
     started = time.monotonic()
     original = (copy / mutant.path).read_text(encoding="utf-8")
     tests = [path.relative_to(ROOT).as_posix() for path in nearest_tests(ROOT, ROOT / mutant.path)]
-    compiled = "simulation/compiled" in mutant.path
-    if mutant.path.startswith("simlib/"):  # what an unchanged simulator has kept hides a change
-        for kept in cache.iterdir() if cache.is_dir() else ():
-            if compiled or kept.name != "numba":
-                shutil.rmtree(kept, ignore_errors=True) if kept.is_dir() else kept.unlink()
+    forget(mutant, cache)
     (copy / mutant.path).write_text(mutant.mutation.applied(original), encoding="utf-8")
     verdict, by = "lived", ""
     try:
@@ -153,9 +153,20 @@ def judged(mutant: Mutant, copy: Path, cache: Path, seconds: float) -> Mutant:
                 break
     finally:
         (copy / mutant.path).write_text(original, encoding="utf-8")
-        if compiled:
-            shutil.rmtree(cache / "numba", ignore_errors=True)
+        forget(mutant, cache)
+    if verdict == "killed" and by not in sound:
+        what, _ = ran(copy, [by], cache, 600.0)
+        verdict = "killed" if what == "passed" else "unsound"
+        sound |= {by} if what == "passed" else set()
     return replace(mutant, verdict=verdict, by=by, seconds=round(time.monotonic() - started, 1))
+
+
+def forget(mutant: Mutant, cache: Path) -> None:
+    """Clear what the simulator keeps: made before the change it would hide it, after it lie."""
+    if mutant.path.startswith("simlib/") and cache.is_dir():
+        for kept in cache.iterdir():
+            if "compiled" in mutant.path or kept.name != "numba":
+                shutil.rmtree(kept, ignore_errors=True) if kept.is_dir() else kept.unlink()
 
 
 def batches(tests: list[str]) -> Iterator[list[str]]:
@@ -186,7 +197,7 @@ def main(
     excused = {(one["path"], one["before"], one["after"]): one["reason"] for one in reasons}
     mutants = picked(package, count, seed)
     lanes: SimpleQueue[tuple[Path, Path]] = SimpleQueue()
-    writing = Lock()
+    writing, sound = Lock(), set[str]()
 
     def verdict_on(mutant: Mutant) -> Mutant:
         reason = excused.get((mutant.path, mutant.mutation.before, mutant.mutation.after))
@@ -197,7 +208,7 @@ def main(
             return replace(mutant, verdict=one["verdict"], by=one["by"], seconds=one["seconds"])
         lane = lanes.get()
         try:
-            mutant = judged(mutant, *lane, seconds)
+            mutant = judged(mutant, *lane, seconds, sound)
         finally:
             lanes.put(lane)
         with writing, record.open("a", encoding="utf-8") as file:
@@ -214,12 +225,15 @@ def main(
             results = list(pool.map(verdict_on, mutants))
 
     lived = [one for one in results if one.verdict == "lived"]
-    alike = [one for one in results if one.verdict == "equivalent"]
-    killed = len(results) - len(lived) - len(alike)
+    count_of = Counter(one.verdict for one in results)
+    judged_ones = count_of["killed"] + count_of["lived"]
     for one in lived:
         print(f"\n{one.path}:{one.mutation.line}  {one.mutation.kind}\n{one.diff()}")
-    print(f"\n{package}, seed {seed}: {killed} of {killed + len(lived)} noticed"
-          f" ({killed / max(1, killed + len(lived)):.0%}), {len(alike)} equivalent")  # fmt: skip
+    print(
+        f"\n{package}, seed {seed}: {count_of['killed']} of {judged_ones} noticed"
+        f" ({count_of['killed'] / max(1, judged_ones):.0%}); {count_of['equivalent']} equivalent,"
+        f" {count_of['unsound']} left out since their test fails without them"
+    )
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_two_ranks_train_as_one(mode_and_data, tmp_path):
 
 def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(mode_and_data, tmp_path):
     mode, data = mode_and_data
-    epochs = 40 if mode == "stored" else 12
+    epochs = 20 if mode == "stored" else 12
     config = toy_config(tmp_path, mode=mode, epochs=epochs, batch_size=12, ranks=1)
     directory = tmp_path / "killed"
 
@@ -192,6 +192,7 @@ def test_a_missing_rank_ends_with_one_message_and_code_2(toy, tmp_path):
         assert output == ""
 
 
+@pytest.mark.slow
 def test_fewer_ranks_than_the_config_asks_for_are_refused(toy, tmp_path):
     directory = train_here(toy_config(tmp_path, ranks=2), toy, tmp_path / "run")
     ended = subprocess.run(

@@ -7,7 +7,6 @@ from simlib import dust
 from simlib.simulation import reference
 from simlib.simulation.compiled.taps import PAIRS, TAPS, tap_weights
 from simlib.simulation.line_spread import box_gaussian
-from simlib.stellar import open_grid
 from simlib.stellar.grid import continuum_on
 from simlib.units import FWHM_PER_SIGMA, ab_flux
 from tests.simlib.simulation.grids import (
@@ -148,7 +147,7 @@ def test_splines_at_a_node_give_the_node(path: str, interpolated_axis: int) -> N
 @all_kinds
 def test_what_is_stored_is_the_convolved_node(kind: str) -> None:
     """At rest and without dust; of a profile, the table of the power 0 of redshift."""
-    grid = open_grid("default")
+    grid = four_of_each_axis()
     templates = templates_of(grid, kind)
     halves = np.split(templates.coefficients[0].astype(float), 2)  # of even and odd points
     points = np.stack(halves, axis=1).ravel()

@@ -88,6 +88,7 @@ def test_the_identity_holds_all_that_shapes_a_set_up(
     assert len(set(found)) == len(found)
 
 
+@pytest.mark.slow
 def test_processes_that_need_it_at_once_share_one_file(cache: Path) -> None:
     running = [
         subprocess.Popen([sys.executable, "-c", MAKE], stdout=subprocess.PIPE, text=True)
