@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 OUT = ROOT / ".mutants"
 BATCHES = (6, 12, 24)  # nearest test files a pytest process: the first are likely to notice
+PLACE = ("path", "line", "before", "after")  # of an equivalent one
 MARKED = "not slow and not browser and not gpu"
 
 
@@ -45,11 +46,16 @@ class Mutant:
     seconds: float = 0.0
 
     @property
-    def key(self) -> str:
+    def place(self) -> tuple[str, str, str, str]:
         """Tells it from all others, for as long as its line stays as it is."""
         source = (ROOT / self.path).read_text(encoding="utf-8").splitlines()
-        text = [self.path, source[self.mutation.line - 1], *astuple_of(self.mutation)]
-        return hashlib.sha256("\0".join(text).encode()).hexdigest()[:16]
+        line = source[self.mutation.line - 1].strip()
+        return self.path, line, self.mutation.before, self.mutation.after
+
+    @property
+    def key(self) -> str:
+        """The place in short."""
+        return hashlib.sha256("\0".join(self.place).encode()).hexdigest()[:16]
 
     def diff(self) -> str:
         """Return the change as a reader of code sees it."""
@@ -58,10 +64,6 @@ class Mutant:
             source.splitlines(), self.mutation.applied(source).splitlines(), lineterm="", n=1
         )
         return "\n".join(list(lines)[2:])
-
-
-def astuple_of(mutation: Mutation) -> tuple[str, str, str]:
-    return mutation.kind, mutation.before, mutation.after
 
 
 def picked(package: str, count: int, seed: int) -> list[Mutant]:
@@ -194,13 +196,13 @@ def main(
     )
     verdicts = {one["key"]: one for one in known if not (again and one["verdict"] == "lived")}
     reasons = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8")).get("equivalent", [])
-    excused = {(one["path"], one["before"], one["after"]): one["reason"] for one in reasons}
+    excused = {tuple(one[key] for key in PLACE): one["reason"] for one in reasons}
     mutants = picked(package, count, seed)
     lanes: SimpleQueue[tuple[Path, Path]] = SimpleQueue()
     writing, sound = Lock(), set[str]()
 
     def verdict_on(mutant: Mutant) -> Mutant:
-        reason = excused.get((mutant.path, mutant.mutation.before, mutant.mutation.after))
+        reason = excused.get(mutant.place)
         if reason:
             return replace(mutant, verdict="equivalent", by=reason)
         if mutant.key in verdicts:
