@@ -4,6 +4,8 @@ import os
 import socket
 import urllib.request
 
+import dask
+import psutil
 import pytest
 from distributed import LocalCluster
 
@@ -30,6 +32,11 @@ def test_a_local_cluster_has_its_workers_and_a_dashboard_that_answers(kind: str)
         assert sum(client.nthreads().values()) == 2
         assert len(set(client.run(os.getpid).values())) == (2 if kind == "local" else 1)
         assert client.dashboard_link.startswith("http://127.0.0.1:")
+        assert dask.config.get("distributed.scheduler.allowed-failures") == 5
+        us = psutil.Process()
+        for process in (us, *us.children(recursive=True)):
+            listening = [at for at in process.net_connections() if at.status == psutil.CONN_LISTEN]
+            assert {at.laddr.ip for at in listening} <= {"127.0.0.1"}, process.cmdline()
         with urllib.request.urlopen(client.dashboard_link, timeout=20) as page:
             assert page.status == 200
 

@@ -1,0 +1,216 @@
+"""What a flow hands from stage to stage, and what a stage hands to the work below it."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import pipeline, stages
+from flows.cluster import threads_or
+from flows.cluster_view import inputs_of
+from flows.config import Cluster, Config, load_config, load_sky_section
+from simlib.errors import InputError
+from simlib.location import Location
+
+Calls = list[tuple[Any, ...]]
+SETS = ["dataset.n_train=77", "train.seconds=3.5"]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Put in each stage's place one that only notes what it was given, and returns its name."""
+    made: Calls = []
+
+    def noting(name: str) -> Any:
+        def stage(config: Config, *given: Any) -> str:
+            assert config == load_config("tiny", SETS)
+            made.append((name, *given))
+            return f"what {name} made"
+
+        return stage
+
+    for name in ("meet_workers", "etc_grid", "build_dataset", "train", "evaluate", "report"):
+        monkeypatch.setattr(pipeline.stages, name, noting(name))
+    return made
+
+
+BEGIN = [("meet_workers",), ("etc_grid",)]
+TERMS, DATASET, RUN = ("what etc_grid made", "what build_dataset made", "what train made")
+
+
+def test_the_workflow_hands_on_what_each_stage_made(calls: Calls) -> None:
+    assert pipeline.workflow.fn("tiny", SETS) == "what report made"
+    assert calls == [*BEGIN, ("build_dataset", TERMS), ("train", DATASET), ("evaluate", RUN),
+                     ("report", RUN)]  # fmt: skip
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_building_ends_with_the_dataset(calls: Calls, repair: bool) -> None:
+    assert pipeline.building.fn("tiny", SETS, repair) == DATASET
+    assert calls == [*BEGIN, ("build_dataset", TERMS, repair)]
+
+
+def test_training_ends_with_the_run(calls: Calls) -> None:
+    assert pipeline.training.fn("tiny", SETS) == RUN
+    assert calls == [*BEGIN, ("build_dataset", TERMS), ("train", DATASET)]
+
+
+@pytest.mark.parametrize(
+    ("function", "flow", "more"),
+    [("specdenoise", "workflow", {}), ("train", "training", {}), ("build", "building", {}),
+     ("build", "building", {"repair": True})],
+)  # fmt: skip
+def test_a_function_runs_its_flow_with_what_it_was_given(
+    function: str, flow: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: Calls = []
+    names = {"workflow": "specdenoise", "building": "specdenoise-build",
+             "training": "specdenoise-train"}  # fmt: skip
+    assert getattr(pipeline, flow).name == names[flow]  # schedules find it by this
+    monkeypatch.setattr(pipeline, flow, lambda *some: given.append(some) or "its result")
+    assert getattr(pipeline, function)("tiny", tuple(SETS), **more) == "its result"
+    last = [more.get("repair", False)] if flow == "building" else []
+    assert given == [("tiny", SETS, *last)]
+
+
+def test_a_demo_is_what_runs_where_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: Calls = []
+    monkeypatch.setattr(pipeline, "workflow", lambda *some: given.append(some))
+    pipeline.specdenoise()
+    assert given == [("demo", [])]
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Note what is asked of a cluster's workers, of which there are none here."""
+    made: Calls = []
+
+    @contextmanager
+    def client(cluster: Cluster) -> Any:
+        made.append(("client", cluster))
+        yield "the client"
+        made.append(("closed",))
+
+    monkeypatch.setattr(stages, "dask_client", client)
+    monkeypatch.setattr(stages, "require_seen", lambda *some: made.append(("seen", *some)))
+    return made
+
+
+def config_of(root: Path, *overrides: str) -> Config:
+    return load_config("tiny", [f"storage.root='{root}'", *overrides])
+
+
+RUNNING = "cluster.address='tcp://10.0.0.1:8786'"
+
+
+def test_a_running_cluster_is_met_before_the_work_and_only_for_work(
+    seen: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages.meet_workers(config_of(tmp_path))
+    assert seen == []  # workers of this machine see what it sees
+    config = config_of(tmp_path, RUNNING, "stellar.grid=some/grid")
+    monkeypatch.setattr(stages.build, "published", lambda _: None)
+    stages.meet_workers(config)
+    asked = ("seen", "the client", inputs_of(config), {"storage.root": Location.of(tmp_path)})
+    assert seen == [("client", config.cluster), asked, ("closed",)]
+    seen.clear()
+    monkeypatch.setattr(stages.build, "published", lambda _: tmp_path)
+    stages.meet_workers(config)
+    assert seen == []  # nothing to simulate
+
+
+def test_what_workers_must_see_is_every_path_that_a_config_names(tmp_path: Path) -> None:
+    assert inputs_of(config_of(tmp_path)) == {}  # a shipped name is no path
+    named = {"stellar.grid": "/a/grid", "stellar.band": "/a/band.ecsv", "sky.tables": "/a/sky",
+             "instrument.name": "/a/arm.toml"}  # fmt: skip
+    config = config_of(tmp_path, *(f"{key}={path}" for key, path in named.items()))
+    assert inputs_of(config) == {key: Location.of(path) for key, path in named.items()}
+
+
+@pytest.mark.parametrize(("published", "repair"), [(True, False), (True, True), (False, False)])
+def test_a_dataset_is_built_unless_it_is_there_and_need_not_be_repaired(
+    published: bool, repair: bool, seen: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path, RUNNING)
+
+    def build(*given: Any) -> Path:
+        config_given, terms, client, progress, repair_given = given
+        assert callable(progress)
+        seen.append(("build", config_given, terms, client, repair_given))
+        return tmp_path / "built"
+
+    monkeypatch.setattr(stages.build, "published", lambda _: tmp_path if published else None)
+    monkeypatch.setattr(stages.build, "build_dataset", build)
+    folder = stages.build_dataset.fn(config, "terms", repair)
+    if published and not repair:
+        assert (folder, seen) == (str(tmp_path), [])
+    else:
+        assert folder == str(tmp_path / "built")
+        assert [call[0] for call in seen] == ["client", "seen", "build", "closed"]
+        assert seen[2] == ("build", config, "terms", "the client", repair)
+
+
+def test_training_evaluation_and_report_get_the_run_and_their_sections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path, "evaluate.seed=9", "train.seconds=4.5")
+    made: Calls = []
+    bars: list[float | None] = []
+
+    @contextmanager
+    def progress(seconds: float | None) -> Any:
+        bars.append(seconds)
+        yield "the bar"
+
+    def train(*given: Any, **more: Any) -> None:
+        made.append((*given, more))
+
+    monkeypatch.setattr(stages, "epoch_progress", progress)
+    monkeypatch.setattr(stages.launch, "train", train)
+    monkeypatch.setattr(stages, "evaluate_run", lambda run, section: {run: section})
+    monkeypatch.setattr(stages, "write_report", lambda runs: [*runs, "page"])
+    dataset = "s3://bucket/datasets/tiny/0123456789abcdef"
+    run = stages.train.fn(config, dataset)
+    assert Path(run).parent == tmp_path / "runs"
+    assert run != stages.train.fn(config, dataset.replace("0", "f"))  # another dataset's run
+    assert made[0] == (config, dataset, run, {"progress": "the bar"})
+    assert bars == [4.5, 4.5]
+    assert stages.evaluate.fn(config, run) == {run: config.evaluate}
+    assert config.evaluate.seed == 9
+    assert stages.report.fn(config, run) == [run, "page"]
+
+
+def test_a_run_is_gone_on_with_only_where_it_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = [f"storage.root='{tmp_path}'"]
+    with pytest.raises(InputError, match="the dataset of this config is not built; leave --resume"):
+        pipeline.require_begun("tiny", sets)
+    monkeypatch.setattr(pipeline, "published", lambda _: Location.of(tmp_path / "datasets/x/abc"))
+    with pytest.raises(InputError, match=f"{tmp_path}/runs/tiny-[0-9a-f]* has no checkpoint"):
+        pipeline.require_begun("tiny", sets)
+    run = Path(pipeline.run_directory(config_of(tmp_path), "abc"))
+    (run / pipeline.CHECKPOINT).parent.mkdir(parents=True)
+    (run / pipeline.CHECKPOINT).write_bytes(b"")
+    pipeline.require_begun("tiny", sets)
+
+
+def test_work_without_a_cluster_gets_threads_and_with_one_takes_it() -> None:
+    assert threads_or(None, 3) == Cluster(kind="threads", workers=3)
+    assert threads_or("tcp://10.0.0.1:8786", 3) == Cluster(address="tcp://10.0.0.1:8786")
+
+
+@pytest.mark.parametrize("idle", ["kind=threads", "workers=2", "dashboard='127.0.0.1:1'"])
+def test_what_cannot_act_on_a_running_cluster_is_named(idle: str) -> None:
+    name = idle.split("=", 1)[0]
+    with pytest.raises(InputError, match=rf"{name} cannot act .* at tcp://10.0.0.1:8786; remove"):
+        load_config("tiny", [RUNNING, f"cluster.{idle}"])
+
+
+def test_the_sky_of_the_calculator_takes_its_own_keys_alone(tmp_path: Path) -> None:
+    sky = load_sky_section(["sky.water_mm=2.25"], tmp_path)
+    assert (sky.water_mm, sky.tables) == (2.25, str(tmp_path))
+    assert load_sky_section() == load_config("demo").sky
+    with pytest.raises(InputError, match=r"--set 'noise\.sky_subtraction=0': `etc` takes keys of"):
+        load_sky_section(["sky.water_mm=2.25", "noise.sky_subtraction=0"])
