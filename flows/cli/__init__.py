@@ -6,6 +6,8 @@ Exit code 0: done. 2: a person's mistake, told in one message. 1: our failure, w
 
 import sys
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import typer
 
@@ -82,7 +84,19 @@ app = typer.Typer(
 
 def _add(group: typer.Typer, verbs: dict[str, Verb]) -> None:
     for name, verb in verbs.items():
-        group.command(name, short_help=(verb.__doc__ or "").partition("\n")[0])(verb)
+        short = (verb.__doc__ or "").partition("\n")[0]
+        group.command(name, short_help=short)(_ending_where_nobody_reads(verb))
+
+
+def _ending_where_nobody_reads(verb: Verb) -> Verb:
+    @wraps(verb)
+    def run(*given: Any, **options: Any) -> None:
+        try:
+            verb(*given, **options)
+        except BrokenPipeError:  # typer's own answer is code 1, which is a failure of ours
+            raise typer.Exit(NOT_READ) from None
+
+    return run
 
 
 _add(app, _VERBS)

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from flows.terminal.tables import Results
 
 if TYPE_CHECKING:
     from simlib.stellar.archive.download import DownloadReport
@@ -58,7 +59,7 @@ def _print_quality(part: dict[str, Any]) -> None:
             for text in (str(pool["nodes"]), _percent(pool["rms"]), _percent(pool["largest"]))
         ]
         table.add_row(entry["axis"], *cells)
-    Console().print(table)
+    Results().print(table)
 
 
 def _percent(share: float | None) -> str:
@@ -80,7 +81,7 @@ def _print_sanity(rows: list[dict[str, Any]]) -> None:
         exception = row["exception"] if row["failed"] else ""
         size = "" if worst is None else f"{worst:.3g}"
         table.add_row(escape(row["check"]), _bounds(low, high), *numbers, size, escape(exception))
-    Console(width=None if Console().is_terminal else UNBROKEN).print(table)
+    Results(width=None if Results().is_terminal else UNBROKEN).print(table)
     for row in rows:
         for place in row["unexplained"][:MOST_LISTED]:
             at = " ".join(f"{name} {value}" for name, value in place.items())
@@ -128,7 +129,7 @@ def print_difference(difference: "GridDifference") -> None:
     table = Table("node", "rms", "largest", title="most different nodes, of the continuum")
     for entry in difference.nodes[:MOST_LISTED]:
         table.add_row(text_of(entry.node), f"{entry.rms:.2e}", f"{entry.largest:.2e}")
-    Console().print(table)
+    Results().print(table)
 
 
 def text_of_estimate(expected: "Estimate", total: int) -> str:

@@ -9,12 +9,20 @@ from rich.table import Table
 MOST_ROWS = 40
 
 
+class Results(Console):
+    """Standard output; who stops reading it is met as anywhere (rich would end with code 1)."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the end of the program tell."""
+        raise BrokenPipeError
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table."""
     table = Table(*columns, title=title)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Results().print(table)
 
 
 def print_medians(summaries: list[dict[str, float]]) -> None:

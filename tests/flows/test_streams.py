@@ -1,0 +1,94 @@
+"""Streams that end early or were never there, and a key press: told by the exit code alone."""
+
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.cli import NOT_READ
+from flows.terminal import streams
+from flows.terminal.interrupt import INTERRUPTED
+
+LIST = [sys.executable, "-m", "flows", "grid", "list"]
+WAITS = """
+import subprocess, sys
+from flows.terminal.interrupt import end_soon_when_interrupted
+end_soon_when_interrupted()
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
+                         stdout=subprocess.DEVNULL, start_new_session=True)
+said = child.pid
+while True:
+    try:
+        print(said, flush=True)
+        child.wait()
+    except KeyboardInterrupt:
+        said = "asked"
+"""
+
+
+def test_whoever_has_read_enough_ends_the_program_quietly() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(LIST, stdout=writes, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (NOT_READ, b"")
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_stream_that_is_closed_takes_no_file_and_no_result_with_it(number: int) -> None:
+    shell = ["sh", "-c", f'exec "$@" {number}{"<&-" if number == 0 else ">&-"}', "sh", *LIST]
+    done = subprocess.run(shell, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (b"default" in done.stdout) == (number != 1)
+
+
+def test_what_is_said_into_a_closed_stream_is_lost_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    streams.say("nobody hears this")
+
+
+def test_each_package_logs_a_line_with_its_time_and_libraries_stay_quiet(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ("flows", "simlib", "trainlib", "asyncio", "distributed")
+    before = {name: (logging.getLogger(name).level, list(logging.getLogger(name).handlers))
+              for name in names}  # fmt: skip
+    try:
+        streams.log_to_terminal()
+        for name in names:
+            logging.getLogger(f"{name}.part").info("from %s", name)
+        logging.getLogger("asyncio").error("a second error of one damaged store")
+    finally:
+        for name, (level, handlers) in before.items():
+            logging.getLogger(name).setLevel(level)
+            logging.getLogger(name).handlers[:] = handlers
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["from flows", "from simlib", "from trainlib"]
+    assert all(len(line.split("  ")[0]) == len("12:34:56") for line in lines)
+
+
+def test_a_second_key_press_ends_the_program_and_all_that_it_started(tmp_path: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a child inherits being ignored
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        child = psutil.Process(int(program.stdout.readline()))
+        program.send_signal(signal.SIGINT)
+        assert program.stdout.readline() == "asked\n"  # the first only asks
+        assert child.is_running()
+        program.send_signal(signal.SIGINT)
+        _, told = program.communicate(timeout=60)
+    assert program.returncode == INTERRUPTED
+    assert told == "interrupted; what is finished is kept, run it again to go on\n"
+    _, alive = psutil.wait_procs([child], timeout=20)
+    assert not alive
