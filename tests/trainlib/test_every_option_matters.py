@@ -1,4 +1,7 @@
-"""Every key of the sections model, augment, train and evaluate is moved, and an output moves."""
+"""Every key of the sections model, augment, train and evaluate is moved, and an output moves.
+
+So does the fingerprint of the run, where the key shapes the network.
+"""
 
 import dataclasses
 
@@ -11,7 +14,7 @@ from simlib.rng import Purpose, Split
 from tests.trainlib.toy_dataset import toy_split, write_toy
 from tests.trainlib.training_runs import SMALL, toy_config, train_here
 from trainlib import runs
-from trainlib.config import MODES, Evaluate, TrainingConfig
+from trainlib.config import MODES, Evaluate, TrainingConfig, read_recipe
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.report import example_spectrum
 from trainlib.evaluation.results import read_results
@@ -74,7 +77,13 @@ TRAIN = {
     "validation_spectra": ({}, 10),
 }
 # where a run is computed: see test_train.py, test_runs.py
-CIRCUMSTANCES = {"ranks", "threads", "device", "join_timeout_s", "runs"}
+CIRCUMSTANCES = {
+    "ranks": 2,
+    "threads": 3,
+    "device": "cpu",
+    "join_timeout_s": 9.0,
+    "runs": "/elsewhere",
+}
 EVALUATE = {
     "seed": 9,
     "spectra": 10,
@@ -92,7 +101,7 @@ def keys_of(section: str) -> set[str]:
 def test_no_key_is_forgotten():
     assert set(MODEL) == keys_of("model")
     assert set(AUGMENT) == keys_of("augment")
-    assert set(TRAIN) | CIRCUMSTANCES == keys_of("train")
+    assert set(TRAIN) | set(CIRCUMSTANCES) == keys_of("train")
     assert set(EVALUATE) | ELSEWHERE == set(Evaluate.model_fields)
 
 
@@ -151,6 +160,46 @@ def test_a_train_key_changes_the_run(key, toy, tmp_path):
             [(e["step"], e["lr"], e["loss"], e["validation_loss"]) for e in read_log(directory)]
         )
     assert logs[0] != logs[1]
+
+
+def fingerprint_of(**sections: dict) -> str:
+    return runs.run_fingerprint(TrainingConfig.model_validate(sections), "abc")
+
+
+@pytest.mark.parametrize("key", MODEL)
+def test_a_model_key_makes_another_run(key):
+    base, moved = MODEL[key]
+    changed = moved if key == "kind" else base | {key: moved}
+    assert fingerprint_of(model=base) != fingerprint_of(model=changed)
+
+
+@pytest.mark.parametrize("key", AUGMENT)
+def test_an_augment_key_makes_another_run(key):
+    assert fingerprint_of() != fingerprint_of(augment={key: AUGMENT[key]})
+
+
+@pytest.mark.parametrize("key", [*TRAIN, *CIRCUMSTANCES])
+def test_a_train_key_makes_another_run_unless_it_says_where_it_is_computed(key):
+    base, moved = TRAIN[key] if key in TRAIN else ({}, CIRCUMSTANCES[key])
+    base = {"interval": 1, **base}
+    is_same = fingerprint_of(train=base) == fingerprint_of(train=base | {key: moved})
+    assert is_same == (key in CIRCUMSTANCES)
+
+
+def test_a_recipe_written_out_makes_the_same_run():
+    written = read_recipe("A")
+    named = fingerprint_of(train={"recipe": "A"})
+    written["train"]["recipe"] = "B"
+    assert fingerprint_of(**written) == named != fingerprint_of()
+
+
+@pytest.mark.parametrize("section", sorted(set(TrainingConfig.model_fields) - set(MODES)))
+def test_no_other_section_makes_another_run_of_the_same_dataset(section):
+    config = TrainingConfig.model_validate({})
+    other = {"mode": "virtual", "name": "x", "n_train": 5, "seed": 9}
+    update = config.dataset.model_copy(update=other) if section == "dataset" else None
+    moved = config.model_copy(update={section: update})
+    assert runs.run_fingerprint(moved, "abc") == runs.run_fingerprint(config, "abc")
 
 
 @pytest.mark.parametrize("key", EVALUATE)

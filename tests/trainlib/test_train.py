@@ -1,23 +1,28 @@
 import os
+import random
 import signal
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from simlib.errors import InputError
 from tests.simlib.dataset.toy_build import build
+from tests.trainlib.forked_ranks import free_port
 from tests.trainlib.toy_dataset import write_toy
-from tests.trainlib.training_runs import losses, toy_config, train_here
+from tests.trainlib.training_runs import Clock, cosine, losses, toy_config, train_here, watched
 from trainlib import runs
-from trainlib.training import launch
-from trainlib.training.batches import Stored
-from trainlib.training.checkpoint import load_checkpoint
+from trainlib.training import launch, train
+from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 from trainlib.training.log import read_log
+from trainlib.training.state import load_state
 
 CPU = torch.device("cpu")
 
@@ -25,15 +30,6 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     return write_toy(tmp_path_factory.mktemp("toy"))
-
-
-def same_weights(one, other) -> bool:
-    first, second = (load_checkpoint(d / runs.CHECKPOINT, CPU)[0] for d in (one, other))
-    return all(torch.equal(first["model"][k], second["model"][k]) for k in first["model"]) and all(
-        torch.equal(value, second["optimizer"]["state"][i][k])
-        for i, entry in first["optimizer"]["state"].items()
-        for k, value in entry.items()
-    )
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +40,23 @@ def simulated(tmp_path_factory):
 
 
 @pytest.fixture(params=["stored", pytest.param("endless", marks=pytest.mark.slow)])
-def mode_and_data(request, toy, simulated):
-    return request.param, toy if request.param == "stored" else simulated
+def mode_and_data(request, toy):
+    stored = request.param == "stored"
+    return request.param, toy if stored else request.getfixturevalue("simulated")
 
 
-def test_two_ranks_train_as_one(mode_and_data, tmp_path):
+def test_two_ranks_train_as_one_in_the_folder_of_runs_they_are_told(mode_and_data, tmp_path):
     # 192 rows make batches of 31, cut unevenly, and a last one of 6
     mode, data = mode_and_data
-    config = toy_config(tmp_path, mode=mode, ranks=2, batch_size=31)
-    result = launch.train(config, data)
-    alone = train_here(config, data, tmp_path / "alone")
-    assert np.allclose(
-        losses(tmp_path / "runs" / f"toy-{result.fingerprint}"), losses(alone), rtol=1e-5
+    descent = {"optimizer": "sgd", "lr": 0.3, "momentum": 0.5}  # AdamW would hide a factor
+    config = toy_config(
+        tmp_path, mode=mode, ranks=2, batch_size=31, runs=str(tmp_path / "there"), **descent
     )
+    result = launch.train(config, data)
+    directory = tmp_path / "there" / f"toy-{result.fingerprint}"
+    assert result.run_directory == str(directory)
+    alone = train_here(config, data, tmp_path / "alone")
+    assert np.allclose(losses(directory), losses(alone), rtol=1e-5)
     assert result.samples == 3 * 192
 
 
@@ -76,20 +76,64 @@ def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(mode_and
     assert runs.read_manifest(directory).outcome is None
     launch.train(config, data, str(directory))
     assert "going on from epoch" in (directory / launch.LOG).read_text()
-    whole = tmp_path / "whole"
-    launch.train(config, data, str(whole))  # as the other: NumPy's threads change last bits too
-    assert losses(directory) == losses(whole)
-    assert same_weights(directory, whole)
+    whole = train_here(config, data, tmp_path / "whole")
+    assert [entry["epoch"] for entry in read_log(directory)] == list(range(1, epochs + 1))
+    # another process, so not to the last bit; breaks are compared to it below
+    assert np.allclose(losses(directory), losses(whole), rtol=1e-3)
 
 
-def test_a_finished_run_is_not_trained_again(toy, tmp_path):
-    config = toy_config(tmp_path)
+TELLS_ITS_THREADS = """
+import atexit, os, sys
+if "RANK" in os.environ:
+    atexit.register(lambda: print("threads:", sys.modules["torch"].get_num_threads()))
+"""
+
+
+def test_a_finished_run_is_not_trained_again_unless_asked_for_anew(toy, tmp_path, monkeypatch):
+    config = toy_config(tmp_path, ranks=1)
     directory = train_here(config, toy, tmp_path / "run")
-    before = (directory / runs.CHECKPOINT).stat().st_mtime_ns
+    curve, checkpoint = losses(directory), directory / runs.CHECKPOINT
+    weights, before = load_checkpoint(checkpoint, CPU)[0]["model"], checkpoint.stat().st_mtime_ns
     result = launch.train(config, toy, str(directory))
     assert result.was_finished
-    assert result.validation_loss == losses(directory)[-1][1]
-    assert (directory / runs.CHECKPOINT).stat().st_mtime_ns == before
+    assert result.validation_loss == curve[-1][1]
+    assert checkpoint.stat().st_mtime_ns == before
+
+    saved, _ = load_checkpoint(checkpoint, CPU)
+    saved["model"]["last.1.bias"] += 1.0
+    save_checkpoint(checkpoint, saved)
+    told = []
+    (tmp_path / "sitecustomize.py").write_text(TELLS_ITS_THREADS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    result = launch.train(config, toy, str(directory), resume=False, progress=told.append)
+    assert not result.was_finished
+    assert [entry["step"] for entry in told] == [4, 8, 12]
+    assert told == read_log(directory)  # none of the run before
+    assert np.allclose(losses(directory), curve, rtol=1e-5)
+    anew = load_checkpoint(checkpoint, CPU)[0]["model"]
+    assert all(torch.allclose(anew[name], weights[name], atol=1e-5) for name in weights)
+    assert (directory / launch.LOG).read_text().count("threads: 1\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"ranks": None, "threads": None}, "4 of 2"),  # of 9 cores
+        ({"ranks": 3, "threads": None}, "3 of 3"),
+        ({"ranks": 3, "threads": 2}, "3 of 2"),
+        ({"ranks": 20, "threads": None}, "20 of 1"),
+    ],
+)
+def test_the_cores_are_shared_out(keys, told, toy, tmp_path, monkeypatch):
+    def command(_, ranks: int) -> list[str]:
+        tell = f"import os; print({ranks}, 'of', os.environ['OMP_NUM_THREADS'])"
+        return [sys.executable, "-c", tell]
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(9)))
+    monkeypatch.setattr(launch, "torchrun_command", command)
+    with pytest.raises(RuntimeError, match="says of no end"):
+        launch.train(toy_config(tmp_path, **keys), toy, str(tmp_path / "run"))
+    assert (tmp_path / "run" / launch.LOG).read_text().strip() == told
 
 
 def test_a_directory_of_another_run_is_refused(toy, tmp_path):
@@ -110,12 +154,65 @@ def test_the_log_has_an_object_per_interval_with_every_key(toy, tmp_path):
     assert {"torch", "numpy", "python"} <= set(manifest.provenance["versions"])
 
 
-def test_a_time_budget_anneals_the_rate_to_its_end(toy, tmp_path):
-    config = toy_config(tmp_path, epochs=100_000, interval=1, seconds=3.0, lr=1e-3)
-    log = read_log(train_here(config, toy, tmp_path / "run"))
-    assert log[-1]["lr"] == pytest.approx(1e-5)
-    assert log[-1]["seconds"] < 4.5
-    assert log[-1]["epoch"] < 100_000
+@pytest.fixture
+def clock(monkeypatch):
+    """Return what the loop takes for its clock: a step takes a second, all else nothing."""
+    with Clock() as clock:
+        monkeypatch.setattr(train, "time", clock)
+        yield clock
+
+
+def takes(monkeypatch, clock: Clock, **seconds: float) -> None:
+    """Let functions of the loop take so long."""
+
+    def slow(good, duration: float):
+        def slowed(*given, **named):
+            clock.passes(duration)
+            return good(*given, **named)
+
+        return slowed
+
+    for name, duration in seconds.items():
+        monkeypatch.setattr(train, name, slow(getattr(train, name), duration))
+
+
+@pytest.mark.parametrize(("seconds", "epochs"), [(99.0, 100_000), (1e6, 6), (70.0, 20)])
+def test_the_rate_anneals_to_the_end_of_what_is_spent_first(
+    seconds, epochs, toy, tmp_path, clock, monkeypatch
+):
+    takes(monkeypatch, clock, read_validation=5.0, validate=3.0, save_state=2.0)
+    shape = {"warmup": 0.2, "final": 0.1}
+    config = toy_config(tmp_path, lr=1e-3, epochs=epochs, seconds=seconds, interval=2, **shape)
+    begin = clock.now
+    with watched() as seen:
+        directory = train_here(config, toy, tmp_path / "run")
+
+    rates, ends, now, reserve, progress = [], [], 5.0, 0.0, 0.0  # 5 s for the set-up
+    while progress < 1.0 and len(rates) < 4 * epochs:
+        progress = max(len(rates) / (4 * epochs), (now + reserve) / seconds)
+        rates.append(1e-3 * cosine(progress, **shape))
+        now += 1.0
+        if progress >= 1.0 or len(rates) % 8 == 0:
+            ends.append((len(rates), rates[-1], now + 3.0))
+            now, reserve = now + 5.0, 6.0  # a fifth more than validation and checkpoint took
+    assert seen.rates == pytest.approx(rates)
+    log = read_log(directory)
+    assert [(e["step"], e["lr"], e["seconds"]) for e in log] == [pytest.approx(e) for e in ends]
+    speed = [entry["samples_per_s"] for entry in log]
+    assert speed[0] == 2 * 192 / 8
+
+    steps, whole = ends[-1][0], ends[-1][0] // 4
+    outcome = runs.read_manifest(directory).outcome
+    assert outcome == load_state(directory, runs.read_manifest(directory).fingerprint, CPU).state
+    assert outcome == runs.State(
+        epoch=whole, step=steps, samples=192 * whole + 50 * (steps % 4),
+        seconds=ends[-1][2], cpu_seconds=3 * ends[-1][2],
+        loss=log[-1]["loss"], validation_loss=log[-1]["validation_loss"],
+        parameters=outcome.parameters, world_size=1, device="cpu",
+        ended=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin + ends[-1][2])),
+        is_finished=True,
+    )  # fmt: skip
+    assert log[-1]["samples"] == outcome.samples
 
 
 def test_the_papers_recipe_scaled_down_learns(tmp_path):
@@ -139,26 +236,76 @@ def test_a_last_step_that_goes_astray_is_told_and_not_kept(toy, tmp_path):
     assert not (tmp_path / "run" / runs.CHECKPOINT).exists()
 
 
-def test_a_rate_lowered_at_plateaus_goes_on_where_a_run_broke_off(toy, tmp_path, monkeypatch):
-    plateau = {"schedule": "plateau", "patience": 1, "threshold": 0.9, "cooldown": 1}
-    config = toy_config(tmp_path, epochs=12, lr=0.01, **plateau)
-    whole = train_here(config, toy, tmp_path / "whole")
-    good = Stored.epoch
+class Killed(BaseException):
+    pass
 
-    def break_off(self, number):
-        if number == 6:
-            raise ConnectionError("the machine went down")
-        return good(self, number)
 
-    monkeypatch.setattr(Stored, "epoch", break_off)
-    with pytest.raises(ConnectionError):
-        train_here(config, toy, tmp_path / "broken")
-    monkeypatch.undo()
-    train_here(config, toy, tmp_path / "broken")
-    rates = [[entry["lr"] for entry in read_log(tmp_path / d)] for d in ("whole", "broken")]
-    assert rates[0] == rates[1]
-    assert len(set(rates[0])) == 4
-    assert losses(tmp_path / "broken") == losses(whole)
+@contextmanager
+def killed_somewhere(dice: random.Random) -> Iterator[None]:
+    """Break off before a step, between a line of the log and its checkpoint, or after both."""
+    place, left = dice.choice(("step", "log", "checkpoint")), dice.randrange(1, 4)
+    left *= 5 if place == "step" else 1
+    good = train.save_state
+
+    def counted(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    def save_state(*given: Any) -> None:
+        if place == "log":
+            counted()
+        good(*given)
+        if place == "checkpoint":
+            counted()
+
+    hook = register_optimizer_step_pre_hook(counted) if place == "step" else None
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(train, "save_state", save_state)
+            yield
+    finally:
+        if hook is not None:
+            hook.remove()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"schedule": "plateau", "patience": 2, "threshold": 0.9, "cooldown": 2, "epochs": 16},
+        {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "epochs": 14, "interval": 3},
+        {"epochs": 1000, "seconds": 50.0, "interval": 2},
+    ],
+    ids=["plateau", "momentum", "seconds"],
+)
+def test_a_run_that_breaks_off_anywhere_again_and_again_ends_as_an_uninterrupted_one(
+    keys, toy, tmp_path, clock
+):
+    config = toy_config(tmp_path, **keys)
+    whole, broken = train_here(config, toy, tmp_path / "whole"), tmp_path / "broken"
+    dice, breaks = random.Random(3), 0
+    while not broken.exists() or runs.read_manifest(broken).outcome is None:
+        breaks += 1
+        with suppress(Killed), killed_somewhere(dice):
+            train_here(config, toy, broken)
+    assert breaks > 3
+    assert read_log(broken) == read_log(whole)  # what was lost at a break is not counted
+    if "patience" in keys:
+        assert len({entry["lr"] for entry in read_log(whole)}) == 4
+    one, other = (load_checkpoint(run / runs.CHECKPOINT, CPU)[0] for run in (whole, broken))
+    del one["state"]["ended"], other["state"]["ended"]
+    assert same(one, other)
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
 
 
 def test_a_network_of_other_width_than_the_data_is_told(toy, tmp_path):
@@ -217,12 +364,6 @@ def start_worker(directory, rank: int) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_cancelled_training_leaves_no_process(toy, tmp_path):

@@ -21,6 +21,7 @@ from trainlib import runs
 from trainlib.config import TrainingConfig
 from trainlib.training.data import dataset_identity, open_endless_split, published
 from trainlib.training.failures import clear_failures, read_failures
+from trainlib.training.log import LOG as CURVE
 from trainlib.training.log import tail_log
 
 Progress = Callable[[dict[str, Any]], None]
@@ -118,6 +119,8 @@ def prepare_run(
         clear_failures(directory)
         if not resume:
             (directory / runs.CHECKPOINT).unlink(missing_ok=True)
+        if not (directory / runs.CHECKPOINT).exists():  # nobody is told of intervals without it
+            (directory / CURVE).unlink(missing_ok=True)
         runs.write_config(directory, config)
         manifest = runs.RunManifest(
             fingerprint=runs.run_fingerprint(config, identity),

@@ -100,7 +100,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     log.info("%s network, %d parameters, set up in %.1f s",
              config.model.kind, state.parameters, time.monotonic() - begin)  # fmt: skip
 
-    steps = section.epochs * -(-rows // section.batch_size)
+    steps_an_epoch = -(-rows // section.batch_size)
+    steps = section.epochs * steps_an_epoch
     before, before_cpu = state.seconds, state.cpu_seconds  # of earlier starts
     interval_begin, interval_samples = time.monotonic(), 0
     loss_sum = torch.zeros((), dtype=torch.float64, device=ranks.device)
@@ -129,8 +130,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 interval_samples += mine.batch_rows
                 if progress >= 1.0:
                     break
-            else:
-                state.epoch += 1
+            state.epoch = state.step // steps_an_epoch
             state.is_finished = state.epoch >= section.epochs or progress >= 1.0
             if not state.is_finished and state.epoch % section.interval:
                 continue
