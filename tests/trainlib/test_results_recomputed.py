@@ -6,6 +6,7 @@ a judgement is read back and compared with the same numbers.
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from scipy.ndimage import gaussian_filter1d
 from flows.cli import run_program
 from simlib.rng import Purpose, Split
 from tests.trainlib.judged_runs import AUGMENT, WELL, judged_well
-from trainlib.evaluation.evaluate import METHODS
+from tests.trainlib.toy_dataset import toy_split
+from trainlib.evaluation.evaluate import METHODS, evaluate
+from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import load_trained
 from trainlib.training.augment import Augmenter
 
@@ -130,6 +133,21 @@ def test_the_labels_of_a_result_are_those_of_its_spectrum(group: str | None, run
     found, spectra = results_of(run, group), stored(run, "validation")
     for name in ("snr", "teff", "logg", "feh", "alpha", "redshift", "magnitude"):
         assert np.array_equal(found[name].values, spectra[name].values[: WELL.spectra])
+
+
+def test_a_run_is_judged_anew_on_another_dataset(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    before = read_results(copy).evaluation
+    spectra = toy_split(13, 128, 5)
+    other = tmp_path / "other.zarr"
+    for split in ("train", "validation"):
+        spectra.to_zarr(other, group=split, mode="a", consolidated=False)
+    summary = evaluate(copy, dataset=other)
+    after = read_results(copy).evaluation
+    assert before.fingerprint != after.fingerprint and before.dataset != after.dataset
+    assert (before.spectra, after.spectra) == (WELL.spectra, 13)
+    assert sum(part["count"] for part in summary["bins"]) == 13
+    assert np.array_equal(results_of(copy)["snr"].values, spectra["snr"].values)
 
 
 def expected_bin(found: xr.Dataset, low: float, high: float) -> dict[str, object]:
