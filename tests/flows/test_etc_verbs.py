@@ -9,7 +9,7 @@ import xarray as xr
 
 from flows.cli import run_program
 from tests.paths import shared_data_folder
-from tests.simlib.etc.made import write_conditions, write_sky_tables
+from tests.simlib.etc.made import write_conditions
 
 GOOD = "0.8,30,0.3,45,60,0.2,900,20"
 
@@ -42,26 +42,6 @@ def test_terms_are_written_as_netcdf_by_the_name_of_the_file(tmp_path, table, ca
     with xr.open_dataset(out) as terms:
         assert terms["conversion_e"].attrs["units"].startswith("electron")
         assert "snr" not in terms
-
-
-def test_every_choice_of_the_verb_reaches_the_terms(tmp_path, table):
-    def terms(*options: str) -> xr.Dataset:
-        out = tmp_path / "terms.nc"
-        assert run_program(["etc", str(table), "--out", str(out), *options]) == 0
-        return xr.load_dataset(out)
-
-    tables = str(write_sky_tables(tmp_path / "sky"))
-    plain = terms()
-    for options, name in (
-        (["--instrument", "pfs-redmr-2024-07-14"], "instrument_throughput"),
-        (["--sky-tables", tables], "sky_lines_e"),
-        (["--convention", "modified"], "atmosphere_transmission"),
-        (["--quadrature", "reference"], "aperture_fraction"),
-        (["--lsf", "table2"], "lsf_sigma"),
-        (["--line-extinction", "exact"], "sky_lines_e"),
-        (["--set", "sky.continuum_scale=2"], "sky_continuum_e"),
-    ):
-        assert float(np.abs(terms(*options)[name] - plain[name]).max()) > 0, options
 
 
 def test_a_spectrum_file_is_observed(tmp_path, table):
@@ -139,3 +119,10 @@ def test_the_embedded_sky_is_compared_by_one_command(tmp_path, capsys):
     assert (tmp_path / "sky-comparison.png").stat().st_size > 10_000
     assert told["rms_transmission"] < told["bars"]["rms_transmission"]
     assert len(told["bands"]) == 6
+    assert run_program(["etc-sky", str(tables), "--set", "sky.continuum_scale=2", "--json"]) == 0
+    brighter = json.loads(capsys.readouterr().out)
+    assert brighter["median_variance_ratio"] != told["median_variance_ratio"]
+    assert brighter["bands"] == told["bands"]
+    assert run_program(["etc-sky", str(tables)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{told['median_variance_ratio']:.4g}" in shown and f"{tables}" in shown

@@ -42,6 +42,7 @@ def test_own_stars_are_simulated_alike_by_both_paths(tmp_path: Path) -> None:
         ) == 0  # fmt: skip
         stores[path] = xr.open_zarr(out, consolidated=False)
     fast, slow = stores["compiled"], stores["reference"]
+    assert (fast["flux"].dtype, slow["flux"].dtype) == (np.float32, np.float64)
     assert fast["flux"].dims == ("spectrum", "wavelength")
     for name, bound in {"flux": 1e-5, "variance": 2e-5, "snr": 5e-6}.items():
         assert np.abs(fast[name].values / slow[name].values - 1.0).max() < bound

@@ -31,8 +31,8 @@ def toy_split(rows: int, pixels: int, seed: int) -> xr.Dataset:
         "redshift": ("spectrum", redshift.astype(np.float32)),
         "wavelength": ("wavelength", wavelength),
     }
-    for name, values in (("logg", 2.0), ("alpha", 0.0), ("magnitude", 20.0)):
-        variables[name] = ("spectrum", np.full(rows, values, np.float32))
+    for name, low, high in (("logg", 0.0, 5.0), ("alpha", -0.25, 0.5), ("magnitude", 19.0, 22.5)):
+        variables[name] = ("spectrum", draw.uniform(low, high, rows).astype(np.float32))
     return xr.Dataset(variables).set_coords("wavelength")
 
 

@@ -1,5 +1,7 @@
 """A built dataset: contract, provenance, and values that no way of computing them changes."""
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,13 @@ from simlib.dataset.places import arrays_in
 from simlib.dataset.plan import Block
 from simlib.dataset.publish import published_dataset
 from simlib.dataset.rows import Recipe
+from simlib.dataset.store import records_of
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 from simlib.provenance import arithmetic
 from simlib.stellar import open_grid
+
+BRIGHT = ("dataset.n_test=8", "normalize.median=0.9")  # some pixels are above 1
 
 
 def config_at(root: Path, *overrides: str) -> SimulationConfig:
@@ -39,7 +44,7 @@ def client() -> Any:
 
 @pytest.fixture(scope="module")
 def built(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Location:
-    config = config_at(tmp_path_factory.mktemp("built"), "dataset.n_test=8")
+    config = config_at(tmp_path_factory.mktemp("built"), *BRIGHT)
     return build.build_dataset(config, ensure_terms_grid(config), client)
 
 
@@ -58,7 +63,7 @@ def test_every_variable_of_the_contract_is_there_with_units(built: Location) -> 
 def test_stored_rows_obey_their_definitions(built: Location) -> None:
     data = open_dataset(built, "train")
     flux, variance = data["flux"].values.astype(float), data["variance"].values.astype(float)
-    assert np.abs(np.median(flux, axis=1) - 0.5).max() < 1e-6
+    assert np.abs(np.median(flux, axis=1) - 0.9).max() < 1e-6
     assert np.all(flux > 0) and np.all(variance > 0)
     snr = np.median(flux / np.sqrt(variance), axis=1)
     assert np.allclose(snr, data["snr"].values, rtol=1e-5)
@@ -80,18 +85,57 @@ def test_the_manifest_tells_where_it_came_from(built: Location) -> None:
     folder, manifest = published_dataset(built.parent)  # as `latest.json` says
     assert folder == built
     assert manifest.fingerprint == built.name
-    assert manifest.rows == 152
     assert manifest.provenance["versions"]["numpy"] == np.__version__
+    assert manifest.provenance["cores"] == len(os.sched_getaffinity(0))
     assert manifest.stellar_grid["checksum"] == open_grid("default").attrs["checksum"]
     assert manifest.arithmetic == (arithmetic(),)
+    assert manifest.seconds > 0
+
+
+def counted(rows: xr.Dataset) -> tuple[int, int]:
+    """Return rows whose moon no sky has, and pixels above 1, counted here."""
+    target, moon, apart = (
+        np.radians(rows[name].values.astype(float))
+        for name in ("zenith_angle", "moon_zenith_angle", "moon_target_angle")
+    )
+    # The cosine of the azimuth between them, by the spherical law of cosines.
+    azimuth = (np.cos(apart) - np.cos(target) * np.cos(moon)) / (np.sin(target) * np.sin(moon))
+    return int((np.abs(azimuth) > 1.0).sum()), int((rows["flux"].values > 1.0).sum())
+
+
+def test_what_the_manifest_and_the_records_count_is_what_the_store_holds(built: Location) -> None:
+    _, manifest = published_dataset(built)
+    records = records_of(built, manifest.plan)
+    totals = np.zeros(3)
+    for split, size in (("train", 96), ("validation", 48), ("test", 8)):
+        whole = xr.open_zarr(str(arrays_in(built)), group=split, chunks=None).load()
+        assert manifest.plan.rows[split] == whole.sizes["spectrum"] == size
+        for start in range(0, size, 32):
+            record = records[f"{split}-{start:08d}"]
+            assert (record.split, record.start) == (split, start)
+            rows = whole.isel(spectrum=slice(start, record.stop))
+            assert rows.sizes["spectrum"] == min(32, size - start)
+            found = counted(rows)
+            assert (record.impossible_geometries, record.pixels_above_one) == found
+            files = arrays_in(built).path
+            assert record.sizes == {name: (files / name).stat().st_size for name in record.sizes}
+            assert record.host == socket.gethostname()
+            assert record.seconds_computing > 0 and record.seconds_writing > 0
+            totals += (rows.sizes["spectrum"], *found)
+    assert len(records) == 6
     assert manifest.blocks is not None
-    assert 0.5 < manifest.blocks.fraction_impossible_geometries < 1.0
+    assert totals.all()
+    assert [
+        manifest.rows,
+        manifest.rows * manifest.blocks.fraction_impossible_geometries,
+        manifest.blocks.pixels_above_one,
+    ] == pytest.approx(totals)
 
 
 def test_block_size_and_order_change_no_value(
     built: Location, tmp_path: Path, client: Client
 ) -> None:
-    config = config_at(tmp_path, "dataset.n_test=8", "dataset.block=48", "dataset.chunk=48")
+    config = config_at(tmp_path, *BRIGHT, "dataset.block=48", "dataset.chunk=48")
     other = build.build_dataset(config, ensure_terms_grid(config), client)
     assert other.name == built.name  # the same fingerprint
     for split in ("train", "validation", "test"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS
 
@@ -26,7 +27,7 @@ TARGETS = {
     "redshift": [0.001, 0.0], "ebv": [0.05, 0.0], "magnitude": [20.5, 22.0],
     "seeing": [0.8, 1.1], "zenith_angle": [30.0, 10.0], "field_angle": [0.3, 0.5],
     "moon_zenith_angle": [60.0, 95.0], "moon_target_angle": [90.0, 100.0],
-    "moon_phase": [0.1, 0.2], "exposure_count": [3.0, 12.0],
+    "moon_phase": [0.1, 0.2], "exposure_count": [3.0, 12.0], "exposure_time_s": [450.0, 700.0],
 }  # fmt: skip
 
 
@@ -88,6 +89,70 @@ def test_the_noiseless_flux_has_the_star_s_magnitude(files: list[Path], simulate
         magnitude = -2.5 * np.log10(counts / zero_counts(band))
         assert magnitude == pytest.approx(TARGETS["magnitude"][row], abs=0.02)
         assert -2.5 * np.log10(given) + 31.4 == pytest.approx(TARGETS["magnitude"][row], abs=1e-4)
+
+
+def in_nanojansky(flux: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
+    """Return 1e-17 erg s-1 cm-2 AA-1 in nJy, as astropy has it."""
+    given = flux * 1e-17 * units.erg / units.s / units.cm**2 / units.AA
+    return np.asarray(given.to_value(units.nJy, units.spectral_density(wavelength * units.nm)))
+
+
+def test_every_image_is_what_was_simulated(
+    files: list[Path], simulated: xr.Dataset, config: SimulationConfig
+) -> None:
+    terms = terms_of_targets(simulated, config)
+    per_unit = in_nanojansky(np.ones(4096), simulated["wavelength"].values)
+    for path, row in zip(files, range(2), strict=True):
+        one, of_one = simulated.isel(spectrum=row), terms.isel(spectrum=row)
+        unit = float(one["flux_scale"]) * per_unit
+        sky_e = sum(of_one[f"{name}_e"].values for name in ("sky_continuum", "sky_lines", "moon"))
+        variance = one["variance"].values * unit**2
+        with fits.open(path) as stored:
+            near = {"rtol": 2e-6}
+            np.testing.assert_allclose(stored["SIMULATED"].data, one["flux"] * unit, **near)
+            np.testing.assert_allclose(stored["COVAR"].data[0], variance, **near)
+            sky = sky_e / of_one["conversion_e"].values * per_unit
+            np.testing.assert_allclose(stored["SKY"].data, sky, **near)
+            coarse = stored["COVAR2"].data
+            bins = np.repeat(np.arange(10), [410] * 6 + [409] * 4)
+            expected = np.bincount(bins, variance) / np.bincount(bins) ** 2
+            np.testing.assert_allclose(coarse, np.diag(expected), **near)
+            table = stored["FLUX_TABLE"].data
+            assert np.array_equal(table["flux"], stored["FLUX"].data)
+            assert not table["mask"].any()
+            said = {name: stored[name].header.get("BUNIT") for name in ("FLUX", "SIMULATED", "SKY")}
+            assert set(said.values()) == {"nJy"} and stored["COVAR"].header["BUNIT"] == "nJy2"
+
+
+def test_the_tables_and_the_header_tell_the_star_and_its_exposures(
+    files: list[Path], simulated: xr.Dataset
+) -> None:
+    for path, row in zip(files, range(2), strict=True):
+        with fits.open(path) as stored:
+            told = stored["SIMULATED"].header
+            for name in (*TARGETS, "flux_scale", "snr"):
+                assert told[name] == float(simulated[name][row]), name
+            seen = stored["OBSERVATIONS"].data
+            count = int(TARGETS["exposure_count"][row])
+            assert list(seen["visit"]) == list(range(1, count + 1))
+            assert set(seen["expTime"]) == {TARGETS["exposure_time_s"][row]}
+            assert set(seen["fiberId"]) == {row + 1}
+            assert (set(seen["arm"]), set(seen["spectrograph"])) == ({"m"}, {1})
+            assert stored["TARGET"].header["OBJID"] == row + 1
+            assert list(stored["TARGET"].data["filterName"]) == ["hsc2017-i2"]
+            bits = {"MP_BAD": 0, "MP_SAT": 1, "MP_INTRP": 2, "MP_CR": 3, "MP_NO_DATA": 8}
+            for name in ("MASK", "FLUX_TABLE"):
+                assert {key: stored[name].header[key] for key in bits} == bits
+
+
+def test_a_star_without_exposures_of_its_own_has_those_of_the_config(
+    simulated: xr.Dataset, config: SimulationConfig
+) -> None:
+    terms = terms_of_targets(simulated, config).isel(spectrum=0)
+    plain = simulated.drop_vars(["exposure_count", "exposure_time_s"]).isel(spectrum=0)
+    seen = pfs_object.pfs_object(plain, terms, config, 0)["OBSERVATIONS"].data
+    usual = config.conditions
+    assert (len(seen), set(seen["expTime"])) == (usual.exposure_count, {usual.exposure_time_s})
 
 
 def test_the_noise_is_that_of_the_variance(files: list[Path]) -> None:

@@ -71,6 +71,7 @@ def test_stars_out_to_every_bound_are_those_of_the_reference(
 ) -> None:
     few = {"spectrum": [0, len(REDDENINGS) - 1, *range(2, ROWS, 4), ROWS - 1]}  # the corners too
     plain = simulate_targets(targets.isel(few), config, "reference")
+    assert (plain["flux"].dtype, whole["flux"].dtype) == (np.float64, np.float32)
     off = {n: np.abs(whole[n].isel(few).values / plain[n].values - 1.0).max() for n in RESULTS}
     assert off["flux"] < 1e-5 and off["variance"] < 2e-5, off
     assert off["flux_scale"] < 2e-6 and off["snr"] < 5e-6, off

@@ -1,0 +1,61 @@
+"""Two judged runs on the toy that differ in every figure a page shows of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tests.trainlib.toy_dataset import write_toy
+from tests.trainlib.training_runs import SMALL, toy_config, train_here
+from trainlib import runs
+from trainlib.config import Augment, Evaluate, WalkAugment
+from trainlib.evaluation.evaluate import evaluate
+from trainlib.evaluation.results import read_results, write_results
+from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
+
+# Wide enough that some pixels lie beyond 1 and some below the floor.
+AUGMENT: Augment = WalkAugment(scale_sigma=0.1, offset_sigma=0.2)
+# More rows than are judged at a time; rank, floor and width are none of the defaults.
+WELL = Evaluate(
+    seed=7, smoothing_sigma=1.5, wiener_rank=20, flux_floor=0.6, example_snr=23.0, spectra=330
+)
+BADLY = Evaluate(
+    seed=8, smoothing_sigma=2.5, wiener_rank=24, flux_floor=0.7, example_snr=33.0, spectra=310
+)
+
+
+def trained_run(folder: Path, rows: int, model: dict[str, int], **train: float) -> Path:
+    """Train on a toy of its own and return the run, whose durations are made up but told apart."""
+    folder.mkdir()
+    url = write_toy(folder, train=rows, validation=340)
+    torch.manual_seed(0)
+    config = toy_config(folder, SMALL | model, **train).model_copy(update={"augment": AUGMENT})
+    run = train_here(config, url, folder / f"of-{folder.name}")
+    parts, _ = load_checkpoint(run / runs.CHECKPOINT, torch.device("cpu"))
+    parts["state"] |= {"seconds": 1000.0 + rows, "cpu_seconds": 2000.0 + rows}
+    save_checkpoint(run / runs.CHECKPOINT, parts)
+    return run
+
+
+def judged_run(run: Path, section: Evaluate) -> Path:
+    """Judge a run, and make up how long that took."""
+    evaluate(run, section=section)
+    found = read_results(run)
+    took = {"seconds": 3000.0 + section.seed, "cpu_seconds": 4000.0 + section.seed}
+    write_results(run, replace(found, evaluation=found.evaluation.model_copy(update=took)))
+    return run
+
+
+def judged_well(folder: Path) -> Path:
+    """Return a run whose network wins almost everywhere."""
+    run = trained_run(folder / "well", 192, {"rank": 16}, epochs=12, lr=3e-3)
+    return judged_run(run, WELL)
+
+
+def judged_badly(folder: Path) -> Path:
+    """Return a run of one epoch, whose network loses somewhere."""
+    run = trained_run(
+        folder / "badly", 180, {"rank": 6, "hidden": 12, "blocks": 2}, epochs=2, lr=7e-4,
+        batch_size=60, seed=5, seconds=900.0,
+    )  # fmt: skip
+    return judged_run(run, BADLY)

@@ -1,0 +1,218 @@
+"""Every number of `results.zarr` and of the summary, made again from the stored spectra alone.
+
+The baselines are written here as their definitions, dense and in float64; what a terminal shows of
+a judgement is read back and compared with the same numbers.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from scipy.ndimage import gaussian_filter1d
+
+from flows.cli import run_program
+from simlib.rng import Purpose, Split
+from tests.trainlib.judged_runs import AUGMENT, WELL, judged_well
+from tests.trainlib.toy_dataset import toy_split
+from trainlib.evaluation.evaluate import METHODS, evaluate
+from trainlib.evaluation.results import read_results
+from trainlib.evaluation.trained import load_trained
+from trainlib.training.augment import Augmenter
+
+EDGES = [(0, 5), (5, 7), (7, 10), (10, 14), (14, 20), (20, 40), (40, 80), (80, np.inf)]
+NARROW = (9, 11)
+Arrays = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return judged_well(tmp_path_factory.mktemp("recomputed"))
+
+
+def stored(run: Path, split: str) -> xr.Dataset:
+    return xr.open_zarr(run.parent / "toy.zarr", group=split, chunks=None, consolidated=False)
+
+
+def results_of(run: Path, group: str | None = None) -> xr.Dataset:
+    place = run / "results.zarr"
+    return xr.open_zarr(place, group=group, chunks=None, consolidated=False).load()
+
+
+def tensors(spectra: xr.Dataset) -> tuple[torch.Tensor, torch.Tensor]:
+    flux, variance = (torch.from_numpy(spectra[name].values) for name in ("flux", "variance"))
+    return flux, variance.sqrt()
+
+
+def frozen(split: str, is_on: bool) -> Augmenter:
+    return Augmenter(AUGMENT, 128, WELL.seed, Split[split], Purpose.evaluation_noise, is_on)
+
+
+def expected_spectra(run: Path, is_on: bool) -> tuple[np.ndarray, Arrays]:
+    """Return the noiseless spectra, and what each method has to make of the noisy ones."""
+    flux, sigma = tensors(stored(run, "validation").isel(spectrum=slice(WELL.spectra)))
+    batch = frozen("validation", is_on)(flux, sigma, 0, 0)
+    noisy, variance = batch.noisy.double().numpy(), batch.variance.double().numpy()
+
+    clean, library_sigma = tensors(stored(run, "train"))
+    library = frozen("train", True).target(clean, 0, 0)[0].double().numpy()
+    mean = library.mean(axis=0)
+    vectors = np.linalg.svd(library - mean, full_matrices=False)[2][:16]  # model.rank
+
+    shares = library_sigma.double().numpy()
+    shape = (shares / np.sort(shares, axis=1)[:, [63]]).mean(axis=0)  # torch's median: the lower
+    _, singular, modes = np.linalg.svd((library - mean) / shape, full_matrices=False)
+    basis = modes[: WELL.wiener_rank] * shape
+    prior = np.diag(len(library) / singular[: WELL.wiener_rank] ** 2)
+    filtered = np.empty_like(noisy)
+    for row in range(len(noisy)):
+        weighted = basis / variance[row]
+        filtered[row] = mean + basis.T @ np.linalg.solve(
+            prior + weighted @ basis.T, weighted @ (noisy[row] - mean)
+        )
+
+    width = {"sigma": WELL.smoothing_sigma, "mode": "constant", "axis": 1}
+    weight = gaussian_filter1d(np.ones_like(noisy), **width)
+    with torch.inference_mode():
+        network = load_trained(run).model(batch.noisy, batch.variance).double().numpy()
+    return batch.target.double().numpy(), {
+        "none": noisy,
+        "smoothing": gaussian_filter1d(noisy, **width) / weight,
+        "pca": mean + (noisy - mean) @ vectors.T @ vectors,
+        "wiener": filtered,
+        "dae": network,
+    }
+
+
+def floor_of(target: np.ndarray) -> np.ndarray:
+    return WELL.flux_floor * np.sort(target, axis=1)[:, [63]]
+
+
+def measures_of(denoised: np.ndarray, target: np.ndarray) -> Arrays:
+    error = denoised - target
+    relative = error / np.maximum(target, floor_of(target))
+    return {
+        "mean_abs_relative_error": np.abs(relative).mean(axis=1),
+        "max_abs_relative_error": np.abs(relative).max(axis=1),
+        "mean_relative_error": relative.mean(axis=1),
+        "mean_abs_error": np.abs(error).mean(axis=1),
+        "max_abs_error": np.abs(error).max(axis=1),
+    }
+
+
+@pytest.mark.parametrize(("is_on", "group"), [(True, None), (False, "augmentation_off")])
+def test_every_stored_measure_is_what_its_definition_gives(
+    is_on: bool, group: str | None, run: Path
+) -> None:
+    found = results_of(run, group)
+    target, denoised = expected_spectra(run, is_on)
+    assert list(found["method"].values) == list(METHODS) == list(denoised)
+    assert found.sizes == {"method": len(METHODS), "spectrum": WELL.spectra}
+    for method, spectra in denoised.items():
+        for name, expected in measures_of(spectra, target).items():
+            assert found[name].attrs["units"] == ("1" if "relative" in name else "normalised flux")
+            values = found[name].sel({"method": method}).values
+            near = {"rtol": 2e-3, "atol": 3e-5}
+            np.testing.assert_allclose(values, expected, **near, err_msg=f"{method} {name}")
+    pixels = {
+        "total": target.size,
+        "below_floor": int((target < floor_of(target)).sum()),
+        "beyond_one": int((target > 1.0).sum()),
+    }
+    assert found.attrs["pixels"] == pixels
+    assert not is_on or 0 < pixels["beyond_one"] < pixels["below_floor"] < pixels["total"]
+
+
+@pytest.mark.parametrize("group", [None, "augmentation_off"])
+def test_the_labels_of_a_result_are_those_of_its_spectrum(group: str | None, run: Path) -> None:
+    found, spectra = results_of(run, group), stored(run, "validation")
+    for name in ("snr", "teff", "logg", "feh", "alpha", "redshift", "magnitude"):
+        assert np.array_equal(found[name].values, spectra[name].values[: WELL.spectra])
+
+
+def test_a_run_is_judged_anew_on_another_dataset(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    before = read_results(copy).evaluation
+    spectra = toy_split(13, 128, 5)
+    other = tmp_path / "other.zarr"
+    for split in ("train", "validation"):
+        spectra.to_zarr(other, group=split, mode="a", consolidated=False)
+    summary = evaluate(copy, dataset=other)
+    after = read_results(copy).evaluation
+    assert before.fingerprint != after.fingerprint and before.dataset != after.dataset
+    assert (before.spectra, after.spectra) == (WELL.spectra, 13)
+    assert sum(part["count"] for part in summary["bins"]) == 13
+    assert np.array_equal(results_of(copy)["snr"].values, spectra["snr"].values)
+
+
+def expected_bin(found: xr.Dataset, low: float, high: float) -> dict[str, object]:
+    """Return one bin of the summary, from the stored measures with NumPy alone."""
+    snr = found["snr"].values
+    inside = np.flatnonzero((snr >= low) & (snr < high))
+
+    def told(number: int) -> dict[str, object]:
+        def over_spectra(name: str, average: Callable[[np.ndarray], float]) -> object:
+            values = found[name].values[number, inside]
+            return pytest.approx(average(values)) if inside.size else None
+
+        return {
+            "mean_abs_relative_error": over_spectra("mean_abs_relative_error", np.mean),
+            "bias": over_spectra("mean_relative_error", np.mean),
+            "max_abs_relative_error_median": over_spectra("max_abs_relative_error", np.median),
+        }
+
+    return {
+        "snr_low": low,
+        "snr_high": None if high == np.inf else high,
+        "count": inside.size,
+        "floor": None,
+        "floor_thread": None,
+        "eta": None,
+        "methods": {method: told(number) for number, method in enumerate(METHODS)},
+    }
+
+
+def expected_summary(run: Path, group: str | None) -> dict[str, object]:
+    found = results_of(run, group)
+    return {
+        "augmentation": "off" if group else "on",
+        "split": "validation",
+        "pixels": found.attrs["pixels"],
+        "bins": [expected_bin(found, *edges) for edges in EDGES],
+        "snr_9_11": expected_bin(found, *NARROW),
+    }
+
+
+def test_the_json_object_is_what_the_stored_measures_say(
+    run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_program(["evaluate", str(run), "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    off = told.pop("augmentation_off")
+    assert told == expected_summary(run, None)
+    assert off == expected_summary(run, "augmentation_off")
+    snr = results_of(run)["snr"].values  # else another narrow bin would say the same
+    counts = [((snr >= low) & (snr < high)).sum() for low, high in ((8, 12), NARROW, (9.5, 10.5))]
+    assert counts[0] > counts[1] > counts[2] > 0
+
+
+def test_the_terminal_s_table_is_what_the_stored_measures_say(
+    run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_program(["evaluate", str(run)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    found = results_of(run)
+    assert len(lines) == len(EDGES)
+    for line, (low, high) in zip(lines, EDGES, strict=True):
+        numbers = re.findall(r"-?\d+\.?\d*", line)
+        inside = (found["snr"].values >= low) & (found["snr"].values < high)
+        mean = found["mean_abs_relative_error"].values[:, inside]
+        errors = [] if not inside.any() else [f"{100 * row.mean():.2f}" for row in mean]
+        edges = [low, -high] if high < np.inf else [low]
+        assert [float(number) for number in numbers] == [*edges, inside.sum(), *map(float, errors)]
+        assert re.findall("[a-z]+", line) == list(METHODS)
