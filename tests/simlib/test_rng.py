@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simlib.rng import PER_ROW, Purpose, Split, normals, uniforms
+from tests.simlib.correlation import refuse_shared
 
 WHOLE = uniforms(7, Split.train, Purpose.draws, 0, 300)
 
@@ -46,25 +47,9 @@ KEYS = [
 LENGTH = 4096
 
 
-def largest_correlation(first: np.ndarray, second: np.ndarray, skipped: slice) -> float:
-    """Return the largest |correlation| over all lags but some, full overlap or not."""
-    size = 2 * first.size
-    product = np.fft.rfft(first, size) * np.fft.rfft(second, size).conj()
-    lags = np.fft.irfft(product, size)
-    lags[skipped] = 0.0
-    return float(np.abs(lags).max() / np.sqrt(np.sum(first**2) * np.sum(second**2)))
-
-
 def test_no_row_s_noise_is_another_s_moved_along() -> None:
-    """Of m correlations of N pairs each the largest is about sqrt(2 ln m / N)."""
     streams = [normals(*key, LENGTH) for key in KEYS]
-    pairs = len(KEYS) * (len(KEYS) + 1) / 2
-    bound = 1.2 * np.sqrt(2.0 * np.log(pairs * 2 * LENGTH) / LENGTH)
-    assert bound < 0.12  # a copy that shares a sixteenth of the pixels is far above
-    for number, one in enumerate(streams):
-        assert largest_correlation(one, one, slice(0, 1)) < bound
-        for other in streams[:number]:
-            assert largest_correlation(one, other, slice(0, 0)) < bound
+    refuse_shared(streams)
     values = np.concatenate(streams)
     assert len(np.unique(values)) == len(values)  # shared at any shift, by however few
 
@@ -83,7 +68,4 @@ def test_uniforms_of_rows_are_no_shifted_copies_either() -> None:
         for seed, split, purpose, start in KEYS
         if start % 256 == 0  # blocks of rows that do not overlap
     ]
-    bound = 1.2 * np.sqrt(2.0 * np.log(len(streams) ** 2 * 2 * LENGTH) / LENGTH)
-    for number, one in enumerate(streams):
-        for other in streams[:number]:
-            assert largest_correlation(one, other, slice(0, 0)) < bound
+    refuse_shared(streams)
