@@ -99,12 +99,12 @@ def test_what_says_how_to_read_it_counts_and_what_names_it_does_not() -> None:
 
 def test_a_recorded_checksum_is_that_of_the_data(tmp_path: Path) -> None:
     """It is trusted where a grid is mapped or lazy: hashing the values must give the same."""
-    write_grid(tmp_path / "grid.zarr", open_grid("toy"))
+    small = open_grid("toy").isel(teff=slice(0, 2), logg=[0], feh=[0], alpha=slice(1, 3))
+    write_grid(tmp_path / "grid.zarr", small)
+    assert grid_fingerprint(open_grid(tmp_path / "grid.zarr")) == grid_fingerprint(small)
     for name in ("default", tmp_path / "grid.zarr"):
         grid = open_grid(name)
         flux = grid["flux_normalized"]
         in_memory = grid.assign(flux_normalized=(flux.dims, flux.values.copy()))
         assert grid_fingerprint(in_memory) == grid_fingerprint(grid)
         assert grid.attrs["checksum"] == checksum_of(grid, grid["node_checksum"].values)
-    other = changed(open_grid("toy"), "continuum")
-    assert write_grid(tmp_path / "other.zarr", other) != open_grid("toy").attrs["checksum"]
