@@ -10,8 +10,11 @@ import pytest
 from distributed import LocalCluster
 
 from flows.cluster import dask_client
-from flows.config import Cluster
+from flows.config import Cluster, load_config
+from simlib.dataset.manifest import dataset_fingerprint
 from simlib.errors import InputError
+from simlib.stellar import open_grid
+from trainlib.runs import run_fingerprint
 
 
 def test_a_running_cluster_is_used_and_left_running() -> None:
@@ -51,3 +54,17 @@ def test_nothing_at_the_address_is_told_with_the_way_out(monkeypatch: pytest.Mon
         dask_client(Cluster(address=address)),
     ):
         pass
+
+
+CLUSTER = {"kind": "threads", "address": "tcp://127.0.0.1:9", "workers": 3, "dashboard": ":0"}
+
+
+def test_where_it_is_computed_is_no_part_of_what_is_computed() -> None:
+    assert set(CLUSTER) == set(Cluster.model_fields)
+    grid = open_grid("default")
+    usual = load_config("tiny")
+    for key, value in CLUSTER.items():
+        moved = load_config("tiny", [f"cluster.{key}={value}"])
+        assert moved.cluster != usual.cluster
+        assert dataset_fingerprint(moved, grid) == dataset_fingerprint(usual, grid), key
+        assert run_fingerprint(moved, "x") == run_fingerprint(usual, "x"), key

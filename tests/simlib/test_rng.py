@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simlib.rng import PER_ROW, Purpose, Split, uniforms
+from simlib.rng import PER_ROW, Purpose, Split, normals, uniforms
+from tests.simlib.correlation import refuse_shared
 
 WHOLE = uniforms(7, Split.train, Purpose.draws, 0, 300)
 
@@ -34,3 +35,37 @@ def test_columns_are_uniform_and_independent() -> None:
     assert np.abs(u.mean(axis=0) - 0.5).max() < 5 * np.sqrt(1 / 12 / 20_000)
     correlation = np.corrcoef(u.T) - np.eye(PER_ROW)
     assert np.abs(correlation).max() < 5 / np.sqrt(20_000)
+
+
+# Of every kind a stream has: far and neighbouring rows, splits, purposes, seeds.
+KEYS = [
+    (7, Split.train, Purpose.target_noise, 0), (8, Split.train, Purpose.target_noise, 0),
+    (7, Split.validation, Purpose.target_noise, 0), (7, Split.test, Purpose.target_noise, 0),
+    *((7, Split.train, purpose, 1) for purpose in Purpose),
+    *((7, Split.train, Purpose.target_noise, row) for row in (2, 3, 4, 64, 2**20, 2**40)),
+]  # fmt: skip
+LENGTH = 4096
+
+
+def test_no_row_s_noise_is_another_s_moved_along() -> None:
+    streams = [normals(*key, LENGTH) for key in KEYS]
+    refuse_shared(streams)
+    values = np.concatenate(streams)
+    assert len(np.unique(values)) == len(values)  # shared at any shift, by however few
+
+
+def test_a_row_s_noise_is_standard_normal_and_begins_with_its_first_pixels() -> None:
+    noise = np.concatenate([normals(*key, LENGTH) for key in KEYS])
+    assert abs(noise.mean()) < 5.0 / np.sqrt(noise.size)
+    assert abs(noise.var() - 1.0) < 5.0 * np.sqrt(2.0 / noise.size)
+    assert abs((np.abs(noise) < 1.0).mean() - 0.682689) < 5.0 * np.sqrt(0.217 / noise.size)
+    assert np.array_equal(normals(*KEYS[0], 9), normals(*KEYS[0], LENGTH)[:9])
+
+
+def test_uniforms_of_rows_are_no_shifted_copies_either() -> None:
+    streams = [
+        uniforms(seed, split, purpose, start, start + LENGTH // PER_ROW).ravel() - 0.5
+        for seed, split, purpose, start in KEYS
+        if start % 256 == 0  # blocks of rows that do not overlap
+    ]
+    refuse_shared(streams)

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from simlib.config import SimulationConfig, load_config
 from simlib.dataset import manifest
 from simlib.dataset.manifest import dataset_fingerprint
+from simlib.parameters import COLUMN
 from simlib.stellar import open_grid
 from tests.simlib.etc.made import write_sky_tables
 from tests.test_every_option_matters import MOVED
@@ -74,6 +76,22 @@ def test_another_filter_curve_of_the_same_name_moves_it(
 
     monkeypatch.setattr(manifest, "load_band", changed)
     assert identity([]) != usual
+
+
+@pytest.mark.parametrize("name", COLUMN)
+def test_another_random_column_of_a_parameter_moves_it(
+    name: str, usual: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "COLUMN", COLUMN | {name: 15})
+    assert identity([]) != usual
+
+
+@pytest.mark.parametrize("variable", ["flux_normalized", "continuum"])
+def test_another_stellar_grid_of_the_same_name_moves_it(variable: str) -> None:
+    config, grid = load_config("tiny"), open_grid("toy")
+    before = dataset_fingerprint(config, grid)
+    grid[variable].values[-1, -1, -1, -1, -1] *= np.float32(1.001)
+    assert dataset_fingerprint(config, grid) != before
 
 
 @pytest.mark.parametrize("name", ["FORMAT_VERSION", "PHYSICS_VERSION"])

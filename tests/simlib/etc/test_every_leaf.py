@@ -5,7 +5,7 @@ import pytest
 
 from simlib.config import Conditions, Instrument, SimulationConfig, Sky, Terms
 from simlib.errors import InputError
-from simlib.etc.grid.build import build_terms_grid, terms_fingerprint
+from simlib.etc.grid.build import build_terms_grid
 from simlib.etc.grid.interpolate import interpolate_terms
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.etc.sky.model import load_sky
@@ -68,7 +68,7 @@ def test_every_leaf_of_the_sky_moves_a_term(tmp_path, leaf):
 
 
 @pytest.mark.parametrize("section", ["instrument", "terms"])
-def test_every_leaf_of_instrument_and_terms_moves_a_term_and_the_fingerprint(section):
+def test_every_leaf_of_instrument_and_terms_moves_a_term(section):
     at = conditions(seeing=0.83, zenith_angle=17.0, moon_zenith_angle=44.4, moon_phase=0.202)
     plain = SimulationConfig()
     before = interpolate_terms(build_terms_grid(plain), at)
@@ -79,14 +79,12 @@ def test_every_leaf_of_instrument_and_terms_moves_a_term_and_the_fingerprint(sec
         )
         after = interpolate_terms(build_terms_grid(changed), at)
         assert float(np.abs(after[term] - before[term]).max()) > 0, leaf
-        assert terms_fingerprint(changed) != terms_fingerprint(plain), leaf
 
 
 @pytest.mark.parametrize("leaf", RANGES)
 def test_every_range_limits_what_the_grid_answers(leaf):
     config = SimulationConfig(conditions=Conditions(**{leaf: RANGES[leaf]}))
     grid = build_terms_grid(config)
-    assert terms_fingerprint(config) != terms_fingerprint(SimulationConfig())
     low, high = getattr(SimulationConfig().conditions, leaf)
     outside = high if RANGES[leaf][1] < high else low
     with pytest.raises(InputError, match=rf"row 0: {leaf} = .* is outside the terms grid"):

@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from simlib.config import SimulationConfig, load_config
+from simlib.errors import InputError
 from simlib.parameters import as_table
 from simlib.photometry import load_band, sample_weights, zero_counts
 from simlib.rng import Purpose, Split, normals
@@ -202,3 +203,63 @@ def test_the_noise_of_a_row_does_not_depend_on_the_others(
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]
     one, other = (normals(1, Split.test, Purpose.target_noise, row, 4096) for row in (0, 1))
     assert not np.array_equal(one, other)
+
+
+def test_every_array_of_a_file_is_what_was_simulated(
+    files: list[Path], simulated: xr.Dataset, config: SimulationConfig
+) -> None:
+    """3.631e-20 erg s-1 cm-2 Hz-1 is magnitude 0, and 1e-17 f of 1 AA is f lambda^2 / c in Hz."""
+    terms = terms_of_targets(simulated, config)
+    wavelength = simulated["wavelength"].values
+    nano = 1e-17 * (10 * wavelength) ** 2 / 2.99792458e18 / 1e-32
+    for row, path in enumerate(files):
+        star, scale = simulated.isel(spectrum=row), float(simulated["flux_scale"][row])
+        clean = star["flux"].values * scale * nano
+        variance = star["variance"].values.astype(float) * (scale * nano) ** 2
+        seen = sum(terms[n][row].values for n in ("sky_continuum_e", "sky_lines_e", "moon_e"))
+        noise = normals(config.dataset.seed, Split.test, Purpose.target_noise, row, 4096)
+        bins = np.array_split(variance, 10)
+        magnitude = TARGETS["magnitude"][row]
+        with fits.open(path) as stored:
+            data = {hdu.name: hdu.data for hdu in stored[1:]}
+            truth = {k.lower(): v for k, v in stored["SIMULATED"].header.items()}
+            units = {name: stored[name].header["BUNIT"] for name in
+                     ("FLUX", "SKY", "COVAR", "SIMULATED")}  # fmt: skip
+            target = stored["TARGET"].header
+        assert units == {"FLUX": "nJy", "SKY": "nJy", "COVAR": "nJy2", "SIMULATED": "nJy"}
+        close = {"rtol": 2e-6, "atol": 0.0}
+        np.testing.assert_allclose(data["SIMULATED"], clean, **close)
+        np.testing.assert_allclose(data["COVAR"][0], variance, **close)
+        np.testing.assert_allclose(
+            data["FLUX"], clean + np.sqrt(variance) * noise, rtol=2e-6, atol=1e-6 * clean.max()
+        )
+        np.testing.assert_allclose(
+            data["SKY"], seen / terms["conversion_e"][row].values * nano, **close
+        )
+        np.testing.assert_allclose(
+            data["COVAR2"], np.diag([part.mean() / part.size for part in bins]), **close
+        )
+        table = data["FLUX_TABLE"]
+        assert np.array_equal(table["flux"], data["FLUX"])
+        assert not table["mask"].any()
+        assert (target["OBJID"], target["CATID"], target["TARGETTYPE"]) == (row + 1, 0, 1)
+        assert data["TARGET"]["filterName"][0] == config.stellar.band
+        assert data["TARGET"]["fiberFlux"][0] == pytest.approx(3.631e12 * 10 ** (-0.4 * magnitude))
+        seen_times = data["OBSERVATIONS"]
+        count = int(TARGETS["exposure_count"][row])
+        assert seen_times["visit"].tolist() == list(range(1, count + 1))
+        assert set(seen_times["expTime"]) == {900.0}
+        assert set(seen_times["arm"]) == {"m"} and set(seen_times["spectrograph"]) == {1}
+        assert set(seen_times["fiberId"]) == {row + 1}
+        for name, values in TARGETS.items():
+            assert truth[name] == values[row], name
+        assert truth["snr"] == pytest.approx(float(star["snr"]))
+
+
+def test_a_broken_number_of_exposures_is_refused_with_its_row(
+    simulated: xr.Dataset, config: SimulationConfig, tmp_path: Path
+) -> None:
+    broken = simulated.assign(exposure_count=("spectrum", [3.0, 2.5]))
+    with pytest.raises(InputError, match="row 2: exposure_count = 2.5"):
+        write_spectra(broken, tmp_path / "out", "pfs", config)
+    assert not list(tmp_path.iterdir())

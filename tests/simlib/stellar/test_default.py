@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from simlib.stellar import open_grid
-from simlib.stellar.default import package_files
+from simlib.stellar.default import package_files, read_index
 from tests.paths import shared_data_folder
 
 OPEN = "from simlib.stellar import open_grid; print(float(open_grid().flux_normalized[6,3,2,1,7]))"
@@ -100,3 +100,21 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_more(
     assert open_grid()["flux_normalized"].values.all()
     (warning,) = caplog.messages
     assert "Set SPECDENOISE_CACHE to a folder that you can write" in warning
+
+
+def test_another_packed_grid_is_expanded_into_another_file(monkeypatch) -> None:
+    """A newer version of the package must not take what an older one left in the cache."""
+    asked: list[str] = []
+    shape = open_grid()["flux_normalized"].shape
+
+    def kept(kind: str, name: str, make: object) -> dict[str, np.ndarray]:
+        asked.append(name)
+        return {"flux_normalized": np.broadcast_to(np.float32(1.0), shape)}
+
+    monkeypatch.setattr("simlib.stellar.default.kept_arrays", kept)
+    index = read_index()
+    for checksum in (index["attrs"]["checksum"], "0123456789abcdef"):
+        changed = index | {"attrs": index["attrs"] | {"checksum": checksum}}
+        monkeypatch.setattr("simlib.stellar.default.read_index", lambda changed=changed: changed)
+        open_grid()
+    assert len(set(asked)) == 2

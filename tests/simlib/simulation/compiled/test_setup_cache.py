@@ -3,8 +3,9 @@
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,31 +62,67 @@ def identity(spread: LineSpread = SPREAD, stellar: Stellar = STELLAR) -> str:
     return setup_cache.setup_identity(same_everywhere(np.ones_like), spread, stellar)
 
 
-def test_the_identity_holds_all_that_shapes_a_set_up(
+PROFILE = Profile(PIXELS[:2], np.linspace(-1, 1, 3), np.ones((2, 3)))
+# Of [stellar]: what a set-up is made for. It serves all stars of the grid and all reddenings.
+SHAPING = {"r_v": 3.0, "redshift": (0.0, 0.001), "band": "sdss2010-i"}
+SERVED = {"grid": "other", "teff": (4000.0, 4500.0), "logg": (1.0, 2.0), "feh": (-1.0, 0.0),
+          "alpha": (0.0, 0.25), "magnitude": (20.0, 21.0), "ebv": (0.0, 0.2)}  # fmt: skip
+
+
+def moved(value: Any) -> Any:
+    """Return the same but for one last bit."""
+    if isinstance(value, np.ndarray):
+        value = value.astype(float)
+        value.flat[-1] = np.nextafter(value.flat[-1], np.inf)
+        return value
+    return np.nextafter(value, np.inf)
+
+
+@pytest.mark.parametrize("spread", [SPREAD, replace(SPREAD, profile=PROFILE)])
+def test_the_identity_moves_with_each_figure_of_a_line_spread(spread: LineSpread) -> None:
+    found = [identity(spread)]
+    for field in fields(LineSpread):
+        if field.name != "profile":
+            changed = moved(getattr(spread, field.name))
+            found.append(identity(replace(spread, **{field.name: changed})))
+    if spread.profile is None:
+        found.append(identity(replace(spread, profile=PROFILE)))
+    else:
+        for field in fields(Profile):
+            other = replace(PROFILE, **{field.name: moved(getattr(PROFILE, field.name))})
+            found.append(identity(replace(spread, profile=other)))
+    assert len(set(found)) == len(found) == (5 if spread.profile is None else 7)
+
+
+def test_the_identity_moves_with_what_a_set_up_is_made_for_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    profile = Profile(PIXELS[:2], np.linspace(-1, 1, 3), np.ones((2, 3)))
+    assert {*SHAPING, *SERVED} == set(Stellar.model_fields)
+    for name, value in SERVED.items():
+        assert identity(stellar=STELLAR.model_copy(update={name: value})) == identity(), name
     curve = tmp_path / "curve.ecsv"
     shipped = band_file("hsc2017-i2").read_text()
     curve.write_text(shipped)
     own = STELLAR.model_copy(update={"band": str(curve)})
+    assert identity(stellar=own) == identity()  # the same curve under another name
     found = [
         identity(),
-        identity(replace(SPREAD, lsf_sigma=SPREAD.lsf_sigma * 1.01)),
-        identity(replace(SPREAD, template_resolution=30000.0)),
-        identity(replace(SPREAD, profile=profile)),
         setup_cache.setup_identity(same_everywhere(np.zeros_like), SPREAD, STELLAR),
-        *(identity(stellar=STELLAR.model_copy(update=update)) for update in (
-            {"r_v": 3.0}, {"redshift": (0.0, 0.001)}, {"band": "sdss2010-i"})),
-    ]  # fmt: skip
-    assert identity(stellar=own) == identity()  # the same curve under another name
-    redder = STELLAR.model_copy(update={"ebv": (0.0, 0.2)})
-    assert identity(stellar=redder) == identity()  # a set-up serves all reddenings
+        *(identity(stellar=STELLAR.model_copy(update={k: v})) for k, v in SHAPING.items()),
+    ]
     curve.write_text(shipped.replace("6900.0 0.0032", "6900.0 0.0033"))
     found.append(identity(stellar=own))  # another under the same name
-    monkeypatch.setattr(setup_cache, "PHYSICS_VERSION", -1)
-    found.append(identity())
+    for name in ("PHYSICS_VERSION", "_VERSION"):
+        monkeypatch.setattr(setup_cache, name, -1)
+        found.append(identity())
     assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_the_identity_moves_with_either_end_of_the_redshifts(end: int) -> None:
+    redshift = list(STELLAR.redshift)
+    redshift[end] *= 0.5
+    assert identity(stellar=STELLAR.model_copy(update={"redshift": tuple(redshift)})) != identity()
 
 
 @pytest.mark.slow

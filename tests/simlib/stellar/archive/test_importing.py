@@ -3,7 +3,7 @@
 import math
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 
@@ -228,6 +228,34 @@ def test_a_damaged_file_replaced_by_a_good_one_of_its_size_is_read(
     damage(damaged)
     with pytest.raises(InputError, match="the file of teff=4000 logg=1 feh=-0.5 alpha=0"):
         import_grid(plan_import(source, window=WINDOW), store, client)
+
+
+def test_the_signature_of_a_plan_moves_with_all_but_the_files(source: Path) -> None:
+    """Files have digests of their own, in the record of their plane."""
+    plan = plan_import(source, window=WINDOW)
+    release = plan.release
+    moved: dict[str, list[object]] = {
+        "release": [
+            replace(release, name="other"),
+            replace(release, source="other"),
+            replace(release, license="other"),
+            replace(release, reader_version=release.reader_version + 1),
+        ],
+        "resolution": [plan.resolution + 1],
+        "carbon": [0.25],
+        "microturbulence": [1.0],
+        "window": [(WINDOW[0] + 0.1, WINDOW[1]), (WINDOW[0], WINDOW[1] + 0.1)],
+        "axes": [plan.axes | {name: plan.axes[name] + 1e-9} for name in AXES],
+        "wavelength_model": [plan.wavelength_model + 1e-9, plan.wavelength_model[1:]],
+        "wavelength_continuum": [plan.wavelength_continuum + 1e-9],
+    }
+    assert {*moved, "files"} == {field.name for field in fields(ImportPlan)}
+    found = [plan.signature] + [
+        replace(plan, **{name: value}).signature for name, values in moved.items()
+        for value in values
+    ]  # fmt: skip
+    assert len(set(found)) == len(found)
+    assert replace(plan, files={}).signature == plan.signature
 
 
 def import_planes(plan: ImportPlan, store: Path) -> None:
