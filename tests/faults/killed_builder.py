@@ -6,6 +6,7 @@ Run by `multiprocessing`'s fork server, which imports `ready_builder` once.
 import os
 import signal
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,13 @@ class Counter:
                 os.killpg(0, signal.SIGKILL)
 
 
-def run_builders(root: str, terms: str, blocks: tuple[int, ...], last: int | None) -> None:
-    """Build at once with one or two block sizes; the group dies at any builder's event `last`."""
+def run_builders(
+    root: str, terms: str, blocks: tuple[int, ...], last: int | None, held: Connection
+) -> None:
+    """Build at once with one or two block sizes; the group dies at any builder's event `last`.
+
+    held: until the last of them is gone.
+    """
     os.setpgid(0, 0)
     other = os.fork() if len(blocks) == 2 else None
     counter = Counter(f"{root}/datasets", last)

@@ -36,13 +36,21 @@ class Builders:
         self.context.set_forkserver_preload(["tests.faults.ready_builder"])
 
     def start(self, root: Path, blocks: tuple[int, ...], last: int | None = None) -> int:
-        """Run them to their end or to their death; return the exit code."""
+        """Run them until none of them is left, ended or dead; return the exit code.
+
+        One that waits for the disk outlives its death: the pipe that all hold ends with the last.
+        """
+        read, held = self.context.Pipe(duplex=False)
         process = self.context.Process(
-            target=run_builders, args=(str(root), self.terms, blocks, last)
+            target=run_builders, args=(str(root), self.terms, blocks, last, held)
         )
         process.start()
-        process.join(120)
-        assert process.exitcode is not None, "the builders hang"
+        held.close()
+        assert read.poll(120), "the builders hang"
+        with pytest.raises(EOFError):
+            read.recv()
+        process.join(60)
+        assert process.exitcode is not None
         return process.exitcode
 
 
