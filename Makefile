@@ -37,11 +37,11 @@ demo: install  ## the whole workflow on the embedded figures; prints the report'
 	@$(BIN)/specdenoise demo
 
 test: install  ## everything that needs no server, browser, root or GPU
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not browser and not gpu"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not browser and not gpu"
 
 test-all: install  ## also the slow tests and those in a browser (installs Debian's Chromium as root)
 	infra/test-all/prepare
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not gpu"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not gpu"
 
 mutants: install  ## try N careless changes of a PACKAGE, one at a time; prints what no test noticed
 	$(BIN)/python -m tests.mutants $(PACKAGE) --count $(N) --seed $(SEED) --workers $(WORKERS)
