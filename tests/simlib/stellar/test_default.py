@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -51,14 +50,9 @@ def test_all_nodes_of_the_papers_ranges_are_there() -> None:
 
 def test_first_opening_expands_and_later_ones_map(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("SPECDENOISE_CACHE", str(tmp_path))
-    start = time.perf_counter()
     first = open_grid()
-    expanding = time.perf_counter() - start
-    start = time.perf_counter()
+    monkeypatch.setattr("simlib.stellar.default.expanded", lambda _: pytest.fail("expanded again"))
     second = open_grid()
-    opening = time.perf_counter() - start
-    assert expanding <= 15.0
-    assert opening <= 0.5
     suffixes = [path.suffix for path in sorted((tmp_path / "grids").iterdir())]
     assert suffixes == [".safetensors", ".lock"]
     assert np.array_equal(first["flux_normalized"][0, 0], second["flux_normalized"][0, 0])
