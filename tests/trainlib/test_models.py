@@ -65,6 +65,26 @@ def test_the_basis_is_that_of_a_full_decomposition():
     assert torch.allclose(variances.double(), values[:6] ** 2 / len(flux), rtol=1e-4)
 
 
+def test_the_statistics_are_the_means_and_spreads_over_spectra():
+    flux, sigma = made_spectra()
+    sigma = sigma * torch.linspace(0.5, 3.0, len(sigma))[:, None]  # bright and faint ones
+    flux[:, 7] = 0.25  # a pixel that never varies
+    found = training_statistics(flux, sigma, 6, seed=0)
+    mean, spread = flux.numpy().mean(axis=0), flux.numpy().std(axis=0)
+    least = 1e-3 * spread.mean()
+    assert np.allclose(found.mean, mean, atol=1e-6)
+    assert np.allclose(found.spread, np.maximum(spread, least), rtol=1e-4)
+    shape = sigma.numpy() / np.median(sigma.numpy(), axis=1, keepdims=True)
+    assert np.allclose(found.noise_shape, shape.mean(axis=0), rtol=0.03)  # torch's lower median
+    whitened = (flux - found.mean) / found.noise_shape
+    vectors, variances = principal_basis(whitened, 6, seed=0)
+    assert torch.allclose(found.vectors, vectors, atol=1e-5)
+    assert torch.allclose(found.eigenvalues, variances, rtol=1e-5)
+    largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
+    assert bool((largest > 0).all())
+    assert torch.allclose(vectors @ vectors.T, torch.eye(6), atol=1e-5)
+
+
 def test_the_noise_level_is_the_median_over_the_noise_shape():
     shape = torch.linspace(1.0, 3.0, 40)
     variance = (torch.tensor([[0.1], [0.2]]) * shape).square()
