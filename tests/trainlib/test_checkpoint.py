@@ -37,6 +37,8 @@ def test_a_checkpoint_reads_back_as_saved(tmp_path):
     assert (state["epoch"], state["name"]) == (4, "x")
     assert path.read_bytes().endswith(digest.encode())
     assert torch.load(path, weights_only=True)["epoch"] == 4  # torch alone reads it too
+    elsewhere, _ = load_checkpoint(path, torch.device("meta"))
+    assert elsewhere["weights"].device.type == "meta"  # where it is asked for
 
 
 def test_pickled_code_is_refused_and_not_run(tmp_path, monkeypatch):

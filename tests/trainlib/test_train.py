@@ -127,6 +127,8 @@ def test_a_finished_run_is_not_trained_again_unless_asked_for_anew(toy, tmp_path
 def test_the_cores_are_shared_out(keys, told, toy, tmp_path, monkeypatch):
     def command(_, ranks: int) -> list[str]:
         tell = f"import os; print({ranks}, 'of', os.environ['OMP_NUM_THREADS'])"
+        if sys.platform == "linux":  # they meet on this host, whatever its name stands for
+            tell += "; assert os.environ['GLOO_SOCKET_IFNAME'] == 'lo'"
         return [sys.executable, "-c", tell]
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(9)))
@@ -287,6 +289,7 @@ def test_a_run_that_breaks_off_anywhere_again_and_again_ends_as_an_uninterrupted
     dice, breaks = random.Random(3), 0
     while not broken.exists() or runs.read_manifest(broken).outcome is None:
         breaks += 1
+        assert breaks < 30
         with suppress(Killed), killed_somewhere(dice):
             train_here(config, toy, broken)
     assert breaks > 3
