@@ -100,6 +100,25 @@ def test_a_mode_chosen_alone_brings_its_own_defaults(recipe, section, chosen, br
     assert {key: found[key] for key in kept} == {key: before[key] for key in kept}
 
 
+def test_a_file_that_says_nothing_trains_recipe_b_value_by_value():
+    config = config_of()
+    assert config.train.model_dump() == {
+        "recipe": "B", "ranks": None, "threads": None, "device": "auto", "seconds": None,
+        "epochs": 100, "batch_size": 256, "seed": 1, "lr": 3e-3, "interval": 4,
+        "validation_spectra": 2048, "join_timeout_s": 60.0, "runs": None, "optimizer": "adamw",
+        "betas": (0.9, 0.98), "weight_decay": 0.0, "schedule": "cosine", "warmup": 0.04,
+        "final": 0.01,
+    }  # fmt: skip
+    assert config.model.model_dump() == {
+        "kind": "projection", "rank": 512, "hidden": 512, "blocks": 3, "activation": "gelu",
+        "noise_level": True, "skip": "wiener",
+    }  # fmt: skip
+    assert config.evaluate.model_dump() == {
+        "split": "validation", "seed": 1, "spectra": None, "smoothing_sigma": 2.0,
+        "wiener_rank": 512, "flux_floor": 0.02, "example_snr": 10.0,
+    }  # fmt: skip
+
+
 def test_the_defaults_of_the_augmentation_are_the_papers():
     papers = read_recipe("A")["augment"]
     assert WalkAugment().model_dump() == papers

@@ -81,9 +81,9 @@ def test_spectra_that_changed_make_another_run_and_are_not_judged_on_by_default(
         (lambda store: (store / "train" / "zarr.json").write_bytes(b""), "group 'train'"),
         (lambda store: shutil.rmtree(store / "train" / "flux"), "flux"),
         (lambda store: next((store / "train" / "flux" / "c").rglob("*/0")).write_bytes(b"x"),
-         "is damaged .* write the store again"),
+         r"toy\.zarr .*is damaged .* write the store again"),
         (lambda store: shutil.rmtree(store / "train" / "variance" / "c"),
-         "spectrum 0 of .* variance that is not positive"),
+         r"spectrum 0 of .*toy\.zarr holds .* variance that is not positive"),
     ],
 )  # fmt: skip
 def test_a_damaged_bare_store_is_told(damage, told, toy, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainlib import models
 from trainlib.config import HourglassModel, ProjectionModel, TrainingConfig
 from trainlib.models import basis_rank, build_model, empty_statistics, training_statistics
 from trainlib.models.hourglass import Hourglass
@@ -24,6 +25,10 @@ def made_spectra(rows: int = 300, pixels: int = 40) -> tuple[torch.Tensor, torch
 def model_of(statistics, **section) -> torch.nn.Module:
     tables = {"kind": "projection", "rank": 6, "hidden": 16, "blocks": 2} | section
     return build_model(ProjectionModel(**tables), statistics)
+
+
+def test_every_promised_name_is_there():
+    assert all(hasattr(models, name) for name in models.__all__)
 
 
 def test_the_papers_network_has_the_printed_layers_and_45_3_million_parameters():
