@@ -172,6 +172,16 @@ def test_an_epochs_order_is_a_permutation_of_its_own():
     assert np.array_equal(first, epoch_order(1, 0, 1000))
 
 
+@pytest.mark.parametrize(("count", "owned"), [(1, 8), (8, 8), (9, 16), (13, 16), (4096, 4096)])
+def test_a_row_owns_as_few_whole_steps_as_hold_its_numbers(count, owned):
+    assert row_words(count) == owned
+    bits = words(1, Split.train, Purpose.augmentation, 2, 3, 2, owned)
+    assert len(np.unique(bits)) == bits.size == 2 * owned
+    if count % 8:
+        with pytest.raises(ValueError, match=f"{count} words per row are not a multiple of 8"):
+            words(1, Split.train, Purpose.augmentation, 2, 3, 2, count)
+
+
 def test_words_of_a_row_do_not_depend_on_where_the_call_begins():
     count = row_words(13)
     whole = words(1, Split.train, Purpose.augmentation, 2, 0, 9, count)
