@@ -93,10 +93,39 @@ def test_the_target_is_scale_times_calibrated_flux_plus_offset():
     assert 0.015 < float(error.abs().max()) <= 0.02 * 1.001
 
 
-def test_the_original_target_keeps_the_clean_flux():
-    flux, sigma = torch.rand(4, PIXELS), torch.full((4, PIXELS), 0.1)
-    assert torch.equal(augmenter(target="original")(flux, sigma, 0, 0).target, flux)
-    assert not torch.equal(augmenter()(flux, sigma, 0, 0).target, flux)
+@pytest.mark.parametrize("target", ["augmented", "original"])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"calibration": "none"},
+        {"calibration_max": 0.3},
+        {"calibration_max": 0.3, "calibration_law": "fixed", "calibration_mean_removed": False},
+        {"scale_sigma": 0.0, "offset_sigma": 0.0},
+    ],
+    ids=["no walk", "walk", "walk from zero", "walk alone"],
+)
+def test_what_is_given_is_the_augmented_flux_and_noise_that_only_the_scale_touches(keys, target):
+    rows, here = 6, (3, 20)  # epoch, place
+    keys = {"scale_sigma": 0.1, "offset_sigma": 0.05, **keys}
+    flux, sigma = torch.rand(rows, PIXELS), 0.01 + 0.1 * torch.rand(rows, PIXELS)
+    ones = torch.ones(rows, PIXELS)
+    normals = noise(7, Split.train, Purpose.training_noise, *here, rows, PIXELS)
+    # a (1 + c) and b, told by spectra of ones and of zeros; a by their noise
+    dark, bright = (augmenter(**keys)(level * ones, ones, *here) for level in (0, 1))
+    scale, offset = dark.variance.sqrt(), dark.target
+    factor = bright.target - offset
+    for constant in (scale, offset):
+        assert torch.allclose(constant, constant[:, :1])
+    error = factor / scale - 1
+    assert float(error.abs().max()) < 0.3 + 1e-5
+    assert (float(error.abs().max()) > 0.01) == (keys.get("calibration") != "none")
+
+    batch = augmenter(target=target, **keys)(flux, sigma, *here)
+    augmented = factor * flux + offset
+    assert torch.allclose(batch.target, augmented if target == "augmented" else flux, atol=1e-6)
+    assert torch.allclose(batch.variance, (scale * sigma) ** 2, rtol=1e-5)
+    noisy = augmented + scale * sigma * torch.from_numpy(normals)
+    assert torch.allclose(batch.noisy, noisy, atol=1e-5)
 
 
 def test_noise_is_fresh_in_every_epoch_and_row_and_the_same_when_asked_again():
@@ -141,6 +170,16 @@ def test_an_epochs_order_is_a_permutation_of_its_own():
     assert sorted(first) == list(range(1000))
     assert (first == second).mean() < 0.01
     assert np.array_equal(first, epoch_order(1, 0, 1000))
+
+
+@pytest.mark.parametrize(("count", "owned"), [(1, 8), (8, 8), (9, 16), (13, 16), (4096, 4096)])
+def test_a_row_owns_as_few_whole_steps_as_hold_its_numbers(count, owned):
+    assert row_words(count) == owned
+    bits = words(1, Split.train, Purpose.augmentation, 2, 3, 2, owned)
+    assert len(np.unique(bits)) == bits.size == 2 * owned
+    if count % 8:
+        with pytest.raises(ValueError, match=f"{count} words per row are not a multiple of 8"):
+            words(1, Split.train, Purpose.augmentation, 2, 3, 2, count)
 
 
 def test_words_of_a_row_do_not_depend_on_where_the_call_begins():

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import os
@@ -37,6 +38,8 @@ def test_a_checkpoint_reads_back_as_saved(tmp_path):
     assert (state["epoch"], state["name"]) == (4, "x")
     assert path.read_bytes().endswith(digest.encode())
     assert torch.load(path, weights_only=True)["epoch"] == 4  # torch alone reads it too
+    elsewhere, _ = load_checkpoint(path, torch.device("meta"))
+    assert elsewhere["weights"].device.type == "meta"  # where it is asked for
 
 
 def test_pickled_code_is_refused_and_not_run(tmp_path, monkeypatch):
@@ -95,15 +98,23 @@ def test_a_missing_checkpoint_says_train_first(tmp_path):
         load_checkpoint(tmp_path / "folder.pt", CPU)
 
 
-def test_a_failed_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "kind", "told"),
+    [
+        (errno.ENOSPC, InputError, "no space left for the checkpoint .*last.pt"),
+        (errno.EDQUOT, InputError, "no space left for the checkpoint .*last.pt"),
+        (errno.EIO, OSError, "of another kind"),
+    ],
+)
+def test_a_failed_write_leaves_the_checkpoint_before(number, kind, told, tmp_path, monkeypatch):
     path = tmp_path / "last.pt"
     save_checkpoint(path, {"epoch": 1})
 
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(number, "of another kind")
 
     monkeypatch.setattr(artifact.os, "fsync", full)
-    with pytest.raises(InputError, match="no space left for the checkpoint"):
+    with pytest.raises(kind, match=told):
         save_checkpoint(path, {"epoch": 2})
     monkeypatch.undo()
     assert load_checkpoint(path, CPU)[0]["epoch"] == 1

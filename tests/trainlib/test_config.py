@@ -3,7 +3,14 @@ import pytest
 from simlib.config import validate
 from simlib.errors import InputError
 from trainlib import runs
-from trainlib.config import TrainingConfig, lay_on_recipe, load_config
+from trainlib.config import (
+    PlainAugment,
+    TrainingConfig,
+    WalkAugment,
+    lay_on_recipe,
+    load_config,
+    read_recipe,
+)
 
 
 def config_of(**sections: dict) -> TrainingConfig:
@@ -50,7 +57,10 @@ def test_overrides_win_over_a_preset():
             r"augment\.calibration_max acts only with augment\.calibration = 'walk'",
         ),
         ({"train": {"recipe": "Z"}}, r"known recipes are A, B"),
-        ({"train": {"optimizer": "sgd"}}, r"set train\.lr too"),
+        (
+            {"train": {"optimizer": "sgd"}},
+            r"train\.optimizer = 'sgd' is not recipe B's, whose train\.lr = 0\.003 .* train\.lr",
+        ),
     ],
 )
 def test_a_key_without_effect_is_refused_with_the_way_out(tables, told):
@@ -65,15 +75,54 @@ def test_a_recipes_idle_keys_give_way_to_a_chosen_mode():
     assert config.train.momentum == 0.0
 
 
-def test_a_mode_chosen_alone_brings_its_own_defaults():
-    config = config_of(
-        train={"optimizer": "sgd", "lr": 1.0, "schedule": "plateau", "interval": 1},
-        model={"kind": "hourglass", "skip": "none"},
-        augment={"calibration": "none"},
-    )
-    assert (config.train.momentum, config.train.factor, config.train.patience) == (0.0, 0.5, 150)
-    assert config.model.widths == (4096, 3136, 2176, 1216, 256)
-    assert not hasattr(config.augment, "calibration_max")
+@pytest.mark.parametrize(
+    ("recipe", "section", "chosen", "brought"),
+    [
+        ("B", "train", {"optimizer": "sgd", "lr": 1.0}, {"momentum": 0.0}),
+        ("A", "train", {"optimizer": "adamw", "lr": 1.0},
+         {"betas": (0.9, 0.98), "weight_decay": 0.0}),
+        ("B", "train", {"schedule": "plateau", "interval": 1},
+         {"factor": 0.5, "patience": 150, "threshold": 1e-4, "cooldown": 0}),
+        ("A", "train", {"schedule": "cosine"}, {"warmup": 0.04, "final": 0.01}),
+        ("B", "model", {"kind": "hourglass", "skip": "none"},
+         {"widths": (4096, 3136, 2176, 1216, 256), "input": "flux", "output": "sigmoid"}),
+        ("A", "model", {"kind": "projection"}, {"rank": 512, "hidden": 512, "blocks": 3}),
+        ("A", "augment", {"calibration": "none"}, {}),
+    ],
+)  # fmt: skip
+def test_a_mode_chosen_alone_brings_its_own_defaults(recipe, section, chosen, brought):
+    tables = {"train": {"recipe": recipe}}
+    tables[section] = tables.get(section, {}) | chosen
+    found, before = (getattr(config_of(**given), section).model_dump()
+                     for given in (tables, {"train": {"recipe": recipe}}))  # fmt: skip
+    assert {key: found[key] for key in found.keys() - before.keys()} == brought
+    kept = found.keys() & before.keys() - chosen.keys()
+    assert {key: found[key] for key in kept} == {key: before[key] for key in kept}
+
+
+def test_a_file_that_says_nothing_trains_recipe_b_value_by_value():
+    config = config_of()
+    assert config.train.model_dump() == {
+        "recipe": "B", "ranks": None, "threads": None, "device": "auto", "seconds": None,
+        "epochs": 100, "batch_size": 256, "seed": 1, "lr": 3e-3, "interval": 4,
+        "validation_spectra": 2048, "join_timeout_s": 60.0, "runs": None, "optimizer": "adamw",
+        "betas": (0.9, 0.98), "weight_decay": 0.0, "schedule": "cosine", "warmup": 0.04,
+        "final": 0.01,
+    }  # fmt: skip
+    assert config.model.model_dump() == {
+        "kind": "projection", "rank": 512, "hidden": 512, "blocks": 3, "activation": "gelu",
+        "noise_level": True, "skip": "wiener",
+    }  # fmt: skip
+    assert config.evaluate.model_dump() == {
+        "split": "validation", "seed": 1, "spectra": None, "smoothing_sigma": 2.0,
+        "wiener_rank": 512, "flux_floor": 0.02, "example_snr": 10.0,
+    }  # fmt: skip
+
+
+def test_the_defaults_of_the_augmentation_are_the_papers():
+    papers = read_recipe("A")["augment"]
+    assert WalkAugment().model_dump() == papers
+    assert PlainAugment().model_dump().items() <= (papers | {"calibration": "none"}).items()
 
 
 @pytest.mark.parametrize(

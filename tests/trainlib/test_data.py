@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 import xarray as xr
@@ -10,7 +11,7 @@ import zarr
 from simlib.errors import InputError
 from simlib.location import Location
 from tests.simlib.dataset.toy_build import build
-from tests.trainlib.toy_dataset import write_toy
+from tests.trainlib.toy_dataset import toy_split, write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.results import read_results
@@ -80,15 +81,31 @@ def test_spectra_that_changed_make_another_run_and_are_not_judged_on_by_default(
         (lambda store: (store / "train" / "zarr.json").write_bytes(b""), "group 'train'"),
         (lambda store: shutil.rmtree(store / "train" / "flux"), "flux"),
         (lambda store: next((store / "train" / "flux" / "c").rglob("*/0")).write_bytes(b"x"),
-         "is damaged .* write the store again"),
+         r"toy\.zarr .*is damaged .* write the store again"),
         (lambda store: shutil.rmtree(store / "train" / "variance" / "c"),
-         "spectrum 0 of .* variance that is not positive"),
+         r"spectrum 0 of .*toy\.zarr holds .* variance that is not positive"),
     ],
 )  # fmt: skip
 def test_a_damaged_bare_store_is_told(damage, told, toy, tmp_path):
     damage(tmp_path / "toy.zarr")
     with pytest.raises(InputError, match=told):
         read_spectra(open_split(Location.of(toy), "train"), 0, 48, CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("flux", np.nan), ("flux", np.inf), ("variance", 0.0), ("variance", -1.0),
+     ("variance", np.inf), ("variance", np.nan)],
+)  # fmt: skip
+def test_a_value_that_cannot_be_used_is_told_with_the_number_of_its_spectrum(name, value):
+    spectra = toy_split(1100, 16, seed=0)
+    spectra[name][[1060, 1071], 3] = value  # of more than are read at once
+    with pytest.raises(InputError, match="^spectrum 1060 of "):
+        read_spectra(spectra, 30, 1100, CPU)
+    kept = read_spectra(spectra, 30, 1060, CPU)
+    assert np.array_equal(kept.flux, spectra["flux"][30:1060])
+    assert np.allclose(kept.sigma**2, spectra["variance"][30:1060], rtol=1e-6)
+    assert (len(kept), kept.start) == (1030, 30)
 
 
 def test_a_damaged_dataset_is_told_with_advice_that_helps(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainlib import models
 from trainlib.config import HourglassModel, ProjectionModel, TrainingConfig
 from trainlib.models import basis_rank, build_model, empty_statistics, training_statistics
 from trainlib.models.hourglass import Hourglass
@@ -24,6 +25,10 @@ def made_spectra(rows: int = 300, pixels: int = 40) -> tuple[torch.Tensor, torch
 def model_of(statistics, **section) -> torch.nn.Module:
     tables = {"kind": "projection", "rank": 6, "hidden": 16, "blocks": 2} | section
     return build_model(ProjectionModel(**tables), statistics)
+
+
+def test_every_promised_name_is_there():
+    assert all(hasattr(models, name) for name in models.__all__)
 
 
 def test_the_papers_network_has_the_printed_layers_and_45_3_million_parameters():
@@ -63,6 +68,26 @@ def test_the_basis_is_that_of_a_full_decomposition():
     overlap = (vectors.double() @ exact[:6].T).abs()
     assert torch.allclose(overlap, torch.eye(6, dtype=torch.float64), atol=1e-3)
     assert torch.allclose(variances.double(), values[:6] ** 2 / len(flux), rtol=1e-4)
+
+
+def test_the_statistics_are_the_means_and_spreads_over_spectra():
+    flux, sigma = made_spectra()
+    sigma = sigma * torch.linspace(0.5, 3.0, len(sigma))[:, None]  # bright and faint ones
+    flux[:, 7] = 0.25  # a pixel that never varies
+    found = training_statistics(flux, sigma, 6, seed=0)
+    mean, spread = flux.numpy().mean(axis=0), flux.numpy().std(axis=0)
+    least = 1e-3 * spread.mean()
+    assert np.allclose(found.mean, mean, atol=1e-6)
+    assert np.allclose(found.spread, np.maximum(spread, least), rtol=1e-4)
+    shape = sigma.numpy() / np.median(sigma.numpy(), axis=1, keepdims=True)
+    assert np.allclose(found.noise_shape, shape.mean(axis=0), rtol=0.03)  # torch's lower median
+    whitened = (flux - found.mean) / found.noise_shape
+    vectors, variances = principal_basis(whitened, 6, seed=0)
+    assert torch.allclose(found.vectors, vectors, atol=1e-5)
+    assert torch.allclose(found.eigenvalues, variances, rtol=1e-5)
+    largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
+    assert bool((largest > 0).all())
+    assert torch.allclose(vectors @ vectors.T, torch.eye(6), atol=1e-5)
 
 
 def test_the_noise_level_is_the_median_over_the_noise_shape():

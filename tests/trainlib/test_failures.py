@@ -1,0 +1,89 @@
+"""What ends a rank is told by the launcher: whose fault, which rank, where to look."""
+
+import errno
+import shutil
+import sys
+from collections import namedtuple
+
+import pytest
+
+from simlib.errors import InputError
+from tests.trainlib.toy_dataset import write_toy
+from tests.trainlib.training_runs import prepare, toy_config
+from trainlib import runs
+from trainlib.training import launch, train
+from trainlib.training.failures import read_failures, report_failure
+
+# stands for torchrun: reports failures of ranks, in order, and ends
+RANKS = """
+import os, sys
+from pathlib import Path
+from trainlib.training.failures import report_failure
+for failure in sys.argv[2:]:
+    os.environ["RANK"], kind, message = failure.split(":")
+    report_failure(Path(sys.argv[1]), kind, message)
+sys.exit(7)
+"""
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_toy(tmp_path_factory.mktemp("toy"), train=8, validation=4)
+
+
+@pytest.mark.parametrize(
+    ("failures", "kind", "told"),
+    [
+        (["0:OSError:gone", "1:InputError:lower it"], InputError, "^lower it$"),
+        (["2:ValueError:first", "0:OSError:later"], RuntimeError,
+         r"training failed on rank 2: ValueError: first; .*/run/train\.log$"),
+        ([], RuntimeError, r"ended with code 7 .*/run/train\.log"),
+    ],
+)  # fmt: skip
+def test_the_first_failure_is_told_and_a_mistake_before_all(
+    failures, kind, told, toy, tmp_path, monkeypatch
+):
+    directory = tmp_path / "run"
+    report_failure(directory, "InputError", "of an earlier start")
+    command = [sys.executable, "-c", RANKS, str(directory), *failures]
+    monkeypatch.setattr(launch, "torchrun_command", lambda *_: command)
+    with pytest.raises(kind, match=told):
+        launch.train(toy_config(tmp_path), toy, str(directory))
+
+
+def test_a_silent_end_on_a_full_disk_is_told_as_such(toy, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 4096))
+    command = [sys.executable, "-c", RANKS, str(tmp_path)]
+    monkeypatch.setattr(launch, "torchrun_command", lambda *_: command)
+    with pytest.raises(InputError, match=f"no space left on the disk of {tmp_path}/run"):
+        launch.train(toy_config(tmp_path), toy, str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "kind"),
+    [
+        (InputError("lower it"), 2, "InputError"),
+        (ValueError("odd"), None, "ValueError"),
+        (OSError(errno.ENOSPC, "full"), None, "InputError"),
+        (OSError(errno.EIO, "torn"), None, "OSError"),
+    ],
+)
+def test_a_rank_reports_what_ended_it(error, code, kind, toy, tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    directory = prepare(toy_config(tmp_path), toy, tmp_path / "run")
+    monkeypatch.setattr(train, "train_rank", fail)
+    monkeypatch.setenv("RANK", "0")
+    if code is None:
+        with pytest.raises(type(error)):
+            train.main([str(directory)])
+    else:
+        assert train.main([str(directory)]) == code
+        assert capsys.readouterr().err == f"error: {error}\n"
+    (failure,) = read_failures(directory)
+    assert (failure.rank, failure.kind, failure.message) == (0, kind, str(error))
+    assert failure.is_mistake == (kind == "InputError")
+    with runs.lock_run(directory):  # it is held no longer
+        pass
