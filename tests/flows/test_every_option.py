@@ -211,19 +211,19 @@ REFUSED = {
 }  # fmt: skip
 
 
-def parameters(command: Any = None, words: str = "") -> Iterator[str]:
-    """Yield the name of every parameter of the program: its verb, and the option or argument."""
+def parameters(command: Any = None, words: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every parameter of the program, named by its verb and the option or argument."""
     command = command or typer.main.get_command(app)
     for name, inner in getattr(command, "commands", {}).items():
         yield from parameters(inner, f"{words} {name}".strip())
     for parameter in command.params if words and not hasattr(command, "commands") else ():
         if "--help" not in parameter.opts:
-            yield f"{words} {parameter.opts[0]}"
+            yield f"{words} {parameter.opts[0]}", parameter
 
 
 def test_every_argument_and_option_is_tried() -> None:
     doors = {f"{verb} --storage-option" for verb in BEHIND_A_DOOR}
-    assert sorted(parameters()) == sorted({*INSTEAD, *BESIDE, *TOLD, *doors, *ELSEWHERE})
+    assert sorted(dict(parameters())) == sorted({*INSTEAD, *BESIDE, *TOLD, *doors, *ELSEWHERE})
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
@@ -391,10 +391,33 @@ def test_a_download_is_told_how_to_fetch(
     assert usual != given == usual | {told: value}
 
 
+# what a verb does where nothing else is said
+DEFAULTS = {
+    "grid download --resolution": 20000, "grid download --teff": (3500, 5000),
+    "grid download --logg": (0, 5), "grid download --feh": (-2.5, 0.75),
+    "grid download --alpha": (-0.25, 0.5), "grid download --connections": 4,
+    "grid download --attempts": 6, "grid download --back-off": 1.0,
+    "grid import --carbon": 0.0, "grid import --microturbulence": 2.0,
+    "grid import --window": (670.0, 920.0), "grid list --root": "./data",
+    "grid info --quality": True, "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
+    "simulate config": "demo", "simulate --format": "zarr", "simulate --path": "compiled",
+    "etc --instrument": "pfs-redmr-2016-02-29", "etc --convention": "centred",
+    "etc --quadrature": "converged", "etc --lsf": "etc", "etc --line-extinction": "factorised",
+}  # fmt: skip
+
+
+def test_what_is_not_given_is_as_documented() -> None:
+    given = {name: one.default for name, one in parameters()}
+    assert {name: given[name] for name in DEFAULTS} == DEFAULTS
+    assert not any(value for name, value in given.items() if name not in DEFAULTS)
+
+
 def test_either_side_of_a_difference_is_its_own(run: Run) -> None:
     mine = "{desk}/grids/mine.zarr"
     (_, one, _), (_, other, _) = (run(["grid", "diff", *p]) for p in (("toy", mine), (mine, "toy")))
     axis = re.compile(r"teff: only in A (.*), only in B (.*)")
+    names = re.compile(r"^A (.*)\nB (.*)\n")
+    assert [Path(name).name for name in names.match(one).groups()] == ["toy", "mine.zarr"]  # type: ignore[union-attr]
     found = [axis.search(text) for text in (one, other)]
     assert found[0] and found[1]
     assert found[0].groups() == found[1].groups()[::-1]

@@ -1,5 +1,6 @@
 """Ctrl-C ends a long build within seconds, leaves no process behind, and loses nothing."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from flows.terminal import interrupt
 
 BIG = ["--set", "dataset.n_train=20000", "--set", "dataset.block=256", "--set", "dataset.chunk=64"]
 
@@ -46,3 +49,43 @@ def with_timeout(process: subprocess.Popen[str]) -> None:
         process.wait(0.2)
     except subprocess.TimeoutExpired:
         return
+
+
+def test_the_first_key_press_asks_and_the_second_or_the_clock_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[int] = []
+    clocks: list[tuple[float, object]] = []
+
+    class Clock:
+        daemon = False
+
+        def __init__(self, seconds: float, function: object) -> None:
+            clocks.append((seconds, function))
+
+        def start(self) -> None:
+            clocks.append((0.0, self.daemon))
+
+    monkeypatch.setattr(interrupt.threading, "Timer", Clock)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    before = signal.getsignal(signal.SIGINT)
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        interrupt.end_soon_when_interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert not logging.getLogger("flows").isEnabledFor(logging.CRITICAL)
+        told = capsys.readouterr()
+        assert told.out == "" and "run it again to go on" in told.err
+        assert ended == [] and child.poll() is None
+        (seconds, function), (_, is_daemon) = clocks
+        assert 1.0 <= seconds <= 10.0 and is_daemon
+        signal.raise_signal(signal.SIGINT)
+        assert ended == [130] and child.wait(20) == -signal.SIGKILL
+        function()  # type: ignore[operator]
+        assert ended == [130, 130]
+    finally:
+        logging.disable(logging.NOTSET)
+        signal.signal(signal.SIGINT, before)
+        child.kill()
+        child.communicate()

@@ -4,11 +4,14 @@ No two figures of a result are alike here, so that none can stand for another.
 """
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from flows.terminal import grid_text, progress, tables
 from simlib.stellar.archive.download import DownloadReport
@@ -231,6 +234,10 @@ def test_steps_are_told_with_their_units(printed: Print) -> None:
     ] == [["teff", "4321.1235"], ["flux", "0.51234568", "(median;", "nJy)"]]
 
 
+EPOCH = {"epoch": 12, "step": 345, "loss": 0.123456, "validation_loss": 0.234567, "lr": 6.7e-4,
+         "samples_per_s": 8901.2, "seconds": 57.0}  # fmt: skip
+
+
 @dataclass
 class Clock:
     now: float = 100.0
@@ -259,14 +266,36 @@ def test_progress_without_a_terminal_is_a_line_an_interval(
     ]
 
 
+def test_on_a_terminal_progress_is_a_bar_and_no_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = StringIO()
+
+    def console(stderr: bool) -> Console:
+        assert stderr
+        return Console(file=screen, force_terminal=True, width=120)
+
+    monkeypatch.setattr(progress, "Console", console)
+    with (
+        caplog.at_level(logging.INFO, progress.__name__),
+        progress.item_progress("simulating", "blocks", "spectra") as show,
+    ):
+        show(34, 56, 78)
+        show(56, 56, 12)
+    assert "simulating" in screen.getvalue() and "56/56" in screen.getvalue()
+    assert re.search(r"\d spectra/s", screen.getvalue())
+    assert caplog.messages == []
+    with progress.epoch_progress(90.0) as tell:
+        tell(EPOCH)
+    assert "57/90" in screen.getvalue() and "8901 samples/s" in screen.getvalue()
+
+
 def test_an_epoch_is_told_with_all_its_figures(caplog: pytest.LogCaptureFixture) -> None:
-    record = {"epoch": 12, "step": 345, "loss": 0.123456, "validation_loss": 0.234567,
-              "lr": 6.7e-4, "samples_per_s": 8901.2, "seconds": 56.7}  # fmt: skip
     with (
         caplog.at_level(logging.INFO, progress.__name__),
         progress.epoch_progress(90.0) as show,
     ):
-        show(record)
+        show(EPOCH)
     assert caplog.messages == [
         "epoch 12  step 345  loss 0.12346  validation 0.23457  lr 0.00067  8901 samples/s  57 s"
     ]
