@@ -6,7 +6,6 @@ No two figures of a result are alike here, so that none can stand for another.
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
@@ -238,34 +237,6 @@ EPOCH = {"epoch": 12, "step": 345, "loss": 0.123456, "validation_loss": 0.234567
          "samples_per_s": 8901.2, "seconds": 57.0}  # fmt: skip
 
 
-@dataclass
-class Clock:
-    now: float = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-def test_progress_without_a_terminal_is_a_line_an_interval(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock()
-    monkeypatch.setattr(progress, "time", clock)
-    with (
-        caplog.at_level(logging.INFO, progress.__name__),
-        progress.item_progress("simulating", "blocks", "spectra") as show,
-    ):
-        for done, seconds, more in ((1, 4.0, 64), (2, 7.0, 60), (3, 12.0, 50), (4, 21.0, 17)):
-            clock.now = 100.0 + seconds
-            show(done, 5, more)
-        clock.now = 125.0
-        show(5, 5, 9)
-    assert caplog.messages == [
-        "simulating: blocks 3/5  174 spectra  14.5 spectra/s",
-        "simulating: blocks 5/5  200 spectra  8 spectra/s",
-    ]
-
-
 def test_on_a_terminal_progress_is_a_bar_and_no_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,14 +259,3 @@ def test_on_a_terminal_progress_is_a_bar_and_no_line(
     with progress.epoch_progress(90.0) as tell:
         tell(EPOCH)
     assert "57/90" in screen.getvalue() and "8901 samples/s" in screen.getvalue()
-
-
-def test_an_epoch_is_told_with_all_its_figures(caplog: pytest.LogCaptureFixture) -> None:
-    with (
-        caplog.at_level(logging.INFO, progress.__name__),
-        progress.epoch_progress(90.0) as show,
-    ):
-        show(EPOCH)
-    assert caplog.messages == [
-        "epoch 12  step 345  loss 0.12346  validation 0.23457  lr 0.00067  8901 samples/s  57 s"
-    ]

@@ -1,4 +1,4 @@
-"""What the program's streams carry: log lines, messages, and the code that it ends with."""
+"""Every way that the program ends has its code; what it tells on a terminal is as it was said."""
 
 import errno
 import logging
@@ -27,20 +27,6 @@ def loggers() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("loggers")
-def test_each_package_s_log_is_one_line_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:
-    streams.log_to_terminal()
-    for number, name in enumerate(NAMES):
-        logging.getLogger(f"{name}.some.module").info("%d of %d [done]", number + 12, 34)
-        logging.getLogger(f"{name}.some.module").debug("nothing")
-    logging.getLogger("asyncio").error("a task was destroyed")
-    lines = capsys.readouterr().err.splitlines()
-    assert [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in lines] == [
-        "12 of 34 [done]", "13 of 34 [done]", "14 of 34 [done]",
-    ]  # fmt: skip
-    assert all(line[2] == line[5] == ":" for line in lines)
-
-
-@pytest.mark.usefixtures("loggers")
 def test_on_a_terminal_a_log_is_shown_as_it_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,16 +35,6 @@ def test_on_a_terminal_a_log_is_shown_as_it_is(
     logging.getLogger("simlib").info("[bold]12[/bold] of 34")
     told = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().err)
     assert "[bold]12[/bold] of 34" in told and "INFO" in told and "test_streams" not in told
-
-
-def test_a_message_goes_beside_the_results_or_nowhere(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    streams.say("so many: 12")
-    assert capsys.readouterr() == ("", "so many: 12\n")
-    with open(os.devnull) as read_only:
-        monkeypatch.setattr(sys, "stderr", read_only)
-        streams.say("to nobody")
 
 
 @pytest.mark.parametrize(
