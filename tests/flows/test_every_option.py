@@ -26,6 +26,7 @@ from simlib.stellar.archive import download
 from simlib.stellar.store import write_grid
 from tests.faults.archive_server import Archive, serve
 from tests.faults.fuzz.store_kinds import few_terms
+from tests.faults.fuzz.text_kinds import write_arm
 from tests.faults.test_grid_download import packed, plan
 from tests.simlib.etc.made import write_conditions, write_sky_tables
 from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
@@ -76,7 +77,7 @@ BASE: dict[str, list[str]] = {
     "train": ["tiny"],
     "evaluate": ["{desk}/run"],
     "report": ["{desk}/run"],
-    "etc": ["{desk}/conditions.csv", "--out", "terms.nc"],
+    "etc": ["{desk}/conditions.csv", "--out", "terms.nc", "--instrument", "{desk}/arm.toml"],
     "simulate": ["{desk}/targets.csv", "--out", "spectra.zarr", *sets(TOY)],
     "replay": ["{dataset}", "validation", "3"],
     "cache info": [],
@@ -97,6 +98,7 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "evaluate run": ("{desk}/run", "{desk}/other"),
     "etc conditions": ("{desk}/conditions.csv", "{desk}/others.csv"),
     "etc --out": ("terms.nc", "other.nc"),
+    "etc --instrument": ("{desk}/arm.toml", "pfs-redmr-2024-07-14"),
     "simulate targets": ("{desk}/targets.csv", "{desk}/fainter.csv"),
     "simulate --out": ("spectra.zarr", "other.zarr"),
     "replay store": ("{dataset}", "{desk}/run"),
@@ -126,7 +128,6 @@ BESIDE: dict[str, list[str]] = {
     "train --resume": ["--resume"],
     "evaluate --json": ["--json"],
     "report runs": ["{desk}/other"],
-    "etc --instrument": ["--instrument", "pfs-redmr-2024-07-14"],
     "etc --sky-tables": ["--sky-tables", "{desk}/sky"],
     "etc --convention": ["--convention", "modified"],
     "etc --quadrature": ["--quadrature", "reference"],
@@ -248,6 +249,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_conditions(folder / "conditions.csv", CONDITION)
     write_conditions(folder / "others.csv", CONDITION.replace("0.8", "1.1"))
     write_sky_tables(folder / "sky")
+    write_arm(folder)
     (folder / "star.csv").write_text("wavelength_nm,flux\n700,1\n900,1\n")
     (folder / "targets.csv").write_text(TARGETS.format(magnitude=20.5))
     (folder / "fainter.csv").write_text(TARGETS.format(magnitude=21.5))
