@@ -13,6 +13,7 @@ import pytest
 from distributed import LocalCluster
 from fsspec.implementations.memory import MemoryFileSystem
 
+from flows import cluster_view
 from flows.cli import run_program
 from flows.cli.options import storage_options
 from simlib.errors import InputError
@@ -145,8 +146,18 @@ def test_a_file_url_takes_a_grid(source: Path, tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_a_running_scheduler_does_the_import(source: Path, tmp_path: Path, capsys) -> None:
+def test_a_running_scheduler_does_the_import(
+    source: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
     store = str(tmp_path / "grid.zarr")
+    asked: list[list[list[tuple[str, str]]]] = []  # what its workers must see: inputs, outputs
+
+    def seen(client: object, *places: dict[str, Location]) -> None:
+        asked.append([[(name, str(place)) for name, place in some.items()] for some in places])
+        require_seen(client, *places)
+
+    require_seen = cluster_view.require_seen
+    monkeypatch.setattr(cluster_view, "require_seen", seen)
     with LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, protocol="tcp://",
         dashboard_address="127.0.0.1:0",
@@ -155,6 +166,7 @@ def test_a_running_scheduler_does_the_import(source: Path, tmp_path: Path, capsy
         assert address.startswith("tcp://")
         assert run_program(importing(source, store, "--address", address)) == 0
         assert len(cluster.scheduler.workers) == 1  # it is left running
+    assert asked == [[[("PATH", str(source))], [("--to", str(tmp_path))]]]
     assert json.loads(capsys.readouterr().out)["nodes"] == 2
     assert np.isfinite(open_grid(store)["flux_normalized"]).all()
 

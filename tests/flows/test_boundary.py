@@ -28,6 +28,19 @@ def caused(error: Exception, by: Exception) -> Exception:
     return error
 
 
+# what a person can turn at, by what stands in the way
+_PLACES = ("storage.root", "--out", "--to")
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "FSSPEC_", "storage.options.profile")
+_ADDRESSES = ("endpoint_url", "cluster.address")
+WAYS_OUT: dict[int | None, tuple[str, ...]] = {
+    errno.ENOSPC: ("storage.root",), errno.EDQUOT: ("storage.root",), errno.EACCES: _KEYS,
+    errno.EPERM: _KEYS, errno.EROFS: _PLACES, errno.ENOTDIR: _PLACES, errno.EISDIR: _PLACES,
+    errno.EEXIST: _PLACES, errno.ENOTEMPTY: _PLACES, errno.ENAMETOOLONG: _PLACES,
+    errno.ELOOP: _PLACES, errno.EIO: _PLACES, errno.ECONNREFUSED: _ADDRESSES,
+    errno.EHOSTUNREACH: _ADDRESSES,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -73,6 +86,9 @@ def test_what_is_not_our_bug_is_one_message_and_exit_code_2(
     assert run_program(["build", "tiny"]) == 2
     told = capfd.readouterr().err
     assert message in told and told.startswith("error: ") and "Traceback" not in told
+    told_of = [one for one in (error, error.__cause__) if getattr(one, "filename", None)]
+    assert all("'/some/place'" in told for _ in told_of)
+    assert all(name in told for name in WAYS_OUT.get(getattr(error, "errno", None), ()))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,7 +116,7 @@ def test_a_bug_without_a_place_for_its_log_is_told_without_a_traceback(tmp_path:
     assert done.returncode == 1
     assert done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
     assert "RuntimeError: a bug" in done.stderr
-    assert "the log could not be written" in done.stderr
+    assert "the log could not be written" in done.stderr and str(blocked) in done.stderr
     assert "set SPECDENOISE_CACHE to a folder" in done.stderr
 
 

@@ -26,6 +26,7 @@ from simlib.stellar.archive import download
 from simlib.stellar.store import write_grid
 from tests.faults.archive_server import Archive, serve
 from tests.faults.fuzz.store_kinds import few_terms
+from tests.faults.fuzz.text_kinds import write_arm
 from tests.faults.test_grid_download import packed, plan
 from tests.simlib.etc.made import write_conditions, write_sky_tables
 from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
@@ -76,7 +77,7 @@ BASE: dict[str, list[str]] = {
     "train": ["tiny"],
     "evaluate": ["{desk}/run"],
     "report": ["{desk}/run"],
-    "etc": ["{desk}/conditions.csv", "--out", "terms.nc"],
+    "etc": ["{desk}/conditions.csv", "--out", "terms.nc", "--instrument", "{desk}/arm.toml"],
     "simulate": ["{desk}/targets.csv", "--out", "spectra.zarr", *sets(TOY)],
     "replay": ["{dataset}", "validation", "3"],
     "cache info": [],
@@ -97,6 +98,7 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "evaluate run": ("{desk}/run", "{desk}/other"),
     "etc conditions": ("{desk}/conditions.csv", "{desk}/others.csv"),
     "etc --out": ("terms.nc", "other.nc"),
+    "etc --instrument": ("{desk}/arm.toml", "pfs-redmr-2024-07-14"),
     "simulate targets": ("{desk}/targets.csv", "{desk}/fainter.csv"),
     "simulate --out": ("spectra.zarr", "other.zarr"),
     "replay store": ("{dataset}", "{desk}/run"),
@@ -126,7 +128,6 @@ BESIDE: dict[str, list[str]] = {
     "train --resume": ["--resume"],
     "evaluate --json": ["--json"],
     "report runs": ["{desk}/other"],
-    "etc --instrument": ["--instrument", "pfs-redmr-2024-07-14"],
     "etc --sky-tables": ["--sky-tables", "{desk}/sky"],
     "etc --convention": ["--convention", "modified"],
     "etc --quadrature": ["--quadrature", "reference"],
@@ -211,19 +212,19 @@ REFUSED = {
 }  # fmt: skip
 
 
-def parameters(command: Any = None, words: str = "") -> Iterator[str]:
-    """Yield the name of every parameter of the program: its verb, and the option or argument."""
+def parameters(command: Any = None, words: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every parameter of the program, named by its verb and the option or argument."""
     command = command or typer.main.get_command(app)
     for name, inner in getattr(command, "commands", {}).items():
         yield from parameters(inner, f"{words} {name}".strip())
     for parameter in command.params if words and not hasattr(command, "commands") else ():
         if "--help" not in parameter.opts:
-            yield f"{words} {parameter.opts[0]}"
+            yield f"{words} {parameter.opts[0]}", parameter
 
 
 def test_every_argument_and_option_is_tried() -> None:
     doors = {f"{verb} --storage-option" for verb in BEHIND_A_DOOR}
-    assert sorted(parameters()) == sorted({*INSTEAD, *BESIDE, *TOLD, *doors, *ELSEWHERE})
+    assert sorted(dict(parameters())) == sorted({*INSTEAD, *BESIDE, *TOLD, *doors, *ELSEWHERE})
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
@@ -248,6 +249,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_conditions(folder / "conditions.csv", CONDITION)
     write_conditions(folder / "others.csv", CONDITION.replace("0.8", "1.1"))
     write_sky_tables(folder / "sky")
+    write_arm(folder)
     (folder / "star.csv").write_text("wavelength_nm,flux\n700,1\n900,1\n")
     (folder / "targets.csv").write_text(TARGETS.format(magnitude=20.5))
     (folder / "fainter.csv").write_text(TARGETS.format(magnitude=21.5))
@@ -391,10 +393,33 @@ def test_a_download_is_told_how_to_fetch(
     assert usual != given == usual | {told: value}
 
 
+# what a verb does where nothing else is said
+DEFAULTS = {
+    "grid download --resolution": 20000, "grid download --teff": (3500, 5000),
+    "grid download --logg": (0, 5), "grid download --feh": (-2.5, 0.75),
+    "grid download --alpha": (-0.25, 0.5), "grid download --connections": 4,
+    "grid download --attempts": 6, "grid download --back-off": 1.0,
+    "grid import --carbon": 0.0, "grid import --microturbulence": 2.0,
+    "grid import --window": (670.0, 920.0), "grid list --root": "./data",
+    "grid info --quality": True, "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
+    "simulate config": "demo", "simulate --format": "zarr", "simulate --path": "compiled",
+    "etc --instrument": "pfs-redmr-2016-02-29", "etc --convention": "centred",
+    "etc --quadrature": "converged", "etc --lsf": "etc", "etc --line-extinction": "factorised",
+}  # fmt: skip
+
+
+def test_what_is_not_given_is_as_documented() -> None:
+    given = {name: one.default for name, one in parameters()}
+    assert {name: given[name] for name in DEFAULTS} == DEFAULTS
+    assert not any(value for name, value in given.items() if name not in DEFAULTS)
+
+
 def test_either_side_of_a_difference_is_its_own(run: Run) -> None:
     mine = "{desk}/grids/mine.zarr"
     (_, one, _), (_, other, _) = (run(["grid", "diff", *p]) for p in (("toy", mine), (mine, "toy")))
     axis = re.compile(r"teff: only in A (.*), only in B (.*)")
+    names = re.compile(r"^A (.*)\nB (.*)\n")
+    assert [Path(name).name for name in names.match(one).groups()] == ["toy", "mine.zarr"]  # type: ignore[union-attr]
     found = [axis.search(text) for text in (one, other)]
     assert found[0] and found[1]
     assert found[0].groups() == found[1].groups()[::-1]

@@ -1,14 +1,18 @@
 """Ctrl-C ends a long build within seconds, leaves no process behind, and loses nothing."""
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+
+from flows.terminal import interrupt
 
 BIG = ["--set", "dataset.n_train=20000", "--set", "dataset.block=256", "--set", "dataset.chunk=64"]
 
@@ -46,3 +50,30 @@ def with_timeout(process: subprocess.Popen[str]) -> None:
         process.wait(0.2)
     except subprocess.TimeoutExpired:
         return
+
+
+def test_a_program_that_does_not_stop_is_ended_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[int] = []
+    clocks: list[threading.Timer] = []
+
+    class Clock(threading.Timer):
+        def start(self) -> None:
+            clocks.append(self)
+
+    monkeypatch.setattr(threading, "Timer", Clock)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        interrupt.end_soon_when_interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert not logging.getLogger("flows").isEnabledFor(logging.CRITICAL)
+    finally:
+        logging.disable(logging.NOTSET)
+        signal.signal(signal.SIGINT, before)
+    (clock,) = clocks
+    assert 1.0 <= clock.interval <= 10.0 and clock.daemon and ended == []
+    clock.function(*clock.args, **clock.kwargs)
+    assert ended == [interrupt.INTERRUPTED] == [130]

@@ -36,12 +36,41 @@ def test_a_file_and_an_override_change_their_values_only(tmp_path: Path) -> None
         ("stellar.r_v=nan", "stellar.r_v = nan"),
         ("dataset.name=../up", "dataset.name = '../up'"),
         ("instrument.lsf=other", "'etc', 'profile' or 'table2'"),
-        ("stellar", "not of the form section.key=value"),
+        ("stellar", "--set 'stellar' is not of the form section.key=value"),
+        (".teff=1", "--set '.teff' is not of the form section.key=value"),
+        ("dataset.seed.more.deep=12", "--set 'dataset.seed.more.deep': 'seed' is a value"),
+        ("stellar.ebv=[0.01, 5.25]", r"stellar.ebv = .*: range \[0.01, 5.25\] leaves \[0, 5\]"),
+        ("stellar.ebv=[-0.5, 1.5]", r"range \[-0.5, 1.5\] leaves \[0, 5\]"),
+        ("dataset.chunks=12", r"key 'dataset.chunks'.* 'dataset.chunk' \(known: block, chunk, "
+         r"mode, n_test, n_train, n_validation, name, seed\)"),
+        ("sky.o2_scale=1001", "sky.o2_scale = 1001: .*less than or equal to 1000"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_message_with_the_value(override: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_config("demo", [override])
+
+
+def test_of_many_mistakes_five_are_told_and_the_rest_counted() -> None:
+    wrong = [f"conditions.{name}=[-31, 200]" for name in (
+        "seeing", "zenith_angle", "field_angle", "moon_zenith_angle", "moon_target_angle",
+        "moon_phase",
+    )] + ["stellar.r_v=17"]  # fmt: skip
+    with pytest.raises(InputError) as error:
+        load_config("demo", wrong)
+    told = str(error.value)
+    assert told.startswith("config demo: ") and told.endswith("; and 2 more")
+    assert told.count("range [-31, 200] leaves [") == 5
+    with pytest.raises(InputError) as error:
+        load_config("demo", wrong[:5])
+    assert "more" not in str(error.value)
+
+
+def test_a_value_outside_every_section_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "flat.toml"
+    path.write_text("seed = 37\n")
+    with pytest.raises(InputError, match=r"flat.toml: seed = 37 stands in no section; \[seed"):
+        load_config(path)
 
 
 def test_an_unknown_preset_names_the_known_ones() -> None:

@@ -324,6 +324,7 @@ def test_the_example_s_curves_are_its_row_s_spectra(shown: Shown) -> None:
     above, below = shown.figures["example"].axes
     angstrom = 10 * np.linspace(710.0, 885.0, 128)
     (inset,) = above.child_axes
+    assert inset.lines[1].get_linewidth() > above.lines[1].get_linewidth()
     inside = (angstrom > 8475) & (angstrom < 8695)
     assert set(curves_of(above)) == set(curves_of(inset)) == set(expected)
     for name, values in expected.items():
@@ -351,6 +352,7 @@ def test_the_losses_are_drawn_as_they_were_logged(shown: Shown) -> None:
             x, y = curves[f"{name}, {run.place.name}"]
             assert list(x) == [entry["samples"] for entry in log]
             assert list(y) == [entry[key] for entry in log]
+    assert shown.figures["loss"].axes[0].yaxis.get_major_formatter()(0.25, 0) == "0.25"
     assert "RMSE" in shown.figures["loss"].axes[0].get_ylabel()
 
 
@@ -385,6 +387,8 @@ def test_a_figure_s_curves_are_the_means_of_its_measure(
     assert curves.keys() == expected.keys()
     for name, (x, y) in expected.items():
         assert [list(values) for values in curves[name]] == [x, y], name
+    for axis in (axes.xaxis, axes.yaxis):
+        assert axis.get_major_formatter()(0.25, 0) == "0.25"  # not a power of ten
     assert "S/N" in axes.get_xlabel() and "(%)" in axes.get_ylabel()
     lines = {str(line.get_label()): line for line in axes.lines}
     for name, method in zip(NAMES, METHODS, strict=True):

@@ -7,6 +7,7 @@ a judgement is read back and compared with the same numbers.
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,13 +18,15 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 
 from flows.cli import run_program
+from simlib.errors import InputError
 from simlib.rng import Purpose, Split
 from tests.trainlib.judged_runs import AUGMENT, WELL, judged_well
 from tests.trainlib.toy_dataset import toy_split
-from trainlib.evaluation.evaluate import METHODS, evaluate
+from trainlib.evaluation.evaluate import METHODS, evaluate, judge
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import load_trained
 from trainlib.training.augment import Augmenter
+from trainlib.training.data import Spectra
 
 EDGES = [(0, 5), (5, 7), (7, 10), (10, 14), (14, 20), (20, 40), (40, 80), (80, np.inf)]
 NARROW = (9, 11)
@@ -135,6 +138,23 @@ def test_the_labels_of_a_result_are_those_of_its_spectrum(group: str | None, run
         assert np.array_equal(found[name].values, spectra[name].values[: WELL.spectra])
 
 
+def test_spectra_that_are_not_finite_are_counted_and_their_method_named(run: Path) -> None:
+    trained = load_trained(run)
+    labels = stored(run, "validation")
+    flux, sigma = tensors(labels)
+
+    def broken(noisy: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        bad = torch.zeros(len(noisy), 1)
+        bad[:37] = torch.inf
+        return noisy + bad
+
+    methods = {"none": lambda noisy, variance: noisy, "odd": broken}
+    with pytest.raises(
+        InputError, match=f"^74 of 340 spectra that the method 'odd' gives for {run} are"
+    ):
+        judge(trained, methods, Spectra(flux, sigma), labels, is_on=True)
+
+
 def test_a_run_is_judged_anew_on_another_dataset(run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     before = read_results(copy).evaluation
@@ -142,8 +162,11 @@ def test_a_run_is_judged_anew_on_another_dataset(run: Path, tmp_path: Path) -> N
     other = tmp_path / "other.zarr"
     for split in ("train", "validation"):
         spectra.to_zarr(other, group=split, mode="a", consolidated=False)
+    began, began_cpu = time.monotonic(), time.process_time()
     summary = evaluate(copy, dataset=other)
     after = read_results(copy).evaluation
+    assert 0 < after.seconds <= time.monotonic() - began
+    assert 0 < after.cpu_seconds <= time.process_time() - began_cpu
     assert before.fingerprint != after.fingerprint and before.dataset != after.dataset
     assert (before.spectra, after.spectra) == (WELL.spectra, 13)
     assert sum(part["count"] for part in summary["bins"]) == 13

@@ -88,8 +88,13 @@ def test_rows_that_do_not_agree_are_refused(
     """More than 1e-6 off on another machine; off at all on one like this."""
     folder = elsewhere(factor, there)
     assert open_dataset(folder).load().sizes["spectrum"] == 20  # what is stored is read
-    with pytest.raises(InputError, match=f"made by {there}; its first row made here"):
+    with pytest.raises(InputError, match=f"made by {there}; its first row made here") as error:
         open_dataset(folder, virtual=True)
+    here = f"made here, by {arithmetic()}, differs by "
+    told = str(error.value).partition(here)[2]
+    rounding = 1.2e-7  # of a float32
+    assert float(told.partition(" (relative)")[0]) == pytest.approx(factor - 1.0, abs=rounding)
+    assert str(error.value).startswith(f"{folder} was made by")
     with pytest.raises(InputError, match="cannot be made again here"):
         open_endless(folder)
     with pytest.raises(InputError, match="cannot be made again here"):
@@ -115,8 +120,10 @@ def test_a_block_made_again_must_agree_with_what_is_left_of_it(
     monkeypatch.setattr(rows, "simulate", simulated)
     with pytest.raises(
         InputError, match=r"rows 8 to 15 of 'train' made again differ .*variance, by 5e-05"
-    ):
+    ) as error:
         toy_build.build(tmp_path, *SMALL, repair=True)
+    assert str(error.value).startswith(f"{folder}: rows")
+    assert f"they were made by {arithmetic()}; " in str(error.value)
 
 
 @pytest.mark.parametrize(

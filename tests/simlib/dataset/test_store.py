@@ -1,6 +1,7 @@
 """The store: blocks on shard edges, whole or absent, readable by xarray alone."""
 
 import json
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import xarray as xr
 from simlib.artifact import parse_record
 from simlib.config import Dataset
 from simlib.dataset import plan as plans
+from simlib.dataset.damage import is_undamaged
 from simlib.dataset.layout import VARIABLES, as_kept, block_files, dtype_of, template_files
 from simlib.dataset.open import open_dataset
 from simlib.dataset.places import arrays_in
 from simlib.dataset.plan import Block, Plan
 from simlib.dataset.publish import published_folder
-from simlib.dataset.store import write_block, write_template
+from simlib.dataset.store import records_of, write_block, write_template
 from simlib.errors import InputError
 from simlib.location import Location
 from tests.simlib.dataset.made import (
@@ -47,9 +49,12 @@ def test_blocks_cover_every_row_once_and_stay_within_their_split() -> None:
 
 def test_chunks_that_do_not_divide_a_block_are_refused() -> None:
     with pytest.raises(
-        InputError, match="dataset.chunk = 100 does not divide dataset.block = 1024"
+        InputError, match="dataset.chunk = 100 does not divide dataset.block = 1024; .* as 64$"
     ):
         plans.make_plan(Dataset(chunk=100), "lz4", PLAN.first_row)
+    for block, chunk, divisor in ((90, 44, 30), (90, 89, 45), (49, 13, 7), (13, 12, 1)):
+        with pytest.raises(InputError, match=f"divisor such as {divisor}$"):
+            plans.make_plan(Dataset(block=block, chunk=chunk), "lz4", PLAN.first_row)
 
 
 @pytest.mark.parametrize("codec", ["lz4", "zstd", "none"])
@@ -183,6 +188,32 @@ def test_a_half_written_dataset_is_refused_with_its_state(tmp_path: Path) -> Non
     make_store(tmp_path, PLAN, blocks=list(PLAN.blocks())[:3])
     with pytest.raises(InputError, match="not complete: 3 of 4 blocks are done"):
         open_dataset(tmp_path)
+
+
+def test_what_cannot_be_read_of_a_block_is_told_with_its_rows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_store(tmp_path / IDENTITY, PLAN)
+    records = records_of(folder, PLAN)
+    assert all(is_undamaged(folder, record) for record in records.values())
+    shard = arrays_in(folder).path / "train/variance/c/2/0"
+    content = bytearray(shard.read_bytes())
+    content[30] ^= 4
+    shard.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        good = {name for name, record in records.items() if is_undamaged(folder, record)}
+    assert records.keys() - good == {"train-00000016"}
+    assert len(caplog.messages) == 1
+    assert f"{arrays_in(folder)}/train/variance, rows 16 on: " in caplog.messages[0]
+
+
+def test_values_of_another_block_are_damage(tmp_path: Path) -> None:
+    folder = make_store(tmp_path / IDENTITY, PLAN)
+    records, arrays = records_of(folder, PLAN), arrays_in(folder).path
+    one, other = (arrays / f"train/flux/c/{number}/0" for number in (0, 1))
+    other.write_bytes(one.read_bytes())
+    bad = {name for name, record in records.items() if not is_undamaged(folder, record)}
+    assert bad == {"train-00000008"}
 
 
 def test_a_split_that_was_not_made_is_refused(tmp_path: Path) -> None:

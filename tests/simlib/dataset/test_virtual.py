@@ -108,7 +108,9 @@ def test_a_dataset_may_be_published_without_storing_it(stored: Location, tmp_pat
 def test_a_dataset_of_other_physics_is_not_made_again(stored: Location, tmp_path: Path) -> None:
     manifest = published_dataset(stored)[1].model_copy(update={"fingerprint": "0" * 16})
     write_record(manifest_in(Location.of(tmp_path)), manifest)
-    with pytest.raises(InputError, match="fingerprint 0000000000000000.*would make"):
+    with pytest.raises(
+        InputError, match=f"fingerprint 0000000000000000.*'toy' would make {stored.name};"
+    ):
         open_dataset(tmp_path, virtual=True)
 
 
