@@ -116,7 +116,7 @@ def flip(path: Path) -> None:
 
 
 class Twisted(FullDisk):
-    """Of its n-th file that is written something else is kept: `how` says what, n is `at`."""
+    """Of the n-th chunk that is written something else is kept: `how` says what, n is `at`."""
 
     protocol = "twisted"
     store: ClassVar[dict[str, Any]] = {}
@@ -129,8 +129,9 @@ class Twisted(FullDisk):
         return "/" + str(path).removeprefix("twisted://").strip("/")
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
-        Twisted.written += 1
-        if Twisted.written == Twisted.at:
+        is_chunk = "/c/" in path or path.endswith("/c")
+        Twisted.written += is_chunk
+        if is_chunk and Twisted.written == Twisted.at:
             value = Twisted.how(bytes(value))
         MemoryFileSystem.pipe_file(self, path, value, mode=mode, **kwargs)
 

@@ -346,12 +346,15 @@ def test_a_failure_of_each_thing_done_to_a_file_leaves_old_new_or_nothing(
     sweep(name, tmp_path, None)
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if w.is_slow else n for n, w in WRITERS.items()],
+)
 def test_a_torn_file_leaves_old_new_or_nothing(name: str, tmp_path: Path) -> None:
     writer = WRITERS[name]
     old, new, _ = undisturbed(writer, tmp_path / "undisturbed")
     sizes = [p.stat().st_size for p in (tmp_path / "undisturbed").rglob("*") if p.is_file()]
-    for number, size in enumerate({max(sizes) - 1, *([] if writer.is_slow else [max(sizes) // 2])}):
+    for number, size in enumerate({max(sizes) - 1, max(sizes) // 2}):
         folder = tmp_path / str(number)
 
         def attempt(folder: Path = folder, size: int = size) -> None:
@@ -367,6 +370,8 @@ def test_all_is_on_the_disk_before_it_gets_its_name(name: str, tmp_path: Path) -
     writer, named = WRITERS[name], []
     folder = tmp_path / "x"
     folder.mkdir()
+    if writer.replaces:
+        writer.write(folder, 0)
     flushed: set[int] = set()
 
     def on_move(source: Path, target: Path) -> None:
@@ -374,7 +379,7 @@ def test_all_is_on_the_disk_before_it_gets_its_name(name: str, tmp_path: Path) -
             return
         named.append(target)
         beside = [p for p in target.parent.rglob("*") if writer.target.endswith(".json")]
-        for path in {source, *source.rglob("*"), *beside} - {source.parent}:
+        for path in {source, *source.rglob("*"), *beside} - {target, source.parent}:
             assert path.stat().st_ino in watcher.flushed or path.name == "lock", path
         flushed.update(watcher.flushed)
         watcher.flushed.clear()
@@ -414,7 +419,7 @@ def test_results_that_change_on_their_way_take_no_place(number: int, tmp_path: P
 def test_nothing_is_published_that_does_not_read_back(
     name: str, how: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through fsspec, where a store answers for what it was given: each file in turn."""
+    """Through fsspec: some chunks of arrays in turn are kept other than they were given."""
     root, write, read = "twisted://disk", *_remote(name)
     monkeypatch.setattr(Twisted, "how", staticmethod(how))
     Twisted.store.clear()
@@ -423,27 +428,18 @@ def test_nothing_is_published_that_does_not_read_back(
     write(root)
     expected, count = read(root), Twisted.written
     dice = random.Random(name)
-    told = 0
-    for number in dice.sample(range(1, count + 1), 8 if name == "terms" else 3):
+    for number in dice.sample(range(1, count + 1), 3):
         Twisted.store.clear()
         Twisted.written = 0
         monkeypatch.setattr(Twisted, "at", number)
         try:
             write(root)
         except (OSError, InputError):
-            told += 1
-            try:
-                found = read(root)
-            except InputError:  # a record, which its readers check
-                found = None
-            assert found is None
-            continue
-        try:
-            assert is_same(read(root), expected)
-        except InputError as error:  # a record or metadata were altered: told at the first reading
-            assert "damaged" in str(error)
-            assert name == "dataset" or "manifest.json" in str(error)
-    assert told or name == "dataset"
+            assert read(root) is None
+        assert Twisted.written >= number
+        monkeypatch.setattr(Twisted, "at", 0)
+        write(root)  # which is nothing where the first attempt came to its end
+        assert is_same(read(root), expected)
 
 
 def _remote(name: str) -> tuple[Callable[[str], object], Callable[[str], Any]]:
