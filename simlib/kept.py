@@ -15,6 +15,7 @@ from pathlib import Path
 
 import google_crc32c
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from simlib import cache
@@ -76,7 +77,10 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
     with publishing(Location.of(path), replace=True) as scratch:
         scratch.path.touch()
         mode = scratch.path.stat().st_mode  # as the umask has it; the library's is 0600
-        save_file(plain, scratch.path, metadata=sums | {_NAME: path.name})
+        try:
+            save_file(plain, scratch.path, metadata=sums | {_NAME: path.name})
+        except SafetensorError as error:  # which hides a full disk
+            raise OSError(str(error)) from error
         scratch.path.chmod(mode)
 
 

@@ -67,8 +67,8 @@ def serve(files: dict[str, bytes]) -> Iterator[Archive]:
                 fault = faults.pop(0) if with_body and faults else ""
             if path not in archive.files or fault == "404":
                 self.plain(404)
-            elif fault.isdigit():
-                self.plain(int(fault))
+            elif fault[:3].isdigit():  # a status; "503 after 7": asks to wait
+                self.plain(int(fault[:3]), fault.partition(" after ")[2])
             elif fault == "html":
                 self.body(200, b"<html>maintenance</html>", {})
             else:
@@ -119,10 +119,10 @@ def serve(files: dict[str, bytes]) -> Iterator[Archive]:
             else:
                 self.wfile.write(body)
 
-        def plain(self, status: int) -> None:
+        def plain(self, status: int, wait: str = "") -> None:
             self.send_response(status)
-            if status == 429:
-                self.send_header("Retry-After", "0")
+            if wait or status == 429:
+                self.send_header("Retry-After", wait or "0")
             self.send_header("Content-Length", "0")
             self.end_headers()
 

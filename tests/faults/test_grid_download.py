@@ -2,12 +2,14 @@
 
 import bz2
 import gzip
+import hashlib
 import json
 import threading
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,16 @@ import urllib3
 from simlib.errors import InputError
 from simlib.stellar.archive.download import RECORDS, connections, download, read_records
 from simlib.stellar.archive.download_plan import Target, estimate, plan_targets
-from simlib.stellar.archive.fetch import Policy, asked_wait
+from simlib.stellar.archive.fetch import (
+    LONGEST_WAIT_S,
+    FetchRecord,
+    Policy,
+    WrongContentError,
+    asked_wait,
+    check_content,
+    fetch,
+    record_of_present,
+)
 from simlib.stellar.archive.releases import RELEASES
 from tests.faults.archive_server import Archive, serve
 
@@ -209,6 +220,87 @@ def test_what_the_server_asks_to_wait_is_understood_as_seconds_and_as_a_date() -
     assert asked("7") == 7.0
     assert asked(formatdate(time.time() + 100, usegmt=True)) == pytest.approx(100, abs=5)
     assert asked("soon") == 0.0
+
+
+class Waits(threading.Event):
+    """Is never set, and keeps how long it was waited for instead of waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.asked.append(timeout or 0.0)
+        return False
+
+
+def fetched(archive: Archive, folder: Path, faults: list[str]) -> tuple[FetchRecord, list[float]]:
+    target, stop = plan(archive.url)[0], Waits()
+    archive.faults[target.path] = list(faults)
+    with connections(QUICK) as http:
+        record = fetch(target, folder, http, QUICK, stop)
+    return record, stop.asked
+
+
+@pytest.mark.parametrize("status", ["429", "503"])
+def test_it_waits_as_long_as_the_server_asks_but_not_for_ever(
+    archive: Archive, tmp_path: Path, status: str
+) -> None:
+    faults = [f"{status} after 7", f"{status} after 100000", "500"]
+    record, waits = fetched(archive, tmp_path, faults)
+    assert (record.status, record.attempts) == ("done", 4)
+    assert waits[:2] == [7.0, LONGEST_WAIT_S]
+    assert waits[2] < 1.0
+
+
+def test_pauses_grow_with_the_attempts_and_begin_anew_with_new_bytes(
+    archive: Archive, tmp_path: Path
+) -> None:
+    record, waits = fetched(archive, tmp_path, ["503"] * 9)
+    assert (record.status, record.attempts) == ("failed", QUICK.attempts)
+    assert len(waits) == QUICK.attempts - 1
+    assert all(after >= before >= QUICK.back_off_s for before, after in pairwise(waits))
+    assert waits[-1] > waits[0]
+    faults = ["503", "503", "cut", "503", "503", "503"]  # more than it would bear in a row
+    record, waits = fetched(archive, tmp_path / "anew", faults)
+    assert (record.status, record.attempts) == ("done", 7)
+
+
+FITS = b"SIMPLE  =" + bytes(2 * 2880 - 9)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "is_whole"),
+    [
+        ("a.fits", FITS, True),
+        ("a.fits", FITS[:-1], False),
+        ("a.fits", FITS[: 2880 + 100], False),
+        ("a.fits", b"", False),
+        ("a.fits", b"<html>" + bytes(2880 - 6), False),
+        ("a.gz", gzip.compress(NOISE), True),
+        ("a.gz", gzip.compress(NOISE)[:-1], False),
+        ("a.gz", b"x", False),
+        ("a.bz2", bz2.compress(NOISE), True),
+        ("a.bz2", bz2.compress(NOISE)[:-1], False),
+        ("a.bz2", bz2.compress(NOISE)[:20000] + b"\0" + bz2.compress(NOISE)[20001:], False),
+    ],
+)
+def test_what_is_not_the_whole_file_of_its_name_is_not_taken(
+    name: str, data: bytes, is_whole: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    target = Target(path=name, url="http://x")
+    if is_whole:
+        record = record_of_present(target, tmp_path)
+        assert record is not None
+        assert (record.status, record.bytes) == ("done", len(data))
+        assert record.sha256 == hashlib.sha256(data).hexdigest()
+        return
+    with pytest.raises(WrongContentError):
+        check_content(path, name)
+    assert record_of_present(target, tmp_path) is None
+    assert not path.exists()
 
 
 def test_a_cut_line_of_the_records_is_passed_over(archive: Archive, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import socket
+import threading
 import urllib.request
+from contextlib import suppress
 
 import dask
 import psutil
@@ -68,3 +70,53 @@ def test_where_it_is_computed_is_no_part_of_what_is_computed() -> None:
         assert moved.cluster != usual.cluster
         assert dataset_fingerprint(moved, grid) == dataset_fingerprint(usual, grid), key
         assert run_fingerprint(moved, "x") == run_fingerprint(usual, "x"), key
+
+
+ENDS = ("well", "with an error", "interrupted")
+
+
+def held() -> tuple[set[int], set[int], set[int]]:
+    """Return the processes below this one, its threads that are not daemons, the ports it holds."""
+    me = psutil.Process()
+    listening = {c.laddr.port for c in me.net_connections("tcp") if c.status == "LISTEN"}
+    threads = {t.ident for t in threading.enumerate() if not t.daemon and t.ident}
+    return {child.pid for child in me.children(recursive=True)}, threads, listening
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends"),
+    [("local", "with an error"), *(("threads", end) for end in ENDS),
+     *(pytest.param("local", end, marks=pytest.mark.slow) for end in ("well", "interrupted"))],
+)  # fmt: skip
+def test_nothing_of_a_cluster_is_left_however_its_use_ends(kind: str, ends: str) -> None:
+    section = Cluster(kind=kind, workers=1, dashboard="127.0.0.1:0")  # type: ignore[arg-type]
+    errors = {"with an error": ZeroDivisionError, "interrupted": KeyboardInterrupt}
+    with dask_client(section):
+        pass  # what a first cluster leaves for the next, e.g. the event loop's thread
+    before = held()
+    with suppress(*errors.values()), dask_client(section) as client:
+        mine = tuple(now - then for now, then in zip(held(), before, strict=True))
+        workers = set(client.run(os.getpid).values())
+        if kind == "local":
+            assert workers <= mine[0]
+        assert mine[2], "the dashboard listens"
+        if ends != "well":
+            raise errors[ends]
+    psutil.wait_procs([psutil.Process(pid) for pid in mine[0] if psutil.pid_exists(pid)], 10)
+    after = held()
+    for now, then, meanwhile in zip(after, before, mine, strict=True):
+        assert not now - then
+        assert not now & meanwhile
+    assert client.status == "closed"
+
+
+def test_a_client_of_a_running_cluster_is_closed_and_the_cluster_is_not() -> None:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://",
+        dashboard_address=None, host="127.0.0.1",
+    ) as running:  # fmt: skip
+        clients = set(running.scheduler.clients)
+        with dask_client(Cluster(address=running.scheduler_address)) as client:
+            assert set(running.scheduler.clients) - clients
+        assert client.status == "closed"
+        assert running.scheduler.status.name == "running"

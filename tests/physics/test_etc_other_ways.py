@@ -128,6 +128,7 @@ def test_a_grid_of_every_moon_is_within_its_tolerance_and_dark_where_it_is_set(
     config = SimulationConfig(conditions=every)
     grid = build_terms_grid(config)
     assert check_terms_grid(grid, config, rows=64).is_good
+    assert float(grid["moon_zenith_angle"][-1]) == 90.0  # no node is spent on what is dark
     moons = {"moon_phase": [0.5, 0.5, 0.9, 0.5], "moon_zenith_angle": [30.0, 80.0, 60.0, 120.0]}
     found = interpolate_terms(grid, conditions(**moons))["moon_e"]
     expected = terms_at(instrument, **moons)["moon_e"]

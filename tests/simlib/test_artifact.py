@@ -245,6 +245,33 @@ def test_a_lock_that_is_held_names_its_holder(tmp_path: Path) -> None:
         pass
 
 
+HOLDS = """
+import sys
+from pathlib import Path
+from simlib.artifact import lock
+with lock(Path(sys.argv[1]), "the run", timeout_s=20.0):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_is_one_process_s_alone_until_it_ends_whatever_ends_it(tmp_path: Path) -> None:
+    place = tmp_path / "x.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        for _ in range(2):
+            with (
+                pytest.raises(InputError, match=f"held by process {holder.pid} on"),
+                lock(place, "the run", timeout_s=0.0),
+            ):
+                pass
+        holder.kill()
+    with lock(place, "the run", timeout_s=0.0):
+        assert place.read_text().startswith(f"{os.getpid()} on ")
+
+
 def test_a_place_without_links_still_creates_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from simlib import kept
 from simlib.kept import kept_arrays, kept_files
+from tests.faults.failing_disk import torn_at
 
 ARRAYS = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.array(2.5),
           "c": np.linspace(0.0, 1.0, 5)}  # fmt: skip
@@ -142,3 +143,14 @@ def test_the_limit_lets_older_arrays_go(made: list[str], monkeypatch: pytest.Mon
         keep(made, name)
     assert not kept_files("templates", "first") and kept_files("templates", "third")
     assert_right(first, "first")
+
+
+def test_a_disk_that_fills_while_they_are_written_costs_a_warning_and_no_more(
+    made: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with torn_at(200):
+        assert_right(keep(made))
+    assert "cannot be kept" in caplog.text
+    assert [path.suffix for path in (tmp_path / "templates").iterdir()] == [".lock"]
+    assert_right(keep(made))
+    assert len(kept_files("templates", "thing")) == 1

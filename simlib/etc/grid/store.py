@@ -11,7 +11,14 @@ from typing import Any, ClassVar
 
 import xarray as xr
 
-from simlib.artifact import Record, create_record, read_record, reading, write_record
+from simlib.artifact import (
+    Record,
+    create_record,
+    flush_tree,
+    read_record,
+    reading,
+    write_record,
+)
 from simlib.config import SimulationConfig
 from simlib.errors import InputError
 from simlib.etc.grid.build import build_terms_grid, terms_fingerprint
@@ -79,6 +86,8 @@ def publish_terms_grid(
     sums, arrays = grid_checksum(grid), f"terms-{uuid.uuid4().hex[:12]}.zarr"
     grid.to_zarr(**(folder / arrays).zarr, mode="w", consolidated=False)
     _read_arrays(folder / arrays, sums)
+    if folder.is_local:
+        flush_tree((folder / arrays).path)
     manifest = TermsManifest(
         fingerprint=str(grid.attrs["fingerprint"]),
         arrays=arrays,

@@ -125,7 +125,8 @@ def _attempt(
     try:
         response = http.request(
             "GET", target.url, headers=headers, preload_content=False, timeout=policy.timeout_s,
-            retries=urllib3.Retry(connect=0, read=0, status=0, other=0, redirect=5),
+            retries=urllib3.Retry(  # else an answer that asks to wait is taken for none
+                connect=0, read=0, status=0, other=0, redirect=5, respect_retry_after_header=False),
         )  # fmt: skip
     except urllib3.exceptions.HTTPError as error:
         raise TryAgainError(f"no answer ({error})") from None
