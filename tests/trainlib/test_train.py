@@ -114,6 +114,7 @@ def test_a_finished_run_is_not_trained_again_unless_asked_for_anew(toy, tmp_path
     told = []
     (tmp_path / "sitecustomize.py").write_text(TELLS_ITS_THREADS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # what the config says counts
     result = launch.train(config, toy, str(directory), resume=False, progress=told.append)
     assert not result.was_finished
     assert [entry["step"] for entry in told] == [4, 8, 12]
