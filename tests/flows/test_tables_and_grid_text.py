@@ -255,6 +255,7 @@ def test_on_a_terminal_progress_is_a_bar_and_no_line(
         show(56, 56, 12)
     assert "simulating" in screen.getvalue() and "56/56" in screen.getvalue()
     assert re.search(r"\d spectra/s", screen.getvalue())
+    assert "0/?" in screen.getvalue()  # how many there are is not known before the first
     assert caplog.messages == []
     with progress.epoch_progress(90.0) as tell:
         tell(EPOCH)
