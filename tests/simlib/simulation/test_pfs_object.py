@@ -98,33 +98,6 @@ def in_nanojansky(flux: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
     return np.asarray(given.to_value(units.nJy, units.spectral_density(wavelength * units.nm)))
 
 
-def test_every_image_is_what_was_simulated(
-    files: list[Path], simulated: xr.Dataset, config: SimulationConfig
-) -> None:
-    terms = terms_of_targets(simulated, config)
-    per_unit = in_nanojansky(np.ones(4096), simulated["wavelength"].values)
-    for path, row in zip(files, range(2), strict=True):
-        one, of_one = simulated.isel(spectrum=row), terms.isel(spectrum=row)
-        unit = float(one["flux_scale"]) * per_unit
-        sky_e = sum(of_one[f"{name}_e"].values for name in ("sky_continuum", "sky_lines", "moon"))
-        variance = one["variance"].values * unit**2
-        with fits.open(path) as stored:
-            near = {"rtol": 2e-6}
-            np.testing.assert_allclose(stored["SIMULATED"].data, one["flux"] * unit, **near)
-            np.testing.assert_allclose(stored["COVAR"].data[0], variance, **near)
-            sky = sky_e / of_one["conversion_e"].values * per_unit
-            np.testing.assert_allclose(stored["SKY"].data, sky, **near)
-            coarse = stored["COVAR2"].data
-            bins = np.repeat(np.arange(10), [410] * 6 + [409] * 4)
-            expected = np.bincount(bins, variance) / np.bincount(bins) ** 2
-            np.testing.assert_allclose(coarse, np.diag(expected), **near)
-            table = stored["FLUX_TABLE"].data
-            assert np.array_equal(table["flux"], stored["FLUX"].data)
-            assert not table["mask"].any()
-            said = {name: stored[name].header.get("BUNIT") for name in ("FLUX", "SIMULATED", "SKY")}
-            assert set(said.values()) == {"nJy"} and stored["COVAR"].header["BUNIT"] == "nJy2"
-
-
 def test_the_tables_and_the_header_tell_the_star_and_its_exposures(
     files: list[Path], simulated: xr.Dataset
 ) -> None:
