@@ -21,6 +21,8 @@ from simlib.stellar import open_grid
 ROWS = 6
 SECTIONS = ("instrument", "sky", "conditions", "terms", "stellar", "noise", "normalize", "dataset")
 
+USUAL = ["stellar.grid=toy"]  # its set-up takes no time
+
 # leaf -> another value; what the leaf needs beside it to act
 MOVED: dict[str, list[str]] = {
     "instrument.name": ["instrument.name=pfs-redmr-2024-07-14"],
@@ -84,7 +86,7 @@ def leaves() -> list[str]:
 
 
 def spectra(overrides: list[str]) -> xr.Dataset:
-    config = load_config("tiny", ["stellar.grid=toy", *overrides])  # its set-up takes no time
+    config = load_config("tiny", [*USUAL, *overrides])
     grid = open_grid(config.stellar.grid)
     parameters = draw_parameters(config, grid, "train", 0, ROWS)
     direct = config.terms.source == "direct"

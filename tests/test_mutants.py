@@ -67,7 +67,9 @@ def test_the_mirror_is_nearest_and_every_test_is_tried_once() -> None:
     assert [name for batch in batches(names) for name in batch] == names
 
 
-@pytest.mark.parametrize(("body", "verdict"), [("2", "killed"), ("1", "lived")])
+@pytest.mark.parametrize(
+    ("body", "verdict"), [("2", "killed"), pytest.param("1", "lived", marks=pytest.mark.slow)]
+)
 def test_a_mutant_is_judged_in_its_copy_which_is_as_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, verdict: str
 ) -> None:
@@ -86,6 +88,7 @@ def test_a_mutant_is_judged_in_its_copy_which_is_as_before(
     assert (tmp_path / "simlib/one.py").read_text() == "ONE = 1\n"
 
 
+@pytest.mark.slow
 def test_a_test_that_fails_without_the_change_counts_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

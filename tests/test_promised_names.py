@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "package", ["simlib", pytest.param("trainlib", marks=pytest.mark.slow), "flows"]
+    "package", ["simlib", *(pytest.param(p, marks=pytest.mark.slow) for p in ("trainlib", "flows"))]
 )
 def test_every_promised_name_is_found(package: str) -> None:
     code = f"import {package} as p; print([n for n in p.__all__ if getattr(p, n) is None])"

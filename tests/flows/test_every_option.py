@@ -336,7 +336,14 @@ def verb_of(name: str) -> str:
     return max((verb for verb in BASE if name.startswith(f"{verb} ")), key=len)
 
 
-@pytest.mark.parametrize("name", [*INSTEAD, *BESIDE])
+SLOW = {"build config"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+     for name in (*INSTEAD, *BESIDE)],
+)  # fmt: skip
 def test_what_is_given_changes_what_the_verb_shows_or_writes(
     name: str, run: Run, without: dict[str, tuple[int, str, dict[str, str]]]
 ) -> None:

@@ -38,7 +38,9 @@ def test_a_mistake_within_a_stage_is_one_message_and_exit_code_2(tmp_path: Path)
             "dataset.chunk=7", "dataset.chunk = 7 does not divide", marks=pytest.mark.slow
         ),
         ("cluster.address='tcp://127.0.0.1:1'", "no Dask scheduler answers"),
-        ("normalize.window_nm=[900, 950]", "holds no pixel of the arm"),
+        pytest.param(
+            "normalize.window_nm=[900, 950]", "holds no pixel of the arm", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_dataset_that_cannot_be_made_is_refused_and_nothing_is_left(

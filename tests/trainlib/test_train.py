@@ -54,6 +54,7 @@ def mode_and_data(request, toy):
     return request.param, toy if stored else request.getfixturevalue("simulated")
 
 
+@pytest.mark.slow  # forked ranks: test_train_loop.py; launched ones: test_end_to_end.py
 def test_two_ranks_train_as_one_in_the_folder_of_runs_they_are_told(mode_and_data, tmp_path):
     # 192 rows make batches of 31, cut unevenly, and a last one of 6
     mode, data = mode_and_data
@@ -379,7 +380,7 @@ def start_worker(directory, rank: int) -> subprocess.Popen[str]:
 
 
 def test_a_cancelled_training_leaves_no_process(toy, tmp_path):
-    config = toy_config(tmp_path, epochs=100_000, ranks=2, interval=50)
+    config = toy_config(tmp_path, epochs=100_000, ranks=1, interval=50)
     directory, seen = tmp_path / "run", []
     with pytest.raises(KeyboardInterrupt):
         launch.train(

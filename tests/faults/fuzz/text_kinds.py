@@ -205,9 +205,9 @@ def _instrument(folder: Path, draw: Random, _: Path, valid: bool) -> Attempt:
 
 KINDS = {
     "config": Kind(350, _prepare_configs, _config),
-    "conditions": Kind(160, _prepare_etc, _conditions),
+    "conditions": Kind(120, _prepare_etc, _conditions),
     "targets": Kind(200, _prepare_etc, _targets),
-    "spectrum": Kind(100, _prepare_etc, _spectrum),
-    "sky": Kind(100, _prepare_etc, _sky),
-    "instrument": Kind(100, _prepare_etc, _instrument),
+    "spectrum": Kind(60, _prepare_etc, _spectrum),
+    "sky": Kind(60, _prepare_etc, _sky),
+    "instrument": Kind(70, _prepare_etc, _instrument),
 }

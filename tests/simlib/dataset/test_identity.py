@@ -12,7 +12,7 @@ from simlib.dataset.manifest import dataset_fingerprint
 from simlib.parameters import COLUMN
 from simlib.stellar import open_grid
 from tests.simlib.etc.made import write_sky_tables
-from tests.test_every_option_matters import MOVED
+from tests.test_every_option_matters import MOVED, USUAL
 
 SHAPING = MOVED | {
     "dataset.n_train": ["dataset.n_train=97"],
@@ -34,7 +34,7 @@ KEEPING = {
 
 
 def identity(overrides: list[str]) -> str:
-    config = load_config("tiny", overrides)
+    config = load_config("tiny", [*USUAL, *overrides])
     return dataset_fingerprint(config, open_grid(config.stellar.grid))
 
 

@@ -221,7 +221,7 @@ def test_every_array_of_a_file_is_what_was_simulated(
         seen_times = data["OBSERVATIONS"]
         count = int(TARGETS["exposure_count"][row])
         assert seen_times["visit"].tolist() == list(range(1, count + 1))
-        assert set(seen_times["expTime"]) == {900.0}
+        assert set(seen_times["expTime"]) == {TARGETS["exposure_time_s"][row]}
         assert set(seen_times["arm"]) == {"m"} and set(seen_times["spectrograph"]) == {1}
         assert set(seen_times["fiberId"]) == {row + 1}
         for name, values in TARGETS.items():

@@ -59,6 +59,7 @@ def test_first_opening_expands_and_later_ones_map(tmp_path: Path, monkeypatch) -
     assert not second["flux_normalized"].variable.data.flags.writeable
 
 
+@pytest.mark.slow
 def test_several_processes_may_expand_at_once(tmp_path: Path) -> None:
     environment = {"SPECDENOISE_CACHE": str(tmp_path), "PATH": "/usr/bin:/bin"}
     children = [

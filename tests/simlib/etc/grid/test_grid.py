@@ -155,6 +155,7 @@ def test_no_flipped_bit_is_read_without_a_word_and_the_advice_helps(published):
     xr.testing.assert_identical(open_terms_grid(ensure_terms_grid(config)), whole)
 
 
+@pytest.mark.slow
 def test_of_many_that_publish_at_once_one_is_taken_and_readers_are_not_disturbed(
     tmp_path, grid, config
 ):
