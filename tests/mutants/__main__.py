@@ -151,6 +151,8 @@ def judged(mutant: Mutant, copy: Path, cache: Path, seconds: float, sound: set[s
             what, test = ran(copy, batch, cache, left) if left > 0 else ("late", "")
             if what == "failed":
                 verdict, by = "killed", test
+            if what == "late":
+                by = "not all of its tests ran: the time was over"
             if what != "passed":
                 break
     finally:
@@ -230,7 +232,7 @@ def main(
     count_of = Counter(one.verdict for one in results)
     judged_ones = count_of["killed"] + count_of["lived"]
     for one in lived:
-        print(f"\n{one.path}:{one.mutation.line}  {one.mutation.kind}\n{one.diff()}")
+        print(f"\n{one.path}:{one.mutation.line}  {one.mutation.kind}  {one.by}\n{one.diff()}")
     print(
         f"\n{package}, seed {seed}: {count_of['killed']} of {judged_ones} noticed"
         f" ({count_of['killed'] / max(1, judged_ones):.0%}); {count_of['equivalent']} equivalent,"

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -387,18 +388,9 @@ def test_a_cancelled_training_leaves_no_process(toy, tmp_path):
             config, toy, str(directory), progress=seen.append, is_cancelled=lambda: bool(seen)
         )
     worker = int((directory / runs.LOCK).read_text().split()[0])
-    assert is_gone(worker, within_s=10.0)
-
-
-def is_gone(process: int, within_s: float) -> bool:
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
+    with suppress(psutil.NoSuchProcess):  # gone already
+        psutil.Process(worker).wait(10.0)
+    assert not psutil.pid_exists(worker)
 
 
 def test_two_processes_do_not_train_in_one_directory(toy, tmp_path):
