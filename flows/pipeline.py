@@ -12,7 +12,7 @@ from prefect import Flow, flow
 
 from flows import stages
 from flows.config import load_config
-from simlib.dataset.build import published
+from simlib.dataset.publish import published
 from simlib.errors import InputError
 from trainlib.runs import CHECKPOINT, run_directory
 

@@ -19,6 +19,7 @@ from flows.cluster_view import inputs_of, require_seen
 from flows.config import Config
 from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
+from simlib.dataset.publish import published
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 from trainlib.evaluation.evaluate import evaluate as evaluate_run
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def meet_workers(config: Config) -> None:
     """Raise InputError, before anything is done, where a running cluster cannot do the work."""
-    if config.cluster.address is not None and build.published(config) is None:
+    if config.cluster.address is not None and published(config) is None:
         with _workers(config):
             return
 
@@ -59,9 +60,9 @@ def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
 
     repair: every value of it is read, and what is damaged is made again.
     """
-    if not repair and (published := build.published(config)) is not None:
-        log.info("dataset %s  complete already", published)
-        return str(published)
+    if not repair and (standing := published(config)) is not None:
+        log.info("dataset %s  complete already", standing)
+        return str(standing)
     with (
         _workers(config) as client,
         item_progress("simulating", "blocks", "spectra") as progress,

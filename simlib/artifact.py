@@ -30,7 +30,7 @@ from simlib.errors import InputError, shown
 from simlib.location import Location
 from simlib.processes import is_alive
 
-FORMAT_VERSION = 2  # of everything written: stores, runs, records
+FORMAT_VERSION = 3  # of everything written: stores, runs, records
 _DIGITS = 16
 _FLUSHES = 16
 _UNFINISHED = ".writing"

@@ -7,7 +7,7 @@ one only knows their names, so that a typing error is still told from a section 
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -163,7 +163,7 @@ class Dataset(Section):
     n_train: Rows = 8192
     n_validation: Rows = 2048
     n_test: Annotated[int, Field(ge=0, le=10**9)] = 0
-    block: Rows = 1024  # rows simulated and written together
+    block: Literal["auto"] | Rows = "auto"  # rows simulated and written together
     chunk: Rows = 128  # rows read together, divides block
     # virtual: spectra are computed when read; endless: so too, and training never sees one twice
     mode: Literal["stored", "virtual", "endless"] = "stored"
@@ -192,6 +192,11 @@ class SimulationConfig(Section):
         """Return the stellar grid: the name of a known one, or where its store is."""
         name = self.stellar.grid
         return self.place(name) if "/" in name else name  # a path is absolute by now
+
+    def leaves(self, section: str, but: Set[str] = frozenset()) -> dict[str, Any]:
+        """Return the values of a section by `section.key`, some keys left out."""
+        values: dict[str, Any] = getattr(self, section).model_dump(exclude=set(but))
+        return {f"{section}.{key}": value for key, value in values.items()}
 
     def place(self, path: str) -> Location:
         """Return the location of a path or URL, with the options of this config's storage."""

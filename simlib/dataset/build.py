@@ -19,21 +19,25 @@ from simlib.artifact import clear_leftovers, create_record, write_record
 from simlib.config import SimulationConfig
 from simlib.dataset.agreement import difference_from, first_row_of
 from simlib.dataset.damage import is_undamaged, require_agreement
+from simlib.dataset.layout import as_kept
 from simlib.dataset.manifest import (
     Manifest,
     Summary,
     dataset_fingerprint,
+    dataset_inputs,
     portable_config,
 )
-from simlib.dataset.places import manifest_in, plan_in, record_in, versions_of
-from simlib.dataset.plan import Block, BlockRecord, Plan, make_plan
-from simlib.dataset.publish import is_published, publish
-from simlib.dataset.rows import Recipe, grid_of
+from simlib.dataset.places import manifest_in, plan_in, record_in
+from simlib.dataset.plan import Block, BlockRecord, Plan, encoded, make_plan
+from simlib.dataset.publish import folder_of, is_published, publish
+from simlib.dataset.rows import Recipe
 from simlib.dataset.store import (
+    kept_sizes,
     missing_blocks,
     readable,
     records_of,
     write_block,
+    write_row_variables,
     write_template,
 )
 from simlib.errors import InputError
@@ -73,17 +77,6 @@ def build_dataset(
     seconds = time.monotonic() - started
     persist("the manifest", lambda: _finish(recipe, folder, plan, template, seconds))
     return folder
-
-
-def folder_of(config: SimulationConfig) -> Location:
-    """Return where the config's dataset belongs."""
-    return versions_of(config) / dataset_fingerprint(config, grid_of(config))
-
-
-def published(config: SimulationConfig) -> Location | None:
-    """Return the folder of the config's dataset, None where a build has something to do."""
-    folder = folder_of(config)
-    return folder if is_published(folder, config) else None
 
 
 def begin(recipe: Recipe, folder: Location) -> tuple[Plan, dict[str, str]]:
@@ -188,10 +181,10 @@ def _one_block(
             f"the stellar grid {recipe.config.stellar.grid!r} was replaced while {folder} was "
             "built; run the command again: what is there now makes another dataset"
         )
-    computed = time.monotonic()
+    computed, values = time.monotonic(), as_kept(spectra)
     if before is not None:
-        require_agreement(folder, before, spectra)
-    checksum, sizes = write_block(folder, plan, block, spectra)
+        require_agreement(folder, before, values)
+    checksum, sizes = write_block(folder, plan, block, values)
     record = BlockRecord(
         split=block.split,
         start=block.start,
@@ -200,10 +193,12 @@ def _one_block(
         sizes=sizes,
         arithmetic=arithmetic(),
         impossible_geometries=int(impossible_geometry(spectra).sum()),
-        pixels_above_one=int(np.count_nonzero(spectra["flux"].values > 1.0)),
+        pixels_above_one=int(np.count_nonzero(values["flux"] > 1.0)),
         seconds_computing=round(computed - started, 3),
         seconds_writing=round(time.monotonic() - computed, 3),
         host=socket.gethostname(),
+        snr=encoded(values["snr"]),
+        flux_scale=encoded(values["flux_scale"]),
     )
     write_record(place, record)
     return record
@@ -219,11 +214,13 @@ def _finish(
     records = records_of(folder, plan) if template else {}
     if template and (absent := missing_blocks(folder, plan, records)):
         raise RuntimeError(f"{folder}: {absent[0].name} is not there after the last block")
+    row_files = write_row_variables(folder, plan, records, recipe.drawn) if template else {}
     makers = {plan.first_row.arithmetic, *(record.arithmetic for record in records.values())}
     manifest = Manifest(
         fingerprint=folder.name,
         mode="stored" if template else recipe.config.dataset.mode,
         physics_version=PHYSICS_VERSION,
+        inputs=dataset_inputs(recipe.config, recipe.grid),
         plan=plan,
         rows=sum(plan.rows.values()),
         config=portable_config(recipe.config, folder),
@@ -231,7 +228,8 @@ def _finish(
         stellar_grid=grid_provenance(recipe.grid),
         arithmetic=tuple(sorted(makers)),
         template=template,
-        blocks=_summary(plan, records) if template else None,
+        row_files=row_files,
+        blocks=_summary(folder, plan, records) if template else None,
         seconds=round(seconds, 3),
         provenance=provenance(),
     )
@@ -241,13 +239,16 @@ def _finish(
     publish(folder, manifest)
 
 
-def _summary(plan: Plan, records: dict[str, BlockRecord]) -> Summary:
+def _summary(folder: Location, plan: Plan, records: dict[str, BlockRecord]) -> Summary:
     """Return what the records of all blocks say together."""
+    sizes = kept_sizes(folder)
     impossible = sum(record.impossible_geometries for record in records.values())
     return Summary(
         checksum=fingerprint([records[block.name].checksum for block in plan.blocks()]),
         fraction_impossible_geometries=impossible / sum(plan.rows.values()),
         pixels_above_one=sum(record.pixels_above_one for record in records.values()),
+        files=len(sizes),
+        bytes=sum(sizes.values()),
     )
 
 

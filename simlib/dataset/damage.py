@@ -1,12 +1,12 @@
 """What is left of a block: whether it is what was written, and whether a new one agrees with it."""
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 
 from simlib.dataset.agreement import difference, tolerance_to
-from simlib.dataset.layout import VARIABLES, as_kept, checksum_of, template_names
+from simlib.dataset.layout import PIXEL_VARIABLES, checksum_of, template_names
 from simlib.dataset.places import arrays_in
 from simlib.dataset.plan import BlockRecord
 from simlib.dataset.stored import open_arrays
@@ -19,16 +19,18 @@ log = logging.getLogger(__name__)
 def is_undamaged(folder: Location, record: BlockRecord) -> bool:
     """Return whether a block's values are those that were written."""
     left = _values_left(folder, record)
-    return set(left) == set(VARIABLES) and checksum_of(left) == record.checksum
+    is_readable = set(left) == set(PIXEL_VARIABLES)
+    return is_readable and checksum_of(left | record.simulated()) == record.checksum
 
 
-def require_agreement(folder: Location, record: BlockRecord, spectra: xr.Dataset) -> None:
+def require_agreement(
+    folder: Location, record: BlockRecord, made: Mapping[str, np.ndarray]
+) -> None:
     """Raise InputError where a block made again is not what can still be read of the old one.
 
-    Bit for bit where the arithmetic is the same, else to 1e-6.
+    made: the values of every variable. Bit for bit where the arithmetic is the same, else to 1e-6.
     """
-    made = as_kept(spectra)
-    for name, kept in _values_left(folder, record).items():
+    for name, kept in (_values_left(folder, record) | record.simulated()).items():
         new, old = (np.sqrt(v) if name == "variance" else v for v in (made[name], kept))
         off = difference(new, old)
         if off > tolerance_to(record.arithmetic):
@@ -40,11 +42,11 @@ def require_agreement(folder: Location, record: BlockRecord, spectra: xr.Dataset
 
 
 def _values_left(folder: Location, record: BlockRecord) -> dict[str, np.ndarray]:
-    """Return the values of a block, those variables left out that cannot be read."""
+    """Return flux and variance of a block, what cannot be read left out."""
     arrays = arrays_in(folder)
     opened = open_arrays(arrays, record.split, arrays.read_files(template_names(record.split)))
     left = {}
-    for name in VARIABLES:
+    for name in PIXEL_VARIABLES:
         try:
             left[name] = np.asarray(opened[name][record.start : record.stop])
         except Exception as error:

@@ -1,11 +1,13 @@
-"""The files of a dataset's Zarr store: those of an empty one, and those that a block adds.
+"""The files of a dataset's Zarr store: those of an empty one, of a block, and of the row variables.
 
-Both are made in memory, from the plan and the spectra alone, so that every builder of a store makes
-the same ones, and none reads what it is about to write. Every chunk ends with its crc32c, which
-Zarr compares when it reads it.
+A block adds two, its shards of flux and variance. What has one value a row follows in large chunks
+when all blocks are there. All are made in memory, from the plan and the values alone, so that every
+builder of a store makes the same ones, and none reads what it is about to write. Every chunk ends
+with its crc32c, which Zarr compares when it reads it.
 """
 
 import warnings
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,8 +19,8 @@ from zarr.core.buffer import Buffer
 from zarr.errors import ZarrUserWarning
 from zarr.storage import MemoryStore, StorePath
 
-from simlib.dataset.plan import Block, Plan
-from simlib.fingerprint import checksum
+from simlib.dataset.plan import SIMULATED, Block, Plan
+from simlib.fingerprint import quick_checksum
 
 PIXEL_VARIABLES = ("flux", "variance")
 ROW_VARIABLES = (
@@ -27,6 +29,7 @@ ROW_VARIABLES = (
     "moon_target_angle", "moon_phase",
 )  # fmt: skip
 VARIABLES = (*PIXEL_VARIABLES, *ROW_VARIABLES)
+ROW_CHUNK = 2**17  # rows of a chunk of what has one value a row
 _CODECS: dict[str, list[Any]] = {
     "lz4": [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")],
     "zstd": [ZstdCodec(level=3)],
@@ -70,13 +73,13 @@ def template_names(split: str) -> list[str]:
 def _layout(
     name: str, rows: int, pixels: int, block: int, chunk: int, codec: str
 ) -> dict[str, Any]:
-    """Return how an array is kept: a shard (pixels) or a chunk (one value a row) is a block."""
+    """Return how an array is kept: in shards of a block (pixels), or in large chunks (rows)."""
     is_wide = name in PIXEL_VARIABLES
     return {
         "shape": (rows, pixels) if is_wide else (rows,),
         "dtype": dtype_of(name),
         "shards": (block, pixels) if is_wide else None,
-        "chunks": (chunk, pixels) if is_wide else (block,),
+        "chunks": (chunk, pixels) if is_wide else (min(rows, ROW_CHUNK),),
         "compressors": [*_CODECS[codec], Crc32cCodec()],
         "fill_value": 0 if name == "interpolated_axis" else np.nan,
         "dimension_names": ("spectrum", "wavelength") if is_wide else ("spectrum",),
@@ -113,39 +116,55 @@ def as_kept(spectra: xr.Dataset) -> dict[str, np.ndarray]:
     return {name: spectra[name].values.astype(dtype_of(name), copy=False) for name in VARIABLES}
 
 
-def checksum_of(values: dict[str, np.ndarray]) -> str:
-    """Return the checksum over all variables of a block, whatever its codec."""
-    return checksum(*(values[name] for name in VARIABLES))
+def checksum_of(values: Mapping[str, np.ndarray]) -> str:
+    """Return the checksum over all that was simulated of a block, whatever its codec."""
+    return quick_checksum(*(values[name] for name in (*PIXEL_VARIABLES, *SIMULATED)))
 
 
-def block_files(plan: Plan, block: Block, values: dict[str, np.ndarray]) -> dict[str, bytes]:
-    """Return the files of a block by their names in the store: one for each variable.
+def block_files(plan: Plan, block: Block, values: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """Return the files of a block by their names in the store: a shard of flux, one of variance.
 
     Raises ValueError for rows that are not exactly those of a block: where two writers share a
     shard, each undoes what the other wrote.
     """
-    rows = plan.rows.get(block.split, 0)
-    whole = range(block.start, min(block.start + plan.block, rows))
-    if block.start % plan.block or range(block.start, block.stop) != whole or not whole:
+    return _files_of(plan, block, plan.block, {name: values[name] for name in PIXEL_VARIABLES})
+
+
+def row_chunks(plan: Plan) -> Iterator[Block]:
+    """Yield the rows of each chunk of the row variables, in order."""
+    for split, rows in plan.rows.items():
+        for start in range(0, rows, ROW_CHUNK):
+            yield Block(split, start, min(start + ROW_CHUNK, rows))
+
+
+def row_files(plan: Plan, chunk: Block, values: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """Return the files of a chunk of the row variables. Raises ValueError as `block_files` does."""
+    return _files_of(plan, chunk, ROW_CHUNK, {name: values[name] for name in ROW_VARIABLES})
+
+
+def _files_of(
+    plan: Plan, part: Block, size: int, values: Mapping[str, np.ndarray]
+) -> dict[str, bytes]:
+    rows = plan.rows.get(part.split, 0)
+    whole = range(part.start, min(part.start + size, rows))
+    if part.start % size or range(part.start, part.stop) != whole or not whole:
         raise ValueError(
-            f"rows {block.start} to {block.stop} of {block.split!r} are not one whole block of "
-            f"{plan.block} of its {rows} rows: whoever writes the rest of that block would undo it"
+            f"rows {part.start} to {part.stop} of {part.split!r} are not one whole block of "
+            f"{size} of its {rows} rows: whoever writes the rest of that block would undo it"
         )
     files: dict[str, bytes] = {}
     for name, array in values.items():
         if len(array) != len(whole):
-            raise ValueError(f"block {block.name} needs {len(whole)} rows, got {len(array)}")
-        files |= _encoded(plan, block, name, rows, array)
+            raise ValueError(f"block {part.name} needs {len(whole)} rows, got {len(array)}")
+        files |= _encoded(plan, part, name, rows, array)
     return files
 
 
-def _encoded(
-    plan: Plan, block: Block, name: str, rows: int, values: np.ndarray
-) -> dict[str, bytes]:
+def _encoded(plan: Plan, part: Block, name: str, rows: int, values: np.ndarray) -> dict[str, bytes]:
     pixels = values.shape[1] if name in PIXEL_VARIABLES else 0
     empty = _empty_array(name, rows, pixels, plan.block, plan.chunk, plan.codec)
     files: dict[str, Buffer] = {}
-    place = StorePath(MemoryStore(files), f"{block.split}/{name}")
+    place = StorePath(MemoryStore(files), f"{part.split}/{name}")
     array = zarr.Array(zarr.AsyncArray(empty.metadata, place, empty.config))
-    array[block.start : block.stop] = values
+    array[part.start : part.stop] = values
     return {name: data.to_bytes() for name, data in files.items()}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 from simlib.artifact import FORMAT_VERSION, Record
 from simlib.config import SimulationConfig
 from simlib.dataset.plan import REPAIR, Plan
-from simlib.etc.grid.build import terms_fingerprint
+from simlib.etc.grid.build import terms_inputs
 from simlib.fingerprint import checksum, fingerprint, plain
 from simlib.location import Location
 from simlib.parameters import COLUMN
@@ -21,26 +21,33 @@ Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
 class Summary(BaseModel):
-    """What the records of all blocks say together. checksum: of all values."""
+    """What the records of all blocks say together.
+
+    checksum: of all values. files, bytes: of the store of arrays, metadata included.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True)
     checksum: str
     fraction_impossible_geometries: float
     pixels_above_one: NonNegativeInt
+    files: PositiveInt
+    bytes: PositiveInt
 
 
 class Manifest(Record):
     """What `manifest.json` says; it is written last, and makes a dataset complete.
 
-    config: its paths within the root as the way from the dataset's folder, as `terms` is.
-    template: the digest of each file of metadata or coordinates. arithmetic: of all its makers.
-    blocks: None where the spectra are not stored.
+    inputs: all that shaped the spectra, of which `fingerprint` is. config: its paths within the
+    root as the way from the dataset's folder, as `terms` is.
+    template: the digest of each file of metadata or coordinates. row_files: of each of what has
+    one value a row. arithmetic: of all its makers. blocks: None where no spectra are stored.
     """
 
     remedy: ClassVar[str] = REPAIR
     fingerprint: Fingerprint
     mode: Literal["stored", "virtual", "endless"]
     physics_version: int
+    inputs: dict[str, dict[str, Any]]
     plan: Plan
     rows: PositiveInt
     config: dict[str, Any]
@@ -48,28 +55,41 @@ class Manifest(Record):
     stellar_grid: dict[str, str | int | float]
     arithmetic: tuple[str, ...]
     template: dict[str, str]
+    row_files: dict[str, str]
     blocks: Summary | None
     seconds: float
     provenance: dict[str, Any]
 
 
+def dataset_inputs(config: SimulationConfig, grid: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Return all that shapes the spectra, in sections: config keys, versions, checksums of content.
+
+    Not how they are stored or where they were made.
+    """
+    band = load_band(config.stellar.band)
+    sections = {
+        "version": {"version of formats": FORMAT_VERSION, "version of physics": PHYSICS_VERSION},
+        "terms": {**terms_inputs(config), "terms.source": config.terms.source},
+        "stellar grid": {"content of stellar.grid": grid_fingerprint(grid)},
+        "draw": {
+            "columns of random numbers": fingerprint(COLUMN),
+            **config.leaves("dataset", but={"name", "block", "chunk", "mode"}),
+            **config.leaves("conditions"),
+            **config.leaves("stellar", but={"grid", "band"}),
+        },
+        "scale": {
+            "content of stellar.band": checksum(band.wavelength_nm, band.response),
+            **config.leaves("normalize"),
+        },
+        "noise": config.leaves("noise"),
+    }
+    found: dict[str, dict[str, Any]] = plain(sections)
+    return found
+
+
 def dataset_fingerprint(config: SimulationConfig, grid: xr.Dataset) -> str:
-    """Return what identifies the spectra, not how they are stored or where they were made."""
-    data, band = config.dataset, load_band(config.stellar.band)
-    return fingerprint(
-        FORMAT_VERSION,
-        PHYSICS_VERSION,
-        COLUMN,
-        [data.seed, data.n_train, data.n_validation, data.n_test],
-        terms_fingerprint(config),
-        config.terms.source,
-        config.conditions,
-        config.stellar.model_dump(exclude={"grid", "band"}),
-        checksum(band.wavelength_nm, band.response),
-        grid_fingerprint(grid),
-        config.noise,
-        config.normalize,
-    )
+    """Return what identifies the spectra."""
+    return fingerprint(dataset_inputs(config, grid))
 
 
 def portable_config(config: SimulationConfig, folder: Location) -> dict[str, Any]:

@@ -4,13 +4,14 @@ A block is the unit of work, of retry and of resume: whole or absent. Block edge
 so that no two writers ever touch the same file.
 """
 
+import base64
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Base64UrlBytes, Field, NonNegativeInt, PositiveInt
 
 from simlib.artifact import Record
 from simlib.config import Dataset
@@ -19,6 +20,12 @@ from simlib.errors import InputError
 
 # What can be done where something of a dataset is damaged or gone.
 REPAIR = "run `specdenoise build CONFIG --repair`, which makes it again"
+
+SIMULATED = ("snr", "flux_scale")  # of the variables with one value a row, those not drawn
+
+MOST_TASKS = 20_000  # of one build: a scheduler holds some kB of each, and looks at all
+_STEP, _LARGEST = 1024, 8192  # rows of a block
+_SPLITS = 3  # the last block of each is a part of one
 
 SplitName = Annotated[str, Field(pattern=r"^(train|validation|test)$")]
 
@@ -60,7 +67,8 @@ class Plan(Record):
 class BlockRecord(Record):
     """What is known of a finished block; it is written after the block's files.
 
-    checksum: of all values. sizes: bytes of each file, by its name in the store of arrays.
+    checksum: of all that was simulated. sizes: bytes of each file, by its name below the arrays.
+    snr, flux_scale: of its rows, little-endian float32; all else of a row follows from the draw.
     """
 
     remedy: ClassVar[str] = REPAIR
@@ -75,20 +83,40 @@ class BlockRecord(Record):
     seconds_computing: float
     seconds_writing: float
     host: str
+    snr: Base64UrlBytes
+    flux_scale: Base64UrlBytes
+
+    def simulated(self) -> dict[str, np.ndarray]:
+        """Return what only the simulation tells of a row, float32, one value a row."""
+        return {name: np.frombuffer(getattr(self, name), "<f4") for name in SIMULATED}
+
+
+def encoded(values: np.ndarray) -> bytes:
+    """Return one value a row as a record takes them."""
+    return base64.urlsafe_b64encode(values.astype("<f4").tobytes())
 
 
 def make_plan(dataset: Dataset, codec: Literal["lz4", "zstd", "none"], first_row: FirstRow) -> Plan:
     """Return the plan of a new store; InputError when chunks do not divide blocks."""
-    if dataset.block % dataset.chunk:
-        raise InputError(
-            f"dataset.chunk = {dataset.chunk} does not divide dataset.block = {dataset.block}; "
-            f"set dataset.chunk to a divisor such as {_divisor(dataset.block, dataset.chunk)}"
-        )
     counts = {"train": dataset.n_train, "validation": dataset.n_validation, "test": dataset.n_test}
     rows = {split: count for split, count in counts.items() if count}
-    return Plan(
-        rows=rows, block=dataset.block, chunk=dataset.chunk, codec=codec, first_row=first_row
-    )
+    block = automatic_block(sum(rows.values())) if dataset.block == "auto" else dataset.block
+    if block % dataset.chunk:
+        raise InputError(
+            f"dataset.chunk = {dataset.chunk} does not divide dataset.block = {block}; "
+            f"set dataset.chunk to a divisor such as {_divisor(block, dataset.chunk)}"
+        )
+    return Plan(rows=rows, block=block, chunk=dataset.chunk, codec=codec, first_row=first_row)
+
+
+def automatic_block(rows: int) -> int:
+    """Return the rows of a block of a dataset of so many: few tasks, and little memory each.
+
+    A multiple of 1024, the smallest by which the blocks are no more than the tasks a scheduler
+    takes well, but never so many rows that a worker's 2 GB do not hold them several times.
+    """
+    steps = -(-rows // (_STEP * (MOST_TASKS - _SPLITS)))
+    return min(_STEP * max(steps, 1), _LARGEST)
 
 
 def rows_of(key: Any, count: int) -> np.ndarray:

@@ -7,12 +7,13 @@ from typing import ClassVar
 
 from simlib.artifact import Record, read_record, write_record
 from simlib.config import SimulationConfig
-from simlib.dataset.manifest import Fingerprint, Manifest
-from simlib.dataset.places import latest_in, manifest_in, plan_in
+from simlib.dataset.manifest import Fingerprint, Manifest, dataset_fingerprint
+from simlib.dataset.places import latest_in, manifest_in, plan_in, versions_of
 from simlib.dataset.plan import REPAIR, Plan
-from simlib.dataset.store import is_template_whole, missing_blocks, readable, records_of
+from simlib.dataset.store import is_template_whole, kept_sizes, readable, records_of
 from simlib.errors import InputError
 from simlib.location import Location, Place
+from simlib.stellar.grid import open_grid_kept
 
 
 class Latest(Record):
@@ -20,6 +21,17 @@ class Latest(Record):
 
     remedy: ClassVar[str] = REPAIR
     fingerprint: Fingerprint
+
+
+def folder_of(config: SimulationConfig) -> Location:
+    """Return where the config's dataset belongs."""
+    return versions_of(config) / dataset_fingerprint(config, open_grid_kept(config.grid))
+
+
+def published(config: SimulationConfig) -> Location | None:
+    """Return the folder of the config's dataset, None where a build has something to do."""
+    folder = folder_of(config)
+    return folder if is_published(folder, config) else None
 
 
 def published_folder(place: Place) -> Location:
@@ -73,15 +85,17 @@ def _told(manifest: Manifest) -> Manifest:
 def is_published(folder: Location, config: SimulationConfig) -> bool:
     """Return whether a config's dataset is complete, the latest, and all its files are there.
 
-    A file of another size than was written is none; what is in the files is not read.
+    All are counted, and their bytes; what is in them is not read, nor are the blocks' records,
+    which a complete dataset no longer needs.
     """
     manifest = readable(manifest_in(folder), Manifest)
     latest = readable(latest_in(folder.parent), Latest)
     if manifest is None or latest is None or latest.fingerprint != folder.name:
         return False
-    if manifest.mode != "stored":
+    if manifest.blocks is None:
         return config.dataset.mode != "stored"
-    plan = manifest.plan  # a stored dataset serves every mode
-    return is_template_whole(folder, manifest.template) and not missing_blocks(
-        folder, plan, records_of(folder, plan)
-    )
+    sizes = kept_sizes(folder)  # a stored dataset serves every mode
+    is_all_there = (len(sizes), sum(sizes.values())) == (
+        manifest.blocks.files, manifest.blocks.bytes,
+    )  # fmt: skip
+    return is_all_there and is_template_whole(folder, manifest.template)

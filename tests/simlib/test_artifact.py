@@ -74,11 +74,11 @@ def test_every_flipped_bit_of_a_record_is_told(tmp_path: Path) -> None:
         ("", "no JSON"),
         ("[" * 5000, "no JSON"),
         ("[]", "holds no table"),
-        ('{"rows": 3}', "has format None, this version reads 2"),
+        ('{"rows": 3}', "has format None, this version reads 3"),
         ('{"rows": 3, "format_version": 1}', "has format 1"),
-        ('{"rows": "3", "format_version": 2}', "rows: Input should be a valid integer"),
-        ('{"format_version": 2}', "rows: Field required"),
-        ('{"rows": 3, "format_version": 2}', "its digest is None"),
+        ('{"rows": "3", "format_version": 3}', "rows: Input should be a valid integer"),
+        ('{"format_version": 3}', "rows: Field required"),
+        ('{"rows": 3, "format_version": 3}', "its digest is None"),
     ],
 )
 def test_what_is_no_such_record_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -124,7 +124,7 @@ def test_a_broken_record_is_told_with_its_file_and_the_advice_helps(name, root):
 def test_a_record_of_another_format_says_what_to_do(root):
     run = root / "runs" / "toy"
     (run / runs.MANIFEST).write_text('{"format_version": 1, "fingerprint": "abc"}')
-    with pytest.raises(InputError, match="has format 1, this version reads 2; remove it and train"):
+    with pytest.raises(InputError, match="has format 1, this version reads 3; remove it and train"):
         evaluate(run)
 
 

@@ -4,6 +4,8 @@ The grid holds each factor of the terms on the axes that it depends on and no ot
 small: one or two megabytes for any number of conditions.
 """
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -35,18 +37,21 @@ PIXEL_FACTORS = ("continuum", "moon_rayleigh", "moon_mie", "conversion", "galact
 
 def terms_fingerprint(config: SimulationConfig) -> str:
     """Return 16 hex digits of everything that shapes the terms."""
-    return fingerprint(
-        {
-            "format": FORMAT_VERSION,
-            "physics": PHYSICS_VERSION,
-            "instrument": load_instrument(config.instrument.name).checksum,
-            "lsf": config.instrument.lsf,
-            "sky": load_sky(config.sky).checksum,
-            "ranges": {name: getattr(config.conditions, name) for name in RANGED},
-            "exposure_time_s": config.conditions.exposure_time_s,
-            "terms": config.terms.model_dump(exclude={"source", "tolerance"}),
-        }
-    )
+    return fingerprint(terms_inputs(config))
+
+
+def terms_inputs(config: SimulationConfig) -> dict[str, Any]:
+    """Return everything that shapes the terms, by name: config keys, versions, checksums."""
+    return {
+        "version of formats": FORMAT_VERSION,
+        "version of the terms": PHYSICS_VERSION,
+        "content of instrument.name": load_instrument(config.instrument.name).checksum,
+        "content of sky": load_sky(config.sky).checksum,
+        **config.leaves("instrument", but={"name"}),
+        **config.leaves("sky", but={"tables"}),
+        **config.leaves("conditions", but={"exposure_count", "geometry"}),
+        **config.leaves("terms", but={"source", "tolerance"}),
+    }
 
 
 def build_terms_grid(config: SimulationConfig) -> xr.Dataset:

@@ -5,12 +5,18 @@ import xarray as xr
 
 from simlib.artifact import write_record
 from simlib.dataset.agreement import first_row_of
-from simlib.dataset.layout import ROW_VARIABLES
+from simlib.dataset.layout import ROW_VARIABLES, as_kept
 from simlib.dataset.manifest import Manifest, Summary
 from simlib.dataset.places import plan_in, record_in
-from simlib.dataset.plan import Block, BlockRecord, Plan
+from simlib.dataset.plan import SIMULATED, Block, BlockRecord, Plan, encoded
 from simlib.dataset.publish import publish
-from simlib.dataset.store import write_block, write_template
+from simlib.dataset.store import (
+    kept_sizes,
+    records_of,
+    write_block,
+    write_row_variables,
+    write_template,
+)
 from simlib.location import Location, Place
 
 PIXELS = 32
@@ -33,6 +39,11 @@ def spectra(block: Block) -> xr.Dataset:
     return xr.Dataset(columns, coords={"wavelength": wavelength})
 
 
+def drawn(split: str, start: int, stop: int) -> xr.Dataset:
+    """Return what is drawn of these rows."""
+    return spectra(Block(split, start, stop))[[*set(ROW_VARIABLES) - set(SIMULATED)]]
+
+
 EXAMPLE = spectra(Block("train", 0, 1))
 
 
@@ -53,11 +64,13 @@ def make_store(place: Place, plan: Plan, blocks: list[Block] | None = None) -> L
     write_template(folder, plan, EXAMPLE)
     write_record(plan_in(folder), plan)
     for block in plan.blocks() if blocks is None else blocks:
-        checksum, sizes = write_block(folder, plan, block, spectra(block))
+        values = as_kept(spectra(block))
+        checksum, sizes = write_block(folder, plan, block, values)
         record = BlockRecord(
             split=block.split, start=block.start, stop=block.stop, checksum=checksum, sizes=sizes,
             arithmetic=plan.first_row.arithmetic, impossible_geometries=0, pixels_above_one=0,
             seconds_computing=0.0, seconds_writing=0.0, host="here",
+            snr=encoded(values["snr"]), flux_scale=encoded(values["flux_scale"]),
         )  # fmt: skip
         write_record(record_in(folder, block), record)
     return folder
@@ -66,11 +79,14 @@ def make_store(place: Place, plan: Plan, blocks: list[Block] | None = None) -> L
 def make_published(versions: Place, plan: Plan) -> Location:
     """Create a whole store in a folder of versions, publish it, and return its folder."""
     folder = make_store(Location.of(versions) / IDENTITY, plan)
+    row_files = write_row_variables(folder, plan, records_of(folder, plan), drawn)
+    sizes = kept_sizes(folder)
     manifest = Manifest(
-        fingerprint=IDENTITY, mode="stored", physics_version=1, plan=plan, rows=27, config={},
-        terms="", stellar_grid={}, arithmetic=(plan.first_row.arithmetic,),
-        template=write_template(folder, plan, EXAMPLE),
-        blocks=Summary(checksum="", fraction_impossible_geometries=0.0, pixels_above_one=0),
+        fingerprint=IDENTITY, mode="stored", physics_version=1, inputs={}, plan=plan, rows=27,
+        config={}, terms="", stellar_grid={}, arithmetic=(plan.first_row.arithmetic,),
+        template=write_template(folder, plan, EXAMPLE), row_files=row_files,
+        blocks=Summary(checksum="", fraction_impossible_geometries=0.0, pixels_above_one=0,
+                       files=len(sizes), bytes=sum(sizes.values())),
         seconds=0.0, provenance={},
     )  # fmt: skip
     publish(folder, manifest)

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from simlib.config import load_config
-from simlib.dataset.build import published
 from simlib.dataset.endless import open_endless
 from simlib.dataset.layout import PIXEL_VARIABLES, ROW_VARIABLES
 from simlib.dataset.manifest import dataset_fingerprint
 from simlib.dataset.open import open_dataset
-from simlib.dataset.publish import published_dataset
+from simlib.dataset.publish import published, published_dataset
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.stellar import open_grid

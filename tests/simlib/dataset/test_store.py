@@ -12,9 +12,20 @@ import xarray as xr
 
 from simlib.artifact import parse_record
 from simlib.config import Dataset
+from simlib.dataset import layout
 from simlib.dataset import plan as plans
 from simlib.dataset.damage import is_undamaged
-from simlib.dataset.layout import VARIABLES, as_kept, block_files, dtype_of, template_files
+from simlib.dataset.layout import (
+    PIXEL_VARIABLES as PIXELS_OF,
+)
+from simlib.dataset.layout import (
+    ROW_VARIABLES,
+    as_kept,
+    block_files,
+    dtype_of,
+    row_files,
+    template_files,
+)
 from simlib.dataset.open import open_dataset
 from simlib.dataset.places import arrays_in
 from simlib.dataset.plan import Block, Plan
@@ -55,6 +66,20 @@ def test_chunks_that_do_not_divide_a_block_are_refused() -> None:
     for block, chunk, divisor in ((90, 44, 30), (90, 89, 45), (49, 13, 7), (13, 12, 1)):
         with pytest.raises(InputError, match=f"divisor such as {divisor}$"):
             plans.make_plan(Dataset(block=block, chunk=chunk), "lz4", PLAN.first_row)
+
+
+@pytest.mark.parametrize(
+    ("train", "block"),
+    [(1, 1024), (10_240, 1024), (200_000, 1024), (20_000_000, 1024), (21_000_000, 2048),
+     (100_000_000, 5120), (1_000_000_000, 8192)],
+)  # fmt: skip
+def test_blocks_are_larger_in_larger_datasets(train: int, block: int) -> None:
+    dataset = Dataset(n_train=train, n_validation=1, n_test=1)
+    plan = plans.make_plan(dataset, "lz4", PLAN.first_row)
+    assert plan.block == block
+    blocks = sum(-(-rows // block) for rows in plan.rows.values())
+    assert blocks <= 20_000 or block == 8192
+    assert block == 1024 or sum(-(-r // (block - 1024)) for r in plan.rows.values()) > 19_997
 
 
 @pytest.mark.parametrize("codec", ["lz4", "zstd", "none"])
@@ -116,23 +141,51 @@ def test_an_opened_store_travels_to_another_process(tmp_path: Path) -> None:
     assert pickle.loads(sent).load().identical(data.load())
 
 
-def test_a_block_is_one_file_a_variable(tmp_path: Path) -> None:
+def test_a_block_is_three_objects(tmp_path: Path) -> None:
+    """Flux, variance, record; what has one value a row is written when all is there."""
+    folder = make_store(tmp_path, PLAN, blocks=[])
+    before = set(folder.sizes())
     make_store(tmp_path, PLAN)
-    for name in VARIABLES:
-        files = [
-            p for p in (tmp_path / "spectra.zarr/train" / name / "c").rglob("*") if p.is_file()
-        ]
-        assert len(files) == 3
+    assert set(folder.sizes()) - before == {
+        *(f"spectra.zarr/train/{name}/c/{number}/0" for name in PIXELS_OF for number in range(3)),
+        *(f"spectra.zarr/validation/{name}/c/0/0" for name in PIXELS_OF),
+        *(f"parts/{block.name}.json" for block in PLAN.blocks()),
+    }
 
 
 @pytest.mark.parametrize("name", ["flux", "interpolated_axis"])
-def test_a_block_of_nothing_but_fill_values_is_written_all_the_same(name: str) -> None:
+def test_nothing_but_fill_values_is_written_all_the_same(name: str) -> None:
     """A file that is not there is one that was lost."""
-    block = Block("train", 0, 8)
-    empty = spectra(block)
-    empty[name][:] = 0 if name == "interpolated_axis" else np.nan
-    files = block_files(PLAN, block, as_kept(empty))
-    assert len(files) == len(VARIABLES)
+    block, chunk = Block("train", 0, 8), Block("train", 0, 20)
+    for part, files_of in ((block, block_files), (chunk, row_files)):
+        empty = spectra(part)
+        empty[name][:] = 0 if name == "interpolated_axis" else np.nan
+        files = files_of(PLAN, part, as_kept(empty))
+        names = PIXELS_OF if part is block else ROW_VARIABLES
+        assert set(files) == {f"train/{one}/c/0{'/0' * (part is block)}" for one in names}
+
+
+def test_row_variables_are_cut_into_large_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "ROW_CHUNK", 6)
+    layout._empty_array.cache_clear()
+    folder = make_published(tmp_path, PLAN)
+    files = {name for name in arrays_in(folder).sizes() if "/teff/c/" in name}
+    assert files == {*(f"train/teff/c/{n}" for n in range(4)), "validation/teff/c/0",
+                     "validation/teff/c/1"}  # fmt: skip
+    for split, count in PLAN.rows.items():
+        data, expected = open_dataset(tmp_path, split), spectra(Block(split, 0, count))
+        for name in ROW_VARIABLES:
+            assert np.array_equal(data[name].values, as_kept(expected)[name])
+    layout._empty_array.cache_clear()
+
+
+def test_a_record_holds_what_the_draw_does_not_tell(tmp_path: Path) -> None:
+    records = records_of(make_store(tmp_path, PLAN), PLAN)
+    for block in PLAN.blocks():
+        for name, values in records[block.name].simulated().items():
+            assert np.array_equal(values, as_kept(spectra(block))[name])
 
 
 def test_every_builder_makes_the_same_files() -> None:
@@ -142,7 +195,7 @@ def test_every_builder_makes_the_same_files() -> None:
 def test_writing_a_block_or_the_template_twice_changes_nothing(tmp_path: Path) -> None:
     folder = make_store(tmp_path, PLAN)
     block, before = Block("train", 8, 16), contents(tmp_path)
-    write_block(folder, PLAN, block, spectra(block))
+    write_block(folder, PLAN, block, as_kept(spectra(block)))
     write_template(folder, PLAN, EXAMPLE)
     assert contents(tmp_path) == before
 
@@ -155,14 +208,14 @@ def test_what_is_not_one_whole_block_is_refused(rows: tuple[int, int], tmp_path:
     folder, block = make_store(tmp_path, PLAN), Block("train", *rows)
     before = contents(tmp_path)
     with pytest.raises(ValueError, match=f"rows {rows[0]} to {rows[1]} .* one whole block of 8"):
-        write_block(folder, PLAN, block, spectra(block))
+        write_block(folder, PLAN, block, as_kept(spectra(block)))
     assert contents(tmp_path) == before
 
 
 def test_a_block_of_wrong_length_is_a_bug_that_is_caught(tmp_path: Path) -> None:
     folder = make_store(tmp_path, PLAN, blocks=[])
     with pytest.raises(ValueError, match="needs 8 rows, got 3"):
-        write_block(folder, PLAN, Block("train", 0, 8), spectra(Block("train", 0, 3)))
+        write_block(folder, PLAN, Block("train", 0, 8), as_kept(spectra(Block("train", 0, 3))))
 
 
 def test_what_does_not_read_back_is_an_error(
@@ -176,7 +229,7 @@ def test_what_does_not_read_back_is_an_error(
 
     monkeypatch.setattr(Location, "read_files", flipped)
     with pytest.raises(OSError, match="reads back differently"):
-        write_block(folder, PLAN, Block("train", 0, 8), spectra(Block("train", 0, 8)))
+        write_block(folder, PLAN, Block("train", 0, 8), as_kept(spectra(Block("train", 0, 8))))
 
 
 def test_an_absent_dataset_is_refused(tmp_path: Path) -> None:
@@ -237,7 +290,7 @@ def test_the_latest_version_is_never_outside_its_folder(
     fingerprint: Any, message: str, tmp_path: Path
 ) -> None:
     make_published(tmp_path, PLAN)
-    record = {"fingerprint": fingerprint, "format_version": 2}
+    record = {"fingerprint": fingerprint, "format_version": 3}
     (tmp_path / "latest.json").write_text(json.dumps(record))
     with pytest.raises(InputError, match=f"latest.json .*{message}.*specdenoise build CONFIG"):
         open_dataset(tmp_path)
@@ -248,13 +301,13 @@ def test_a_store_of_the_first_format_is_refused_with_the_way_out(name: str, tmp_
     make_published(tmp_path, PLAN)
     record = {"fingerprint": IDENTITY, "format_version": 1}
     (tmp_path / name).write_text(json.dumps(record))
-    with pytest.raises(InputError, match="format 1, this version reads 2; run `specdenoise build"):
+    with pytest.raises(InputError, match="format 1, this version reads 3; run `specdenoise build"):
         open_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"format_version": 99}, "format 99, this version reads 2"),
+    [({"format_version": 99}, "format 99, this version reads 3"),
      ({"block": 0}, "block: Input should be greater than 0"),
      ({"codec": "gzip"}, "codec: Input should be"),
      ({"rows": {"trian": 3}}, "rows.trian"),

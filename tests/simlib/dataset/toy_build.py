@@ -8,7 +8,8 @@ from typing import Any
 from distributed import Client, LocalCluster
 
 from simlib.config import SimulationConfig, load_config
-from simlib.dataset.build import build_dataset, published
+from simlib.dataset.build import build_dataset
+from simlib.dataset.publish import published
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 

@@ -168,7 +168,7 @@ def setting(name: str, value: Any) -> Any:
         ("", setting("resolution", "high"), "resolution: Input should be a valid number"),
         ("", setting("medium", "air"), "medium: Input should be 'vacuum'"),
         ("", setting("checksum", 7), "checksum: Input should be a valid string"),
-        ("", setting("format_version", 1), "has format 1, this version reads 2; remove it and"),
+        ("", setting("format_version", 1), "has format 1, this version reads 3; remove it and"),
         ("", setting("format_version", None), "format_version: Input should be a valid integer"),
         ("", lambda group: group.update(attributes=[1]), "attributes: Input should be an object"),
         ("", lambda group: group.update(node_type="array"), "node_type: Input should be 'group'"),

@@ -302,9 +302,9 @@ def test_a_plane_whose_data_were_damaged_since_is_made_again(
     [
         ("plane-000-000.json", "", "is damaged, no JSON"),
         ("plane-000-000.json", "[1]", "holds no table"),
-        ("plane-000-000.json", '{"format_version": 2}', "signature: Field required"),
-        ("import.json", '{"format_version": 2, "coords": 5}', "coords: Input should be"),
-        ("import.json", '{"format_version": 1}', "has format 1, this version reads 2"),
+        ("plane-000-000.json", '{"format_version": 3}', "signature: Field required"),
+        ("import.json", '{"format_version": 3, "coords": 5}', "coords: Input should be"),
+        ("import.json", '{"format_version": 1}', "has format 1, this version reads 3"),
     ],
 )
 def test_a_record_that_is_none_is_told_with_its_place(
