@@ -58,11 +58,15 @@ class State(BaseModel):
 
 
 class RunManifest(Record):
-    """What `manifest.json` says of a run. outcome: None until it is finished."""
+    """What `manifest.json` says of a run.
+
+    inputs: all that shapes the network, of which `fingerprint` is. outcome: None until finished.
+    """
 
     remedy: ClassVar[str] = "remove it and train again: what the checkpoint holds is kept"
     kind: Literal["run"] = "run"
     fingerprint: str
+    inputs: dict[str, dict[str, Any]]
     dataset: Origin
     recipe: str
     started: str
@@ -70,14 +74,26 @@ class RunManifest(Record):
     outcome: State | None = None
 
 
+def run_inputs(config: TrainingConfig, dataset_fingerprint: str) -> dict[str, dict[str, Any]]:
+    """Return all that shapes the trained network, in sections: config keys, version, dataset."""
+    sections = {
+        "version": {"version of training": TRAINING_VERSION},
+        "dataset": {
+            "fingerprint": dataset_fingerprint,
+            # stored and virtual spectra are the same bits: only the endless ones make another run
+            "is endless": config.dataset.mode == "endless",
+        },
+        "model": config.leaves("model"),
+        "augment": config.leaves("augment"),
+        "train": config.leaves("train", but=_CIRCUMSTANCES),
+    }
+    found: dict[str, dict[str, Any]] = plain(sections)
+    return found
+
+
 def run_fingerprint(config: TrainingConfig, dataset_fingerprint: str) -> str:
     """Return 16 hex digits of the dataset and of all that shapes the trained network."""
-    train = config.train.model_dump(exclude=_CIRCUMSTANCES)
-    # stored and virtual spectra are the same bits: only the endless ones make another run
-    endless = ["endless"] if config.dataset.mode == "endless" else []
-    return fingerprint(
-        TRAINING_VERSION, dataset_fingerprint, config.model, config.augment, train, *endless
-    )
+    return fingerprint(run_inputs(config, dataset_fingerprint))
 
 
 def run_directory(config: TrainingConfig, dataset_fingerprint: str) -> Path:

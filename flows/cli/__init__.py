@@ -27,6 +27,7 @@ from flows.cli import (
     grid_info,
     grid_list,
     grid_verify,
+    refresh,
     replay,
     report,
     simulate,
@@ -49,6 +50,7 @@ _VERBS: dict[str, Verb] = {
     "etc-sky": etc_sky.etc_sky,
     "simulate": simulate.simulate,
     "replay": replay.replay,
+    "refresh": refresh.refresh,
 }
 _GROUPS: dict[str, tuple[str, dict[str, Verb]]] = {
     "cache": (

@@ -20,6 +20,12 @@ def build(
 
     load_config(config, overrides or [])  # a mistake is told before torch and Prefect are loaded
 
+    from flows.due import standing_dataset
+
+    if not repair and (folder := standing_dataset(config, overrides or [])) is not None:
+        print(folder)
+        return
+
     from flows.pipeline import build as run
 
     print(run(config, overrides or [], repair))

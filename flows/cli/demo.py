@@ -24,6 +24,12 @@ def demo(
     changes = [*where, *(overrides or [])]
     load_config("demo", changes)  # a mistake is told before torch and Prefect are loaded
 
+    from flows.due import standing_report
+
+    if (page := standing_report("demo", changes)) is not None:
+        print(page)
+        return
+
     from flows.pipeline import specdenoise
 
     print(specdenoise("demo", changes))

@@ -22,6 +22,12 @@ def train(
 
     load_config(config, overrides or [])  # a mistake is told before torch and Prefect are loaded
 
+    from flows.due import standing_run
+
+    if (directory := standing_run(config, overrides or [])) is not None:
+        print(directory)
+        return
+
     from flows.pipeline import require_begun
     from flows.pipeline import train as run
 

@@ -12,8 +12,7 @@ from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib import runs
 from trainlib.config import Evaluate
-from trainlib.evaluation import evaluate as judging
-from trainlib.evaluation import figures
+from trainlib.evaluation import figures, results
 from trainlib.evaluation.evaluate import METHODS, evaluate
 from trainlib.evaluation.report import defeats, write_report
 from trainlib.evaluation.results import read_results
@@ -78,7 +77,7 @@ def test_what_was_judged_so_already_is_not_judged_again(run, summary):
 def test_all_that_shapes_a_judgement_is_part_of_its_identity(change, run, summary, monkeypatch):
     before = read_results(run).evaluation
     if change == "version":
-        monkeypatch.setattr(judging, "EVALUATION_VERSION", judging.EVALUATION_VERSION + 1)
+        monkeypatch.setattr(results, "EVALUATION_VERSION", results.EVALUATION_VERSION + 1)
         evaluate(run)
     else:
         section = runs.read_config(run).evaluate
@@ -94,7 +93,7 @@ def test_all_that_shapes_a_judgement_is_part_of_its_identity(change, run, summar
 # Known values, as far as float32 gives the same on every processor. Where they are off because the
 # training or the judgement is meant to be another: raise the version, and put the new values here.
 def test_a_known_run_comes_out_as_known(run, summary):
-    assert (runs.TRAINING_VERSION, judging.EVALUATION_VERSION) == (1, 1)
+    assert (runs.TRAINING_VERSION, results.EVALUATION_VERSION) == (1, 1)
     log = read_log(run)
     assert [log[0]["loss"], log[-1]["loss"], log[-1]["validation_loss"]] == pytest.approx(
         KNOWN_LOSSES, rel=1e-4

@@ -13,14 +13,19 @@ import xarray as xr
 from torch import Tensor
 
 from simlib.errors import InputError
-from simlib.fingerprint import fingerprint
 from simlib.location import Location, Place
 from simlib.rng import Purpose, Split
 from trainlib import runs
 from trainlib.config import Evaluate
 from trainlib.evaluation.baselines import principal_components, project, smooth, wiener
 from trainlib.evaluation.metrics import MEASURES, floored_pixels, measure, summarise_bins
-from trainlib.evaluation.results import Evaluation, Results, read_results, write_results
+from trainlib.evaluation.results import (
+    Evaluation,
+    Results,
+    evaluation_fingerprint,
+    read_results,
+    write_results,
+)
 from trainlib.evaluation.trained import Trained, load_trained
 from trainlib.models import training_statistics
 from trainlib.training.augment import Augmenter
@@ -28,8 +33,6 @@ from trainlib.training.data import Spectra, dataset_identity, open_split, read_r
 
 log = logging.getLogger(__name__)
 
-# Raised by hand when the same network is judged otherwise; a test with golden values guards it.
-EVALUATION_VERSION = 1
 Method = Callable[[Tensor, Tensor], Tensor]  # flux_noisy, variance -> flux_denoised
 METHODS = ("none", "smoothing", "pca", "wiener", "dae")
 _BATCH = 256
@@ -65,8 +68,8 @@ def evaluate(
             f"{place} is not the dataset any more that {trained.directory} was trained on; train "
             "on it first, or give a dataset to judge the run on"
         )
-    identity = fingerprint(
-        EVALUATION_VERSION, trained.manifest.fingerprint, trained.checkpoint, judged_on, section
+    identity = evaluation_fingerprint(
+        trained.manifest.fingerprint, trained.checkpoint, judged_on, section
     )
     with suppress(InputError):  # not evaluated yet, or damaged: evaluated now
         known = read_results(trained.directory).evaluation

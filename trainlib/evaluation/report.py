@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from trainlib import runs
 from trainlib.evaluation import figures
 from trainlib.evaluation.evaluate import augmenter_of
 from trainlib.evaluation.metrics import divisor
+from trainlib.evaluation.page import PAGE, page_identity, template_text
 from trainlib.evaluation.results import Results, read_results
 from trainlib.evaluation.trained import Trained, load_trained
 from trainlib.training.data import open_split, read_spectra
@@ -65,15 +65,14 @@ def write_report(run_directories: Sequence[Place] | Place, out: str | Path | Non
         _show(place, path.name if same[path.name] == 1 else str(path))
         for path, place in places.items()
     ]
-    page = runs.folder_of(out) if out is not None else shown[0].trained.directory / "report.html"
+    page = runs.folder_of(out) if out is not None else shown[0].trained.directory / PAGE
     images, example = _draw(shown, page.parent / "figures")
     summaries = {run.name: run.results.evaluation.summary for run in shown}
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(
-        (resources.files("trainlib") / "evaluation" / "report.html").read_text(encoding="utf-8")
-    )
+    ).from_string(template_text())
     html = template.render(
+        identity=page_identity([run.results.evaluation.fingerprint for run in shown]),
         runs=[_facts(run) for run in shown],
         images=images,
         example=example.labels,

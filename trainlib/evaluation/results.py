@@ -12,8 +12,11 @@ from simlib.artifact import publishing, reading
 from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location, Place
+from trainlib.config import Evaluate
 from trainlib.runs import folder_of
 
+# Raised by hand when the same network is judged otherwise; a test with golden values guards it.
+EVALUATION_VERSION = 1
 RESULTS = "results.zarr"
 _OFF = "augmentation_off"  # the group beside the root
 
@@ -44,6 +47,11 @@ class Results:
     on: xr.Dataset
     off: xr.Dataset
     evaluation: Evaluation
+
+
+def evaluation_fingerprint(run: str, checkpoint: str, judged_on: str, section: Evaluate) -> str:
+    """Return 16 hex digits of all that shapes the results: run, network, spectra, how judged."""
+    return fingerprint(EVALUATION_VERSION, run, checkpoint, judged_on, section)
 
 
 def write_results(directory: Path, results: Results) -> None:

@@ -12,12 +12,10 @@ from typing import Any
 
 import torch
 
-from simlib.artifact import FORMAT_VERSION, reading, replacing
+from simlib.artifact import reading, replacing
 from simlib.errors import InputError
 from simlib.location import Location
-
-_MARK = b"\nspecdenoise checkpoint %d sha256 " % FORMAT_VERSION
-_DIGITS = 64
+from trainlib.training.seal import DIGITS, MARK
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -28,7 +26,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     try:
         with replacing(path) as file:
             file.write(data)
-            file.write(_MARK + hashlib.sha256(data).hexdigest().encode())
+            file.write(MARK + hashlib.sha256(data).hexdigest().encode())
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(
@@ -47,14 +45,14 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, Any], s
     if (data := place.read_bytes()) is None:
         raise InputError(f"no checkpoint at {path}; train first")
     advice = "remove it and train again from the start"
-    mark = len(data) - _DIGITS - len(_MARK)
-    if mark <= 0 or data[mark : mark + len(_MARK)] != _MARK:
+    mark = len(data) - DIGITS - len(MARK)
+    if mark <= 0 or data[mark : mark + len(MARK)] != MARK:
         raise InputError(
             f"{path} is not a checkpoint of this version: {len(data)} bytes that do not end with "
             f"a digest; {advice}"
         )
     digest = hashlib.sha256(memoryview(data)[:mark]).hexdigest()
-    if digest.encode() != data[-_DIGITS:]:
+    if digest.encode() != data[-DIGITS:]:
         raise InputError(f"{path} is damaged: its bytes are not those that were written; {advice}")
     with reading(place, f"it should hold tensors and plain values alone; {advice}"):
         state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)

@@ -124,6 +124,7 @@ def prepare_run(
         runs.write_config(directory, config)
         manifest = runs.RunManifest(
             fingerprint=runs.run_fingerprint(config, identity),
+            inputs=runs.run_inputs(config, identity),
             dataset=runs.origin_of(dataset, identity, directory, config),
             recipe=config.train.recipe,
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -1,0 +1,90 @@
+"""What of a run would be made again, and why; told without loading torch."""
+
+from pathlib import Path
+
+from simlib.dataset.changes import Due, changes_between
+from simlib.errors import InputError
+from simlib.location import Location
+from trainlib import runs
+from trainlib.config import TrainingConfig
+from trainlib.evaluation.page import PAGE, shows
+from trainlib.evaluation.results import Evaluation, evaluation_fingerprint, read_results
+from trainlib.runs import RunManifest, run_directory, run_inputs
+from trainlib.training.seal import sealed_digest
+
+
+def training_due(config: TrainingConfig, dataset: Location) -> Due:
+    """Return whether the config's run on a dataset, whether made yet or not, is to be trained.
+
+    Also where it is finished, but its records say otherwise how it is judged or where its data are.
+    """
+    directory = run_directory(config, dataset.name)
+    manifest = _manifest(directory)
+    if manifest is None:
+        before = _newest(config, directory)
+        changes = changes_between(before.inputs, run_inputs(config, dataset.name)) if before else ()
+        seconds = before.outcome.seconds if before and before.outcome else config.train.seconds
+        told = "another one was trained last" if before else "none of this name was trained"
+        return Due("train", str(directory), True, told, changes, seconds)
+    if manifest.outcome is None or not (directory / runs.CHECKPOINT).is_file():
+        return Due("train", str(directory), True, "was begun", (), config.train.seconds)
+    if not _is_recorded(config, dataset, directory, manifest):
+        return Due("train", str(directory), True, "is finished; its records are not of today",
+                   (), 0.0)  # fmt: skip
+    return Due("train", str(directory), False, "is finished")
+
+
+def evaluation_due(config: TrainingConfig, dataset: Location) -> Due:
+    """Return whether a trained run is to be judged as the config says."""
+    directory = run_directory(config, dataset.name)
+    known, manifest = _evaluated(directory), _manifest(directory)
+    if manifest is None or (digest := sealed_digest(directory / runs.CHECKPOINT)) is None:
+        return Due("evaluate", str(directory), True, "no network is trained yet")
+    now = evaluation_fingerprint(manifest.fingerprint, digest, dataset.name, config.evaluate)
+    if known is None:
+        return Due("evaluate", str(directory), True, "it was not judged yet")
+    if known.fingerprint != now:
+        told = "network, spectra or [evaluate] are others"
+        return Due("evaluate", str(directory), True, told, (), known.seconds)
+    return Due("evaluate", str(directory), False, "is judged")
+
+
+def report_due(config: TrainingConfig, dataset: Location) -> Due:
+    """Return whether the page of a run is of other results than those that are there."""
+    page = run_directory(config, dataset.name) / PAGE
+    known = _evaluated(page.parent)
+    is_shown = known is not None and shows(page, [known.fingerprint])
+    return Due("report", str(page), not is_shown, "shows them" if is_shown else "is not of them")
+
+
+def _evaluated(directory: Path) -> Evaluation | None:
+    try:
+        return read_results(directory).evaluation
+    except InputError:  # none, or damaged: made again
+        return None
+
+
+def _manifest(directory: Path) -> RunManifest | None:
+    try:
+        return runs.find_manifest(directory)
+    except InputError:  # damaged, or of another version: written anew
+        return None
+
+
+def _is_recorded(
+    config: TrainingConfig, dataset: Location, directory: Path, manifest: RunManifest
+) -> bool:
+    try:
+        kept = runs.read_config(directory)
+    except InputError:
+        return False
+    is_same = all(getattr(kept, name) == getattr(config, name) for name in type(kept).model_fields)
+    return is_same and runs.dataset_of(directory, kept, manifest).url == dataset.url
+
+
+def _newest(config: TrainingConfig, directory: Path) -> RunManifest | None:
+    """Return the manifest of the run of the same dataset name that was finished last."""
+    others = directory.parent.glob(f"{config.dataset.name}-*/{runs.MANIFEST}")
+    found = [_manifest(path.parent) for path in others]
+    finished = [one for one in found if one is not None and one.outcome is not None]
+    return max(finished, key=lambda one: one.outcome.ended if one.outcome else "", default=None)

@@ -1,0 +1,30 @@
+"""The page of a report as a file: its template, and what it says of the results that it shows."""
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from simlib.fingerprint import fingerprint
+
+PAGE = "report.html"
+_HEAD = 2**12  # bytes of a page that hold its `meta`
+
+
+def template_text() -> str:
+    """Return the template, for jinja2."""
+    return (resources.files("trainlib") / "evaluation" / PAGE).read_text(encoding="utf-8")
+
+
+def page_identity(results: Sequence[str]) -> str:
+    """Return 16 hex digits of what a page shows: the fingerprints of results, and its template."""
+    return fingerprint(template_text(), list(results))
+
+
+def shows(page: Path, results: Sequence[str]) -> bool:
+    """Return whether a page is there and is of these results."""
+    try:
+        with page.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    return f'name="specdenoise-page" content="{page_identity(results)}"'.encode() in head
