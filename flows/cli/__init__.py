@@ -32,6 +32,7 @@ from flows.cli import (
     report,
     simulate,
     train,
+    verify,
 )
 from flows.terminal.boundary import explain
 from flows.terminal.interrupt import INTERRUPTED, end_soon_when_interrupted
@@ -50,6 +51,7 @@ _VERBS: dict[str, Verb] = {
     "etc-sky": etc_sky.etc_sky,
     "simulate": simulate.simulate,
     "replay": replay.replay,
+    "verify": verify.verify,
     "refresh": refresh.refresh,
 }
 _GROUPS: dict[str, tuple[str, dict[str, Verb]]] = {

@@ -51,6 +51,22 @@ def print_cache(description: Mapping[str, Any]) -> None:
     print("\n".join(description["folders"]) or f"{description['folder']} (not made yet)")
 
 
+def print_verification(result: Mapping[str, Any]) -> None:
+    """Print what `simlib.dataset.verify` found of a dataset."""
+    megabytes, seconds = result["bytes"] / 1e6, result["seconds"]
+    print(f"dataset {result['dataset']}")
+    print(
+        f"{result['spectra']} spectra in {result['blocks']} blocks, {result['files']} files, "
+        f"{megabytes:.1f} MB read in {seconds:.1f} s"
+    )
+    problems = result["problems"]
+    print("\n".join(problems[:MOST_ROWS]) or "all is as it was written")
+    if len(problems) > MOST_ROWS:
+        print(f"… and {len(problems) - MOST_ROWS} more")
+    if problems:
+        print("run `specdenoise build CONFIG --repair`, which makes again what is damaged")
+
+
 def print_evaluation(result: Mapping[str, Any]) -> None:
     """Print the mean errors of every method by S/N."""
     for interval in result["bins"]:

@@ -26,6 +26,7 @@ from simlib.dataset.manifest import (
     dataset_fingerprint,
     dataset_inputs,
     portable_config,
+    summary_checksum,
 )
 from simlib.dataset.places import manifest_in, plan_in, record_in
 from simlib.dataset.plan import Block, BlockRecord, Plan, encoded, make_plan
@@ -41,7 +42,7 @@ from simlib.dataset.store import (
     write_template,
 )
 from simlib.errors import InputError
-from simlib.fingerprint import fingerprint, plain
+from simlib.fingerprint import plain
 from simlib.location import Location, Place
 from simlib.parameters import impossible_geometry
 from simlib.physics import PHYSICS_VERSION
@@ -244,7 +245,7 @@ def _summary(folder: Location, plan: Plan, records: dict[str, BlockRecord]) -> S
     sizes = kept_sizes(folder)
     impossible = sum(record.impossible_geometries for record in records.values())
     return Summary(
-        checksum=fingerprint([records[block.name].checksum for block in plan.blocks()]),
+        checksum=summary_checksum([records[block.name].checksum for block in plan.blocks()]),
         fraction_impossible_geometries=impossible / sum(plan.rows.values()),
         pixels_above_one=sum(record.pixels_above_one for record in records.values()),
         files=len(sizes),

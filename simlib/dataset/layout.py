@@ -130,6 +130,12 @@ def block_files(plan: Plan, block: Block, values: Mapping[str, np.ndarray]) -> d
     return _files_of(plan, block, plan.block, {name: values[name] for name in PIXEL_VARIABLES})
 
 
+def as_named(plan: Plan, block: Block) -> list[str]:
+    """Return the names of the files of a block in the store."""
+    number = block.start // plan.block
+    return [f"{block.split}/{name}/c/{number}/0" for name in PIXEL_VARIABLES]
+
+
 def row_chunks(plan: Plan) -> Iterator[Block]:
     """Yield the rows of each chunk of the row variables, in order."""
     for split, rows in plan.rows.items():

@@ -1,6 +1,6 @@
 """What identifies a dataset, and the manifest that says so: all that shapes its spectra."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import xarray as xr
@@ -90,6 +90,11 @@ def dataset_inputs(config: SimulationConfig, grid: xr.Dataset) -> dict[str, dict
 def dataset_fingerprint(config: SimulationConfig, grid: xr.Dataset) -> str:
     """Return what identifies the spectra."""
     return fingerprint(dataset_inputs(config, grid))
+
+
+def summary_checksum(blocks: Sequence[str]) -> str:
+    """Return the checksum of all values, of those of the blocks in order."""
+    return fingerprint(list(blocks))
 
 
 def portable_config(config: SimulationConfig, folder: Location) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from tests.faults.archive_server import Archive, serve
 from tests.faults.fuzz.store_kinds import few_terms
 from tests.faults.fuzz.text_kinds import write_arm
 from tests.faults.test_grid_download import packed, plan
+from tests.simlib.dataset.made import make_plan, make_published
 from tests.simlib.etc.made import write_conditions, write_sky_tables
 from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
 from tests.trainlib.toy_dataset import write_toy
@@ -44,7 +45,9 @@ TARGETS = (
     "0.8,30,0.3,60,90,0.1,900,12,4200,2.2,-0.4,0.1,0.001,0.05,{magnitude}\n"
 )
 CONDITION = "0.8,30,0.3,45,60,0.2,900,20"
-CLOCKED = r'\d\d:\d\d:\d\d.*\n|"(bytes_per_s|seconds)": [\d.e+-]+|[\d.]+ h if.*MB/s'
+CLOCKED = (
+    r'\d\d:\d\d:\d\d.*\n|"(bytes_per_s|seconds)": [\d.e+-]+|read in [\d.]+ s|[\d.]+ h if.*MB/s'
+)
 DOOR = ("--storage-option", "door=open")
 
 
@@ -80,6 +83,7 @@ BASE: dict[str, list[str]] = {
     "etc": ["{desk}/conditions.csv", "--out", "terms.nc", "--instrument", "{desk}/arm.toml"],
     "simulate": ["{desk}/targets.csv", "--out", "spectra.zarr", *sets(TOY)],
     "replay": ["{dataset}", "validation", "3"],
+    "verify": ["{desk}/kept"],
     "refresh": ["tiny", "--explain"],
     "cache info": [],
     "cache clear": [],
@@ -105,6 +109,7 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "replay store": ("{dataset}", "{desk}/run"),
     "replay split": ("validation", "train"),
     "replay index": ("3", "4"),
+    "verify store": ("{desk}/kept", "{desk}/others"),
     "refresh config": ("tiny", "demo"),
     "refresh --explain": ("--explain", "--set=train.ranks=1"),
     "etc-grid build config": ("tiny", "{desk}/mine.toml"),
@@ -146,6 +151,7 @@ BESIDE: dict[str, list[str]] = {
     "simulate --set": ["--set", "noise.sky_subtraction=0.2"],
     "simulate --json": ["--json"],
     "replay --json": ["--json"],
+    "verify --json": ["--json"],
     "refresh --set": ["--set", "dataset.seed=77"],
     "refresh --json": ["--json"],
     "cache info --json": ["--json"],
@@ -175,6 +181,7 @@ BESIDE: dict[str, list[str]] = {
 # a URL that opens with the option alone, in place of an argument
 BEHIND_A_DOOR: dict[str, tuple[str, str]] = {
     "replay": ("{dataset}", "shut://root/{way}"),
+    "verify": ("{desk}/kept", "shut://root/kept"),
     "grid list": ("", "shut://root"),
     "grid info": ("toy", "shut://root/grids/mine.zarr"),
     "grid import": ("grid.zarr", "shut://root/new.zarr"),
@@ -202,6 +209,7 @@ ELSEWHERE = {  # the tests that try what takes longer
     "etc-sky --set": _SKY,
     "etc-sky --json": _SKY,
     "replay --out": _ROW,
+    "verify --threads": "tests/flows/test_verify.py::test_as_many_threads_read_as_are_asked_for",
     "grid info --figure": _DRAWN,
     "grid info --sanity": _SANE,
     "grid diff a": _SIDES,
@@ -275,6 +283,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     terms = ensure_terms_grid(settings)
     place = build_dataset(settings, terms, client=None)  # type: ignore[arg-type]
     (folder / "dataset").symlink_to(place.path)
+    make_published(folder / "kept", make_plan())
+    make_published(folder / "others", make_plan("none"))
     fsspec.register_implementation("shut", Shut, clobber=True)
     Shut.store.clear()
     Shut(door="open").put(str(folder) + "/", "/root/", recursive=True)

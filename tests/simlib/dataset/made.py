@@ -6,7 +6,7 @@ import xarray as xr
 from simlib.artifact import write_record
 from simlib.dataset.agreement import first_row_of
 from simlib.dataset.layout import ROW_VARIABLES, as_kept
-from simlib.dataset.manifest import Manifest, Summary
+from simlib.dataset.manifest import Manifest, Summary, summary_checksum
 from simlib.dataset.places import plan_in, record_in
 from simlib.dataset.plan import SIMULATED, Block, BlockRecord, Plan, encoded
 from simlib.dataset.publish import publish
@@ -81,12 +81,15 @@ def make_published(versions: Place, plan: Plan) -> Location:
     folder = make_store(Location.of(versions) / IDENTITY, plan)
     row_files = write_row_variables(folder, plan, records_of(folder, plan), drawn)
     sizes = kept_sizes(folder)
+    checksums = [records_of(folder, plan)[block.name].checksum for block in plan.blocks()]
     manifest = Manifest(
         fingerprint=IDENTITY, mode="stored", physics_version=1, inputs={}, plan=plan, rows=27,
         config={}, terms="", stellar_grid={}, arithmetic=(plan.first_row.arithmetic,),
         template=write_template(folder, plan, EXAMPLE), row_files=row_files,
-        blocks=Summary(checksum="", fraction_impossible_geometries=0.0, pixels_above_one=0,
-                       files=len(sizes), bytes=sum(sizes.values())),
+        blocks=Summary(
+            checksum=summary_checksum(checksums), fraction_impossible_geometries=0.0,
+            pixels_above_one=0, files=len(sizes), bytes=sum(sizes.values()),
+        ),
         seconds=0.0, provenance={},
     )  # fmt: skip
     publish(folder, manifest)
