@@ -1,6 +1,7 @@
 """The runner of `make mutants`: its changes are changes, its lot is a lot, its tests are near."""
 
 import ast
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.mutants.__main__ import Mutant, batches, judged, picked
 from tests.mutants.mutations import means_something, mutations_of
 from tests.mutants.nearest import nearest_tests
+from tests.mutants.touched import measure, statement_at, tests_of, times
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = '''"""Words of a docstring stay."""
@@ -82,7 +84,7 @@ def test_a_mutant_is_judged_in_its_copy_which_is_as_before(
     monkeypatch.setattr("tests.mutants.__main__.ROOT", tmp_path)
     monkeypatch.setattr("tests.mutants.__main__.MARKED", "")
     (mutation,) = mutations_of("ONE = 1\n")
-    done = judged(Mutant("simlib/one.py", mutation), tmp_path, tmp_path / "cache", 60.0, set())
+    done = judged(Mutant("simlib/one.py", mutation), tmp_path, tmp_path / "cache", 60.0, set(), [])
     assert done.verdict == verdict
     assert done.by == ("tests/test_one.py::test_one" if verdict == "killed" else "")
     assert (tmp_path / "simlib/one.py").read_text() == "ONE = 1\n"
@@ -101,5 +103,38 @@ def test_a_test_that_fails_without_the_change_counts_for_nothing(
     (mutation,) = mutations_of("ONE = 1\n")
     sound: set[str] = set()
     mutant = Mutant("simlib/one.py", mutation)
-    assert judged(mutant, tmp_path, tmp_path / "cache", 60.0, sound).verdict == "unsound"
+    assert judged(mutant, tmp_path, tmp_path / "cache", 60.0, sound, []).verdict == "unsound"
     assert not sound
+
+
+@pytest.mark.parametrize(
+    ("line", "span"), [(1, (1, 1)), (3, (3, 4)), (4, (3, 4)), (5, (5, 6)), (6, (5, 6)), (7, (7, 7))]
+)
+def test_a_line_belongs_to_its_statement_or_to_its_header(line: int, span: tuple[int, int]) -> None:
+    source = "import os\n\ndef f(\n    a=1):\n    b = (a +\n         2)\n    return b\n"
+    assert statement_at(source, line) == span
+
+
+def test_the_tests_that_run_a_line_are_found_by_running_them(tmp_path: Path) -> None:
+    for package in ("simlib", "trainlib", "flows"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("")
+    (tmp_path / "tests").mkdir()
+    source = "def one():\n    return 1\n\n\ndef two():\n    return (\n        2)\n"
+    (tmp_path / "simlib/one.py").write_text(source)
+    (tmp_path / "tests/test_one.py").write_text(
+        "import time\nimport pytest\nfrom simlib.one import one, two\n"
+        "def test_long(): time.sleep(0.2); assert one() == 1\n"
+        "@pytest.mark.parametrize('n', ['a b', 'c'])\ndef test_short(n): assert one() == 1\n"
+        "def test_both(): assert one() + two() == 3\n"
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    measure(tmp_path, out, os.environ | {"PYTHONPATH": str(tmp_path)}, "")
+    seconds, module = times(out), tmp_path / "simlib/one.py"
+    of_one = tests_of(out, module, "simlib/one.py", 2, seconds)
+    assert of_one[-1] == "tests/test_one.py::test_long"
+    assert set(of_one) == {f"tests/test_one.py::test_{name}"
+                           for name in ("long", "short[a b]", "short[c]", "both")}  # fmt: skip
+    assert tests_of(out, module, "simlib/one.py", 7, seconds) == ["tests/test_one.py::test_both"]
+    assert tests_of(out, module, "simlib/one.py", 4, seconds) == []

@@ -24,6 +24,7 @@ from typing import Annotated
 
 import typer
 
+from tests.mutants import touched
 from tests.mutants.mutations import Mutation, means_something, mutations_of
 from tests.mutants.nearest import nearest_tests
 
@@ -102,8 +103,8 @@ def copied(to: Path) -> Path:
     return to
 
 
-def ran(copy: Path, tests: list[str], cache: Path, seconds: float) -> tuple[str, str]:
-    """Run tests in a copy until one fails. Return ("passed" | "failed" | "late", the test)."""
+def environment_of(copy: Path, cache: Path) -> dict[str, str]:
+    """Return the variables with which the tests of a copy run."""
     environment = {
         **os.environ, "PYTHONPATH": str(copy), "SPECDENOISE_CACHE": str(cache),
         "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "240", "NUMBA_CACHE_DIR": str(cache / "numba"),
@@ -111,12 +112,17 @@ def ran(copy: Path, tests: list[str], cache: Path, seconds: float) -> tuple[str,
     reference = ROOT.parent / "shared" / "reference"
     if reference.is_dir():
         environment.setdefault("SPECDENOISE_REFERENCE", str(reference))
+    return environment
+
+
+def ran(copy: Path, tests: list[str], cache: Path, seconds: float) -> tuple[str, str]:
+    """Run tests in a copy until one fails. Return ("passed" | "failed" | "late", the test)."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header",
                "--tb=line", "-rfE", "-m", MARKED, *tests]  # fmt: skip
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            command, cwd=copy, env=environment, stdout=said, stderr=subprocess.STDOUT,
-            start_new_session=True,
+            command, cwd=copy, env=environment_of(copy, cache), stdout=said,
+            stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             code = process.wait(seconds)
@@ -134,8 +140,10 @@ def ran(copy: Path, tests: list[str], cache: Path, seconds: float) -> tuple[str,
     return "failed", failed[0].split(" - ")[0].split(" ", 1)[1] if failed else text[-300:]
 
 
-def judged(mutant: Mutant, copy: Path, cache: Path, seconds: float, sound: set[str]) -> Mutant:
-    """Try one mutant: the nearest tests first, until one fails or the time is over.
+def judged(
+    mutant: Mutant, copy: Path, cache: Path, seconds: float, sound: set[str], touching: list[str]
+) -> Mutant:
+    """Try one mutant: the tests that run its line, then the nearest, until one fails or time ends.
 
     A test that fails for the first time must pass without the change; `sound` keeps those that did.
     """
@@ -146,7 +154,7 @@ def judged(mutant: Mutant, copy: Path, cache: Path, seconds: float, sound: set[s
     (copy / mutant.path).write_text(mutant.mutation.applied(original), encoding="utf-8")
     verdict, by = "lived", ""
     try:
-        for batch in batches(tests):
+        for batch in (*([touching] if touching else []), *batches(tests)):
             left = seconds - (time.monotonic() - started)
             what, test = ran(copy, batch, cache, left) if left > 0 else ("late", "")
             if what == "failed":
@@ -210,9 +218,12 @@ def main(
         if mutant.key in verdicts:
             one = verdicts[mutant.key]
             return replace(mutant, verdict=one["verdict"], by=one["by"], seconds=one["seconds"])
+        touching = touched.tests_of(
+            OUT, ROOT / mutant.path, mutant.path, mutant.mutation.line, durations
+        )
         lane = lanes.get()
         try:
-            mutant = judged(mutant, *lane, seconds, sound)
+            mutant = judged(mutant, *lane, seconds, sound, touching)
         finally:
             lanes.put(lane)
         with writing, record.open("a", encoding="utf-8") as file:
@@ -222,6 +233,11 @@ def main(
         return mutant
 
     with tempfile.TemporaryDirectory(prefix="specdenoise-mutants-") as folder:
+        if not (OUT / touched.TIMES).exists():
+            print("finding out which tests run which line: all of them, once", flush=True)
+            copy = copied(Path(folder) / "copy-0")
+            touched.measure(copy, OUT, environment_of(copy, Path(folder) / "cache-0"), MARKED)
+        durations = touched.times(OUT)
         for lane in range(workers):
             copy = copied(Path(folder) / f"copy-{lane}")
             lanes.put((copy, Path(folder) / f"cache-{lane}"))
