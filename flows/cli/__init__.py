@@ -16,6 +16,7 @@ from flows.cli import (
     cache_clear,
     cache_info,
     demo,
+    diff,
     etc,
     etc_grid_build,
     etc_grid_check,
@@ -27,6 +28,8 @@ from flows.cli import (
     grid_info,
     grid_list,
     grid_verify,
+    lineage,
+    prune,
     replay,
     report,
     simulate,
@@ -49,6 +52,9 @@ _VERBS: dict[str, Verb] = {
     "etc-sky": etc_sky.etc_sky,
     "simulate": simulate.simulate,
     "replay": replay.replay,
+    "diff": diff.diff,
+    "lineage": lineage.lineage,
+    "prune": prune.prune,
 }
 _GROUPS: dict[str, tuple[str, dict[str, Verb]]] = {
     "cache": (
