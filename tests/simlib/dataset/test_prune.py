@@ -1,11 +1,9 @@
 """What `prune` takes, and what it leaves: what is published, used, being written or unknown."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,55 +11,18 @@ import fsspec
 import pytest
 
 from simlib import artifact
-from simlib.artifact import create_record, read_record, write_record
+from simlib.artifact import create_record, write_record
 from simlib.dataset import prune as pruning
-from simlib.dataset.manifest import Manifest
 from simlib.dataset.open import open_dataset
-from simlib.dataset.places import latest_in, manifest_in, plan_in
+from simlib.dataset.places import latest_in, plan_in
 from simlib.dataset.prune import Found, InUse, find_prunable, prune
 from simlib.dataset.publish import Latest
 from simlib.errors import InputError
 from simlib.location import Location
-from tests.simlib.dataset.made import make_plan, make_published, make_store
+from tests.simlib.dataset.made import make_plan
+from tests.simlib.dataset.versions import HOUR, aged, finished, unfinished
 
-HOUR = 3600.0
 NOBODY = InUse()
-_PATTERNS: dict[str, Path] = {}  # made once, copied for each test
-
-
-@pytest.fixture(scope="module", autouse=True)
-def patterns(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder, plan = tmp_path_factory.mktemp("patterns"), make_plan()
-    _PATTERNS["whole"] = make_published(folder, plan).path
-    _PATTERNS["begun"] = make_store(folder / "begun", plan, list(plan.blocks())[:1]).path
-
-
-def finished(root: Path, letter: str, day: int = 1, name: str = "demo") -> Path:
-    """Make a whole version, finished on that day, and publish it."""
-    versions = root / "datasets" / name
-    folder = versions / (letter * 16)
-    shutil.copytree(_PATTERNS["whole"], folder)
-    place = Location.of(folder)
-    manifest = read_record(manifest_in(place), Manifest)
-    assert manifest is not None
-    told = {"fingerprint": folder.name, "provenance": {"written": f"2026-01-{day:02}T00:00:00"}}
-    write_record(manifest_in(place), manifest.model_copy(update=told))
-    write_record(latest_in(Location.of(versions)), Latest(fingerprint=folder.name))
-    return folder
-
-
-def unfinished(root: Path, letter: str, hours: float, name: str = "demo") -> Path:
-    """Make a version whose newest file is so old."""
-    folder = root / "datasets" / name / (letter * 16)
-    shutil.copytree(_PATTERNS["begun"], folder)
-    aged(folder, hours)
-    return folder
-
-
-def aged(folder: Path, hours: float) -> None:
-    when = time.time() - hours * HOUR
-    for path in (folder, *folder.rglob("*")):
-        os.utime(path, (when, when))
 
 
 def goes(root: Path | Location, in_use: InUse = NOBODY, **given: float) -> dict[str, str]:
