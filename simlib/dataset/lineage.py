@@ -48,13 +48,14 @@ class Step:
     parents: tuple["Step", ...] = ()
 
 
-def made_by(recorded: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return what a step says of its maker, from the provenance in a manifest."""
-    return {
-        "made": recorded.get("written"),
-        "version": recorded.get("versions", {}).get("specdenoise"),
-        "commit": recorded.get("commit"),
-    }
+def made_by(step: Step, recorded: Mapping[str, Any]) -> Step:
+    """Return a step with what the provenance in a manifest says of its maker."""
+    return replace(
+        step,
+        made=recorded.get("written"),
+        version=recorded.get("versions", {}).get("specdenoise"),
+        commit=recorded.get("commit"),
+    )
 
 
 def failed(step: Step, place: Location, error: Exception) -> Step:
@@ -86,11 +87,9 @@ def dataset_step(place: Location, recorded: str | None = None) -> Step:
     except (InputError, OSError) as error:
         return failed(step, place, error)
     rows = ", ".join(f"{count} {split}" for split, count in manifest.plan.rows.items())
-    step = Step(
-        "dataset", str(folder), recorded, note=f"{manifest.mode}: {rows}",
-        **made_by(manifest.provenance),
-        parents=tuple(_made_from(folder, manifest)),
-    )  # fmt: skip
+    parents = tuple(_made_from(folder, manifest))
+    step = Step("dataset", str(folder), recorded, note=f"{manifest.mode}: {rows}", parents=parents)
+    step = made_by(step, manifest.provenance)
     if lacks_arrays:
         return replace(step, state="unusable", note=f"{arrays_in(folder)} is gone")
     return compared(step, manifest.fingerprint)
@@ -132,7 +131,7 @@ def terms_step(
         )
     code = code_step(manifest.provenance, "calculator", None, None)
     parents = (*_of_the_sky(tables or manifest.config, manifest.inputs), code)
-    step = replace(step, **made_by(manifest.provenance), parents=parents)
+    step = made_by(replace(step, parents=parents), manifest.provenance)
     try:
         return compared(step, str(open_terms_grid(place).attrs["fingerprint"]))
     except (InputError, OSError) as error:
@@ -202,13 +201,16 @@ def code_step(recorded: Mapping[str, Any], what: str, then: int | None, now: int
 
     what, then, now: the version of its results, as recorded and in this program, where it has one.
     """
-    made, mine = made_by(recorded), made_by(_here())
+    made, here = (made_by(Step("code", "", None), told) for told in (recorded, _here()))
     notes = [] if then is None else [f"{what} version {then}"]
     if then != now:
         notes.append(f"this program's is {now}: it would make something else")
-    if made["commit"] != mine["commit"]:
-        notes.append(f"here {mine['commit'] or mine['version']}")
-    return Step(
-        "code", f"specdenoise {made['version']}", made["commit"],
-        "there" if then == now else "replaced", "; ".join(notes), **made,
-    )  # fmt: skip
+    if made.commit != here.commit:
+        notes.append(f"here {here.commit or here.version}")
+    return replace(
+        made,
+        place=f"specdenoise {made.version}",
+        fingerprint=made.commit,
+        state="there" if then == now else "replaced",
+        note="; ".join(notes),
+    )

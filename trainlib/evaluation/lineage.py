@@ -128,7 +128,7 @@ def report_step(page: Path) -> Step:
         return replace(step, note=note, parents=(results_step(page.parent),))
     folder = Location.of(page.parent.resolve())
     parents = (results_step(folder.follow(run.way).path, run.fingerprint) for run in found.runs)
-    return replace(step, **made_by(found.provenance), parents=tuple(parents))
+    return made_by(replace(step, parents=tuple(parents)), found.provenance)
 
 
 def results_step(directory: Path, recorded: str | None = None) -> Step:
@@ -143,10 +143,9 @@ def results_step(directory: Path, recorded: str | None = None) -> Step:
     step = replace(
         step,
         note=f"{evaluation.spectra} {evaluation.split} spectra of {evaluation.dataset}",
-        **made_by(evaluation.provenance),
         parents=(checkpoint,),
     )
-    return compared(step, evaluation.fingerprint)
+    return compared(made_by(step, evaluation.provenance), evaluation.fingerprint)
 
 
 def checkpoint_step(directory: Path, recorded: str | None = None) -> Step:
@@ -177,10 +176,9 @@ def run_step(directory: Path) -> Step:
     )
     config, data = _config_and_dataset(directory, manifest)
     code = code_step(manifest.provenance, "training", TRAINING_VERSION, TRAINING_VERSION)
-    return Step(
-        "run", str(place), manifest.fingerprint, note=note, **made_by(manifest.provenance),
-        parents=(data, config, code),
-    )  # fmt: skip
+    parents = (data, config, code)
+    step = Step("run", str(place), manifest.fingerprint, note=note, parents=parents)
+    return made_by(step, manifest.provenance)
 
 
 def _config_and_dataset(directory: Path, manifest: RunManifest) -> tuple[Step, Step]:
