@@ -15,8 +15,9 @@ import itertools
 import json
 import os
 import platform
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -271,6 +272,44 @@ def _scratch_name(target: Path) -> Path:
     clear_leftovers(target.parent, target.name)
     mine = f".{target.name}.{platform.node()}.{os.getpid()}.{next(_numbers)}{_UNFINISHED}"
     return target.with_name(mine)
+
+
+def discard(place: Location, is_wanted: Callable[[], bool]) -> bool:
+    """Remove a file or folder of this machine that no reader shall see half of.
+
+    It loses its name first: what a kill leaves of it is a leftover as any. is_wanted: asked once no
+    one can find it any more; then it gets its name back, and False is returned.
+    FileNotFoundError where there is none.
+    """
+    aside = _scratch_name(place.path)
+    place.path.rename(aside)
+    if is_wanted():
+        aside.rename(place.path)
+        return False
+    _flush_entry(aside.parent)
+    remove_leftover(aside)
+    return True
+
+
+def remove_leftover(left: Path) -> None:
+    """Remove what a writer left; OSError, unlike where leftovers are cleared in passing."""
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left)
+    else:
+        left.unlink()
+
+
+def is_leftover(name: str) -> bool:
+    """Return whether a name is one that things have while they are written."""
+    return re.fullmatch(rf"\..+\.\d+\.\d+{re.escape(_UNFINISHED)}", name) is not None
+
+
+def is_writer_alive(leftover: str) -> bool | None:
+    """Return whether the process that writes under this name runs; None on another machine."""
+    target_and_node, process, _ = leftover.removesuffix(_UNFINISHED).rsplit(".", 2)
+    if not target_and_node.endswith(f".{platform.node()}"):
+        return None
+    return is_alive(int(process))
 
 
 def clear_leftovers(folder: Path, name: str = "*") -> None:

@@ -29,6 +29,7 @@ from simlib.text_files import read_toml, refuse_odd_values
 LARGEST_REDSHIFT, LARGEST_EBV = 0.01, 5.0  # of any star, drawn or a person's own
 LATER_SECTIONS = frozenset({"model", "augment", "train", "evaluate", "cluster"})
 MOST_TOLD = 5  # mistakes in one message
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # of a dataset, which is also that of a folder
 
 
 def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
@@ -158,7 +159,7 @@ class Normalize(Section):
 class Dataset(Section):
     """What is simulated: how many rows, from which seed, in which blocks."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "demo"
+    name: Annotated[str, Field(pattern=NAME)] = "demo"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 20240607
     n_train: Rows = 8192
     n_validation: Rows = 2048

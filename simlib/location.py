@@ -10,6 +10,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Union
 
@@ -42,6 +43,14 @@ def absolute(place: str | Path) -> str:
             + "; write the path in full"
         )
     return os.path.abspath(expanded)
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """A file. written: when, s since 1970; None where the file system does not tell."""
+
+    bytes: int
+    written: float | None
 
 
 @dataclass(frozen=True)
@@ -154,11 +163,18 @@ class Location:
             held = pool.map(lambda name: (self / name).read_bytes(), wanted)
             return {name: data for name, data in zip(wanted, held, strict=True) if data is not None}
 
-    def sizes(self) -> dict[str, int]:
-        """Return the bytes of every file below, by its name from here on."""
+    def files(self) -> dict[str, "FileFacts"]:
+        """Return size and time of every file below, by its name from here on."""
         filesystem, path = self.filesystem()
         found = filesystem.find(path, detail=True)
-        return {name[len(path) :].lstrip("/"): int(info["size"]) for name, info in found.items()}
+        return {
+            name[len(path) :].lstrip("/"): FileFacts(int(info["size"]), _written(info))
+            for name, info in found.items()
+        }
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of every file below, by its name from here on."""
+        return {name: file.bytes for name, file in self.files().items()}
 
     def remove(self) -> None:
         """Remove a file, or a folder with all in it; nothing where there is none."""
@@ -180,6 +196,17 @@ class Location:
             return Location(absolute(way), self._options)
         scheme, path = _split(self.url)
         return Location(scheme + posixpath.normpath(f"{path}/{way}"), self._options)
+
+
+def _written(info: Mapping[str, Any]) -> float | None:
+    """Return when a file was written, s since 1970, from what a file system says of it."""
+    for key in ("mtime", "LastModified", "last_modified", "updated", "modified", "created"):
+        when = info.get(key)
+        if isinstance(when, datetime):  # without a zone: in UTC, as fsspec's are
+            return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        if isinstance(when, (int, float)):
+            return float(when)
+    return None
 
 
 def _split(url: str) -> tuple[str, str]:

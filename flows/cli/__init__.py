@@ -16,6 +16,7 @@ from flows.cli import (
     cache_clear,
     cache_info,
     demo,
+    diff,
     etc,
     etc_grid_build,
     etc_grid_check,
@@ -27,6 +28,8 @@ from flows.cli import (
     grid_info,
     grid_list,
     grid_verify,
+    lineage,
+    prune,
     refresh,
     replay,
     report,
@@ -53,6 +56,9 @@ _VERBS: dict[str, Verb] = {
     "replay": replay.replay,
     "verify": verify.verify,
     "refresh": refresh.refresh,
+    "diff": diff.diff,
+    "lineage": lineage.lineage,
+    "prune": prune.prune,
 }
 _GROUPS: dict[str, tuple[str, dict[str, Verb]]] = {
     "cache": (

@@ -26,6 +26,9 @@ StorageOption = Annotated[
         help="For the file system of a URL, as storage.options of a config; may be repeated.",
     ),
 ]
+RootOption = Annotated[
+    str, typer.Option("--root", metavar="ROOT", help="Where names are looked for.")
+]
 FiguresOption = Annotated[
     Path | None, typer.Option("--figures", metavar="DIR", help="Write figures here, as PNG.")
 ]

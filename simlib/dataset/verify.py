@@ -61,18 +61,19 @@ def verify_dataset(
     problems += [f"what describes {split!r} is damaged: its values were not read"
                  for split in sorted(unreadable)]  # fmt: skip
     blocks = list(manifest.plan.blocks())
-    checksums = []
+    checksums: list[str] = []
     with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
         found = pool.map(
             lambda block: _block(folder, block, sizes, block.split not in unreadable), blocks
         )
         for number, (block, (checksum, trouble)) in enumerate(zip(blocks, found, strict=True), 1):
-            checksums.append(checksum)
+            checksums += [checksum] if checksum else []
             if trouble:
                 problems.append(trouble)
             if progress:
                 progress(number, len(blocks), block.stop - block.start)
-    if None not in checksums and summary_checksum(checksums) != manifest.blocks.checksum:
+    is_known = len(checksums) == len(blocks)
+    if is_known and summary_checksum(checksums) != manifest.blocks.checksum:
         problems.append("the blocks are not those of the manifest: their checksums give another")
     return Verification(
         dataset=str(folder),

@@ -29,6 +29,7 @@ from tests.faults.fuzz.store_kinds import few_terms
 from tests.faults.fuzz.text_kinds import write_arm
 from tests.faults.test_grid_download import packed, plan
 from tests.simlib.dataset.made import make_plan, make_published
+from tests.simlib.dataset.versions import finished, trained_on, unfinished
 from tests.simlib.etc.made import write_conditions, write_sky_tables
 from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
 from tests.trainlib.toy_dataset import write_toy
@@ -47,6 +48,7 @@ TARGETS = (
 CONDITION = "0.8,30,0.3,45,60,0.2,900,20"
 CLOCKED = (
     r'\d\d:\d\d:\d\d.*\n|"(bytes_per_s|seconds)": [\d.e+-]+|read in [\d.]+ s|[\d.]+ h if.*MB/s'
+    r"|written [\d.]+ \w+ ago"
 )
 DOOR = ("--storage-option", "door=open")
 
@@ -85,6 +87,9 @@ BASE: dict[str, list[str]] = {
     "replay": ["{dataset}", "validation", "3"],
     "verify": ["{desk}/kept"],
     "refresh": ["tiny", "--explain"],
+    "diff": ["{dataset}", "{dataset}"],
+    "lineage": ["{dataset}"],
+    "prune": ["{desk}/life"],
     "cache info": [],
     "cache clear": [],
     "etc-grid build": ["tiny", "{few}"],
@@ -112,6 +117,8 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "verify store": ("{desk}/kept", "{desk}/others"),
     "refresh config": ("tiny", "demo"),
     "refresh --explain": ("--explain", "--set=train.ranks=1"),
+    "lineage path": ("{dataset}", "{desk}/run"),
+    "prune root": ("{desk}/life", "{desk}/data"),
     "etc-grid build config": ("tiny", "{desk}/mine.toml"),
     "etc-grid check config": ("tiny", "{desk}/mine.toml"),
     "etc-grid check --rows": ("10", "11"),
@@ -154,6 +161,13 @@ BESIDE: dict[str, list[str]] = {
     "verify --json": ["--json"],
     "refresh --set": ["--set", "dataset.seed=77"],
     "refresh --json": ["--json"],
+    "diff --json": ["--json"],
+    "lineage --json": ["--json"],
+    "prune --keep": ["--keep", "1"],
+    "prune --older-than": ["--older-than", "0"],
+    "prune --runs": ["--runs", "{desk}/life/elsewhere"],
+    "prune --used": ["--used"],
+    "prune --json": ["--json"],
     "cache info --json": ["--json"],
     "cache clear --json": ["--json"],
     "etc-grid build --set": ["--set", "terms.seeing_nodes=3"],
@@ -182,6 +196,9 @@ BESIDE: dict[str, list[str]] = {
 BEHIND_A_DOOR: dict[str, tuple[str, str]] = {
     "replay": ("{dataset}", "shut://root/{way}"),
     "verify": ("{desk}/kept", "shut://root/kept"),
+    "diff": ("{dataset}", "shut://root/{way}"),
+    "lineage": ("{dataset}", "shut://root/{way}"),
+    "prune": ("{desk}/life", "shut://root/life"),
     "grid list": ("", "shut://root"),
     "grid info": ("toy", "shut://root/grids/mine.zarr"),
     "grid import": ("grid.zarr", "shut://root/new.zarr"),
@@ -202,6 +219,9 @@ _DRAWN = "tests/faults/test_grid_commands.py::test_info_tells_everything_and_dra
 _SANE = "tests/faults/test_grid_commands.py::test_info_judges_a_grid_by_what_is_known_of_cool_stars"
 _SIDES = "tests/flows/test_every_option.py::test_either_side_of_a_difference_is_its_own"
 _THREADS = "tests/flows/test_every_option.py::test_an_import_has_as_many_threads_as_it_is_given"
+_DIFFERENT = "tests/simlib/dataset/test_compare.py::test_the_verb_prints_what_was_found"
+_WAY = "tests/trainlib/test_lineage.py::test_the_verb_prints_a_tree"
+_PRUNED = "tests/flows/test_dataset_verbs.py::test_prune_removes_only_when_told"
 ELSEWHERE = {  # the tests that try what takes longer
     "etc --figures": _ETC,
     "etc-sky sky_tables": _SKY,
@@ -210,6 +230,12 @@ ELSEWHERE = {  # the tests that try what takes longer
     "etc-sky --json": _SKY,
     "replay --out": _ROW,
     "verify --threads": "tests/flows/test_verify.py::test_as_many_threads_read_as_are_asked_for",
+    "diff a": _DIFFERENT,
+    "diff b": _DIFFERENT,
+    "diff --root": _DIFFERENT,
+    "diff --spectra": _DIFFERENT,
+    "lineage --root": _WAY,
+    "prune --yes": _PRUNED,
     "grid info --figure": _DRAWN,
     "grid info --sanity": _SANE,
     "grid diff a": _SIDES,
@@ -285,6 +311,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "dataset").symlink_to(place.path)
     make_published(folder / "kept", make_plan())
     make_published(folder / "others", make_plan("none"))
+    for day, letter in enumerate("abc", start=1):
+        finished(folder / "life", letter, day)
+    unfinished(folder / "life", "e", 1)
+    trained_on(folder / "life/runs/on-a", "a" * 16)
+    trained_on(folder / "life/elsewhere/on-b", "b" * 16)
     fsspec.register_implementation("shut", Shut, clobber=True)
     Shut.store.clear()
     Shut(door="open").put(str(folder) + "/", "/root/", recursive=True)
@@ -423,7 +454,10 @@ DEFAULTS = {
     "grid download --attempts": 6, "grid download --back-off": 1.0,
     "grid import --carbon": 0.0, "grid import --microturbulence": 2.0,
     "grid import --window": (670.0, 920.0), "grid list --root": "./data",
-    "grid info --quality": True, "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
+    "grid info --quality": True,
+    "diff --root": "./data", "diff --spectra": 1024,
+    "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,
+    "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
     "simulate config": "demo", "simulate --format": "zarr", "simulate --path": "compiled",
     "etc --instrument": "pfs-redmr-2016-02-29", "etc --convention": "centred",
     "etc --quadrature": "converged", "etc --lsf": "etc", "etc --line-extinction": "factorised",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from simlib.errors import InputError
 from simlib.location import Location, Place
+from simlib.provenance import provenance
 from simlib.rng import Purpose, Split
 from trainlib import runs
 from trainlib.config import Evaluate
@@ -94,6 +95,7 @@ def evaluate(
         bottleneck=int(trained.model.bottleneck),  # type: ignore[arg-type]
         wiener_rank=section.wiener_rank,
         summary=_summary(on) | {"augmentation_off": _summary(off)},
+        provenance=provenance(),
     )
     write_results(trained.directory, Results(on, off, evaluation))
     return evaluation.summary

@@ -20,6 +20,7 @@ from trainlib.evaluation import figures
 from trainlib.evaluation.evaluate import augmenter_of
 from trainlib.evaluation.metrics import divisor
 from trainlib.evaluation.page import PAGE, page_identity, template_text
+from trainlib.evaluation.page_lineage import PageLineage
 from trainlib.evaluation.results import Results, read_results
 from trainlib.evaluation.trained import Trained, load_trained
 from trainlib.training.data import open_split, read_spectra
@@ -67,12 +68,14 @@ def write_report(run_directories: Sequence[Place] | Place, out: str | Path | Non
     ]
     page = runs.folder_of(out) if out is not None else shown[0].trained.directory / PAGE
     images, example = _draw(shown, page.parent / "figures")
+    shown_results = {run.trained.directory: run.results.evaluation for run in shown}
     summaries = {run.name: run.results.evaluation.summary for run in shown}
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(template_text())
     html = template.render(
         identity=page_identity([run.results.evaluation.fingerprint for run in shown]),
+        lineage=PageLineage.of(page, shown_results).model_dump_json(),
         runs=[_facts(run) for run in shown],
         images=images,
         example=example.labels,

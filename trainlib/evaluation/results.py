@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from simlib.artifact import publishing, reading
 from simlib.errors import InputError
@@ -38,6 +38,7 @@ class Evaluation(BaseModel):
     bottleneck: int
     wiener_rank: int
     summary: dict[str, Any]
+    provenance: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import xarray as xr
+from pydantic import Field
 
 from simlib.artifact import (
     Record,
@@ -23,7 +24,9 @@ from simlib.config import SimulationConfig
 from simlib.errors import InputError
 from simlib.etc.grid.build import build_terms_grid, terms_fingerprint
 from simlib.etc.grid.check import GridCheck, check_terms_grid, refuse_a_bad_grid
+from simlib.etc.sky.model import load_sky
 from simlib.fingerprint import checksum, fingerprint
+from simlib.instrument import load_instrument
 from simlib.location import Location, Place
 from simlib.provenance import provenance
 
@@ -31,7 +34,10 @@ ROWS_BEFORE_PUBLISHING = 256
 
 
 class TermsManifest(Record):
-    """What `manifest.json` says of a grid of terms. arrays: the name of the store beside it."""
+    """What `manifest.json` says of a grid of terms. arrays: the name of the store beside it.
+
+    inputs: the checksums of the instrument and of the sky.
+    """
 
     remedy: ClassVar[str] = "remove its folder and build it again"
     fingerprint: str
@@ -39,6 +45,7 @@ class TermsManifest(Record):
     checksum: str
     interpolation: dict[str, Any]
     config: dict[str, Any]
+    inputs: dict[str, str] = Field(default_factory=dict)
     provenance: dict[str, Any]
 
 
@@ -94,6 +101,10 @@ def publish_terms_grid(
         checksum=sums,
         interpolation=dict(interpolation or {}),
         config=config.model_dump(include={"instrument", "sky", "conditions", "terms"}),
+        inputs={
+            "instrument": load_instrument(config.instrument.name).checksum,
+            "sky": load_sky(config.sky).checksum,
+        },
         provenance=provenance(),
     )
     if create_record(_manifest_of(folder), manifest).arrays != arrays:
