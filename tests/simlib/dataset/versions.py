@@ -60,7 +60,8 @@ def aged(folder: Path, hours: float) -> None:
 def trained_on(run: Path, fingerprint: str) -> None:
     """Write the manifest of a run that was trained on a version."""
     manifest = RunManifest(
-        fingerprint="0" * 16, dataset=Origin(place="there", fingerprint=fingerprint), recipe="B",
+        fingerprint="0" * 16, inputs={}, recipe="B",
+        dataset=Origin(place="there", fingerprint=fingerprint),
         started="", provenance={},
     )  # fmt: skip
     run.mkdir(parents=True)
