@@ -8,16 +8,16 @@ those of one that hangs; any other error ends it all.
 import logging
 import secrets
 from asyncio import CancelledError as LoopCancelledError
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from distributed import Client, KilledWorker, as_completed
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 
 from simlib.dataset.tasks import Task
-from simlib.dataset.watch import Patience, watching
+from simlib.dataset.watch import Patience, name_of, watching
 from simlib.dataset.worker import Does, Work, run
 from simlib.errors import InputError
 
@@ -56,33 +56,39 @@ def fan_out(
             key=keys,
         )
         waiting = dict(zip(keys, futures, strict=True))
-        ended = as_completed(futures, with_results=True, raise_errors=True)
+        ended = as_completed(futures)
         del futures  # a result that is kept would be made again where its worker is lost
-        try:
-            with watching(client, keys, patience) as watch:
-                for future, returned in ended:
-                    if isinstance(returned, CancelledError):  # Dask gives what it raises elsewhere
-                        raise returned
-                    seconds, result = returned
-                    del waiting[future.key]
-                    watch.note(future.key, seconds)
-                    done(result)
-        except BaseException as error:
-            if client.status == "running":
-                client.cancel(list(waiting.values()))
-            if (told := _explained(error, client, over_memory)) is None:
-                raise
-            raise told from error
+        with watching(client, waiting, patience) as watch:
+            try:
+                for some in ended.batches():  # what they returned, fetched at once, costs less
+                    for future, (seconds, result) in zip(some, client.gather(some), strict=True):
+                        del waiting[future.key]
+                        watch.note(seconds)
+                        done(result)
+            except BaseException as error:
+                if client.status == "running":
+                    client.cancel(list(waiting.values()))
+                told = _explained(error, client, over_memory, watch.hopeless)
+                if told is None:
+                    raise
+                raise told from error
 
 
-def _explained(error: BaseException, client: Client, over_memory: list[str]) -> Exception | None:
+def _explained(
+    error: BaseException, client: Client, over_memory: list[str], hopeless: Hashable | None
+) -> Exception | None:
     """Return what to raise for an error of Dask's that ended the work, None for any other."""
     if isinstance(error, KilledWorker):
-        task = " ".join(map(str, error.task[:2])) if isinstance(error.task, tuple) else error.task
-        told = f"{task}: {error.allowed_failures + 1} workers ended, one after another, with it"
+        count = error.allowed_failures + 1
+        told = f"{name_of(error.task)}: {count} workers ended, one after another, with it"
         if over_memory:
             return InputError(f"{told}, the last over its limit of memory; {_LESS_MEMORY}")
         return RuntimeError(f"{told} (the last: {error.last_worker}); their logs say more")
+    if isinstance(error, CancelledError) and hopeless is not None:
+        return InputError(
+            f"{name_of(hopeless)} hung on one worker after another; look whether the store that it "
+            "writes to answers, or allow more time (cluster.hang_factor, cluster.hang_floor_s)"
+        )
     is_lost = isinstance(error, (CancelledError, LoopCancelledError, CommClosedError))
     if is_lost or (isinstance(error, OSError) and client.status != "running"):
         return InputError(

@@ -6,17 +6,19 @@ disk that never answers, still has its connection; nobody else would notice for 
 
 import logging
 import time
-from collections.abc import Collection, Hashable, Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any
 
-from distributed import Client
+from distributed import Client, Future
 
 log = logging.getLogger(__name__)
 
 _RESTART_S = 30.0
+_MOST_TIMES = 5  # that a task may hang: then it is the task, or what it reads and writes
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,25 @@ class Patience:
 
 
 class Watch:
-    """Notes for how long tasks have been with the workers that have them, look by look."""
+    """Notes for how long tasks have been with the workers that have them, look by look.
 
-    def __init__(self, client: Client, keys: Collection[Hashable], patience: Patience) -> None:
+    waiting: the futures that have not ended yet, by key; kept up to date by who waits for them.
+    hopeless: a task that hung on one worker after another, and was called back for it.
+    """
+
+    def __init__(
+        self, client: Client, waiting: Mapping[Hashable, Future], patience: Patience
+    ) -> None:
+        self.hopeless: Hashable | None = None
         self._client = client
-        self._waiting = set(keys)
+        self._waiting = waiting
         self._patience = patience
         self._slowest: float | None = None
         self._ages: dict[tuple[str, Hashable], float] = {}
+        self._times: Counter[Hashable] = Counter()
 
-    def note(self, key: Hashable, seconds: float) -> None:
-        """Take to the notes that a task has ended, and how long it took."""
-        self._waiting.discard(key)
+    def note(self, seconds: float) -> None:
+        """Take to the notes how long a task took that has ended."""
         self._slowest = max(seconds, self._slowest or 0.0)
 
     def look(self, elapsed: float) -> list[str]:
@@ -63,21 +72,38 @@ class Watch:
         self._ages = {at: self._ages.get(at, -elapsed) + elapsed for at in held}
         limit = self._patience.limit_s(self._slowest)
         hanging = {worker: key for (worker, key), age in self._ages.items() if age > limit}
+        if not hanging:
+            return []
+        self._ages = {at: 0.0 if at[0] in hanging else age for at, age in self._ages.items()}
+        there = self._client.scheduler_info(n_workers=-1)["workers"]
+        has_others = len(there) > len(hanging)
+        lost = [w for w in hanging if has_others or there.get(w, {}).get("nanny")]
         for worker, key in hanging.items():
             log.warning(
-                "worker %s has had %s for more than %.0f s (the slowest so far took %s): it is "
-                "started anew, its blocks go to others",
-                worker, " ".join(map(str, key[:2])) if isinstance(key, tuple) else key, limit,
-                "none has ended" if self._slowest is None else f"{self._slowest:.1f} s",
-            )  # fmt: skip
-        if hanging:
-            self._restart(list(hanging))
-        return list(hanging)
+                "worker %s has had %s for more than %.0f s (%s): %s",
+                worker,
+                name_of(key),
+                limit,
+                "none has ended yet"
+                if self._slowest is None
+                else f"the slowest so far took {self._slowest:.1f} s",
+                "it is started anew, its blocks go to others"
+                if worker in lost
+                else "there is no other that could take it",
+            )
+            self._times[key] += worker in lost
+            if self._times[key] > _MOST_TIMES and (future := self._waiting.get(key)) is not None:
+                self.hopeless = key
+                self._client.cancel([future])
+        if lost:
+            self._restart(lost)
+        return lost
 
     def _restart(self, workers: list[str]) -> None:
         """Have the workers' nannies start them anew; those without one are dismissed."""
+        scheduler: Any = self._client.scheduler
         self._client.sync(
-            self._client.scheduler.restart_workers,
+            scheduler.restart_workers,
             workers=workers,
             timeout=_RESTART_S,
             wait_for_workers=False,
@@ -86,14 +112,21 @@ class Watch:
         )
 
 
+def name_of(key: Any) -> str:
+    """Return what a task is called in messages: what it does, and its rows."""
+    return " ".join(map(str, key[:2])) if isinstance(key, tuple) else str(key)
+
+
 def _as_key(key: Any) -> Hashable:
     return tuple(key) if isinstance(key, list) else key
 
 
 @contextmanager
-def watching(client: Client, keys: Collection[Hashable], patience: Patience) -> Iterator[Watch]:
+def watching(
+    client: Client, waiting: Mapping[Hashable, Future], patience: Patience
+) -> Iterator[Watch]:
     """Yield a watch over tasks, which looks now and then from a thread of its own."""
-    watch = Watch(client, keys, patience)
+    watch = Watch(client, waiting, patience)
     over = Event()
     every = min(5.0, patience.floor_s / 4)
     thread = Thread(target=_look_often, args=(watch, every, over), name="watch", daemon=True)

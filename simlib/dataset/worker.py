@@ -12,7 +12,7 @@ from distributed import WorkerPlugin, get_worker
 Does = Callable[[str, tuple[int, ...]], Any]  # of a split, blocks that start there
 
 
-class Work(WorkerPlugin):  # type: ignore[misc]
+class Work(WorkerPlugin):
     """Some work on blocks, on every worker of a cluster, also on one that joins late.
 
     does: it; kept as bytes by the scheduler, which never looks into them.
@@ -28,5 +28,7 @@ class Work(WorkerPlugin):  # type: ignore[misc]
 def run(work: str, split: str, starts: tuple[int, ...]) -> tuple[float, Any]:
     """Return the seconds that the work of this name took on some blocks, and what it returned."""
     started = time.monotonic()
-    done = get_worker().plugins[work].does(split, starts)
+    plugin = get_worker().plugins[work]
+    assert isinstance(plugin, Work)
+    done = plugin.does(split, starts)
     return time.monotonic() - started, done

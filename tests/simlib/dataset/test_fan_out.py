@@ -13,7 +13,7 @@ from typing import Any
 import dask
 import psutil
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, Event, LocalCluster
 
 from simlib.dataset.fan_out import fan_out
 from simlib.dataset.tasks import Task
@@ -156,7 +156,7 @@ def test_a_worker_that_hangs_is_started_anew_and_others_take_its_blocks(
         assert sorted(told) == [0, 10, 20, 30, 40, 50]
         stopped = int((tmp_path / "pid").read_text())
         assert not psutil.pid_exists(stopped)
-    (warning,) = [record.getMessage() for record in caplog.records if "started anew" in record.msg]
+    (warning,) = [record.getMessage() for record in caplog.records if "anew" in record.getMessage()]
     assert "has had simulate train 000000" in warning and "for more than 1 s" in warning
 
 
@@ -171,43 +171,107 @@ def test_how_long_a_task_may_take_follows_from_the_slowest_before_it() -> None:
 class Scheduler:
     """A client that shows what workers are at, and notes which are to be started anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, **nannies: str | None) -> None:
+        self.nannies = nannies
         self.at: dict[str, list[Any]] = {}
         self.restarted: list[str] = []
+        self.called_back: list[Any] = []
         self.scheduler = self
 
     def processing(self) -> dict[str, list[Any]]:
         return self.at
 
+    def scheduler_info(self, n_workers: int) -> dict[str, Any]:
+        assert n_workers == -1  # all, not the first few
+        return {"workers": {name: {"nanny": nanny} for name, nanny in self.nannies.items()}}
+
     def restart_workers(self, workers: list[str], **_: Any) -> None:
         self.restarted += workers
+
+    def cancel(self, futures: list[Any]) -> None:
+        self.called_back += futures
 
     def sync(self, call: Any, **arguments: Any) -> None:
         call(**arguments)
 
 
+def watch_of(scheduler: Scheduler, *keys: Any) -> Watch:
+    waiting = {key: f"future of {key}" for key in keys}
+    return Watch(scheduler, waiting, Patience(2.0, 10.0, 10.0))  # type: ignore[arg-type]
+
+
 def test_only_time_with_one_worker_counts_and_only_of_our_tasks() -> None:
-    scheduler = Scheduler()
-    watch = Watch(scheduler, ["a", ("b", "0", "x")], Patience(2.0, 10.0, 10.0))  # type: ignore[arg-type]
+    scheduler = Scheduler(one="a nanny", two="a nanny")
+    watch = watch_of(scheduler, "a", ("b", "0", "x"))
     scheduler.at = {"one": ["a"], "two": ["another's"]}
     assert watch.look(8.0) == []  # seen for the first time
     assert watch.look(8.0) == []
     scheduler.at = {"two": ["a", "another's"], "one": [["b", "0", "x"]]}  # went to another worker
     assert watch.look(8.0) == []
     assert watch.look(8.0) == []
-    watch.note("a", 1.0)
+    scheduler.at = {"one": [["b", "0", "x"]], "two": ["another's"]}
+    watch.note(1.0)
     assert watch.look(8.0) == ["one"]
     assert scheduler.restarted == ["one"]
+    assert watch.look(8.0) == []  # it is given time again
 
 
 def test_a_slow_task_makes_the_watch_wait_longer() -> None:
-    scheduler = Scheduler()
-    watch = Watch(scheduler, ["a", "b"], Patience(2.0, 10.0, 10.0))  # type: ignore[arg-type]
+    scheduler = Scheduler(one="a nanny")
+    watch = watch_of(scheduler, "a")
     scheduler.at = {"one": ["a"]}
     watch.look(1.0)
-    watch.note("b", 30.0)
+    watch.note(30.0)
+    watch.note(3.0)
     assert watch.look(60.0) == []
     assert watch.look(1.0) == ["one"]
+
+
+def test_the_only_worker_is_not_dismissed_where_nothing_starts_another(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    alone = Scheduler(one=None)
+    watch = watch_of(alone, "a")
+    alone.at = {"one": ["a"]}
+    assert [watch.look(9.0) for _ in range(4)] == [[]] * 4
+    assert alone.restarted == []
+    assert [r.getMessage() for r in caplog.records] == [
+        "worker one has had a for more than 10 s (none has ended yet): there "
+        "is no other that could take it"
+    ]
+    watch = watch_of(two := Scheduler(one=None, two=None), "a")
+    two.at = {"one": ["a"]}
+    assert [watch.look(9.0) for _ in range(3)] == [[], [], ["one"]]
+
+
+def test_a_task_that_hangs_wherever_it_goes_is_called_back() -> None:
+    scheduler = Scheduler(one="a nanny")
+    watch = watch_of(scheduler, "a", "b")
+    scheduler.at = {"one": ["a"]}
+    watch.look(1.0)
+    for _ in range(5):
+        assert watch.look(11.0) == ["one"]
+    assert watch.hopeless is None
+    assert watch.look(11.0) == ["one"]
+    assert watch.hopeless == "a"
+    assert scheduler.called_back == ["future of a"]
+
+
+def test_a_task_called_back_as_hopeless_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with threads() as (_, client):
+        go = Event("never", client=client)
+        monkeypatch.setattr("simlib.dataset.watch._MOST_TIMES", 0)
+        monkeypatch.setattr(Watch, "_restart", lambda *_: None)
+        monkeypatch.setattr(
+            client, "scheduler_info", lambda n_workers: {"workers": {"another": {}, "more": {}}}
+        )
+        with pytest.raises(InputError, match="simulate train 0000.* hung on one.*hang_factor"):
+            fan_out(client, "simulate", "some", waits, tasks(1), Patience(2.0, 0.2, 0.2), print)
+        go.set()
+
+
+def waits(split: str, starts: tuple[int, ...]) -> None:
+    Event("never").wait(60)
 
 
 @pytest.mark.slow
