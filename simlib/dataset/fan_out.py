@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from distributed import Client, KilledWorker, as_completed
+from distributed import Client, Future, KilledWorker, as_completed
 from distributed.comm.core import CommClosedError
 
 from simlib.dataset.tasks import Task
@@ -55,7 +55,7 @@ def fan_out(
             [task.starts for task in tasks],
             key=keys,
         )
-        waiting = dict(zip(keys, futures, strict=True))
+        waiting: dict[Hashable, Future[Any]] = dict(zip(keys, futures, strict=True))
         ended = as_completed(futures)
         del futures  # a result that is kept would be made again where its worker is lost
         with watching(client, waiting, patience) as watch:

@@ -47,7 +47,7 @@ class Watch:
     """
 
     def __init__(
-        self, client: Client, waiting: Mapping[Hashable, Future], patience: Patience
+        self, client: Client, waiting: Mapping[Hashable, Future[Any]], patience: Patience
     ) -> None:
         self.hopeless: Hashable | None = None
         self._client = client
@@ -123,7 +123,7 @@ def _as_key(key: Any) -> Hashable:
 
 @contextmanager
 def watching(
-    client: Client, waiting: Mapping[Hashable, Future], patience: Patience
+    client: Client, waiting: Mapping[Hashable, Future[Any]], patience: Patience
 ) -> Iterator[Watch]:
     """Yield a watch over tasks, which looks now and then from a thread of its own."""
     watch = Watch(client, waiting, patience)
