@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,34 +10,107 @@ from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.system import MEMORY_LIMIT
 
-from flows.config import Cluster
+from flows.cluster_config import Cluster
+from flows.cluster_kubernetes import kubernetes_cluster
+from flows.cluster_slurm import slurm_cluster
+from flows.dask_settings import SETTINGS
 from simlib import cache
 from simlib.errors import InputError
 
 log = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 20
+_MEMORY_GB = 2.0  # of a worker, where the config says nothing and the machine has it
+_SHARE = 0.9  # of a machine's memory, for all workers together
 
 
 @contextmanager
 def dask_client(cluster: Cluster) -> Iterator[Client]:
     """Yield a client and close what was opened for it.
 
-    Raises InputError when nothing answers at `cluster.address`.
+    Raises InputError when nothing answers at `cluster.address`, or no cluster can be made.
     """
     if cluster.address is not None:
         with _running(cluster.address) as client:
             yield client
         return
+    settings = dict(SETTINGS)
     host = cluster.dashboard.rpartition(":")[0]
-    settings: dict[str, Any] = {"distributed.scheduler.allowed-failures": 5}
-    if host:  # Dask would print this machine's outer address, where nothing listens
+    if host and cluster.kind != "kubernetes":
+        # Dask would print this machine's outer address, where nothing listens
         settings["distributed.dashboard.link"] = f"http://{host}:{{port}}/status"
-    with dask.config.set(settings), _local(cluster) as made:
-        log.info("%d workers  dashboard %s", len(made.workers), made.dashboard_link)
+    with dask.config.set(settings), _made(cluster) as made:
+        _set_workers(made, cluster)
+        log.info("%s  dashboard %s", _size(cluster), made.dashboard_link)
         with Client(made) as client:
             yield client
+
+
+def worker_memory_gb(cluster: Cluster) -> float:
+    """Return the memory that a worker may take: what is set, or a bounded share of its machine."""
+    if cluster.memory_gb is not None:
+        return cluster.memory_gb
+    if cluster.is_elsewhere:
+        return _MEMORY_GB
+    return min(_MEMORY_GB, _SHARE * MEMORY_LIMIT / 1e9 / (cluster.most_workers or _cores()))
+
+
+def _made(cluster: Cluster) -> Any:
+    """Return a new cluster of the kind that is asked for."""
+    if cluster.kind == "slurm":
+        if shutil.which("sbatch") is None:
+            raise InputError(
+                "cluster.kind = 'slurm' needs sbatch, which this machine does not have; start this "
+                "on a login node, or leave cluster.kind out to use this machine"
+            )
+        with _extra("slurm"):
+            return slurm_cluster(cluster, worker_memory_gb(cluster))
+    if cluster.kind == "kubernetes" and cluster.kubernetes is not None:
+        with _extra("kubernetes"):
+            try:
+                return kubernetes_cluster(cluster, cluster.kubernetes, worker_memory_gb(cluster))
+            except ModuleNotFoundError:
+                raise
+            except Exception as error:  # many, of several libraries
+                raise InputError(
+                    "cluster.kind = 'kubernetes': no cluster could be made "
+                    f"({type(error).__name__}: {error}); check that `kubectl get daskclusters -n "
+                    f"{cluster.kubernetes.namespace}` works from here and that the Dask operator "
+                    "is installed there"
+                ) from None
+    return _local(cluster)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"cluster.kind = {name!r} needs the package {error.name!r}, which is not installed; "
+            f"pip install 'specdenoise[{name}]'"
+        ) from None
+
+
+def _set_workers(made: Any, cluster: Cluster) -> None:
+    """Ask for workers; a local cluster without `adaptive` was made with them."""
+    if cluster.adaptive is not None:
+        made.adapt(minimum=cluster.adaptive[0], maximum=cluster.adaptive[1])
+    elif cluster.kind in ("slurm", "kubernetes"):
+        made.scale(cluster.workers or _cores())
+
+
+def _size(cluster: Cluster) -> str:
+    if cluster.adaptive is not None:
+        count = f"{cluster.adaptive[0]} to {cluster.adaptive[1]} workers"
+    else:
+        number = cluster.workers or _cores()
+        count = f"{number} {'threads' if cluster.kind == 'threads' else 'workers'}"
+    if cluster.kind == "threads":
+        return count
+    return f"{count} of {worker_memory_gb(cluster):.3g} GB"
 
 
 def threads_or(address: str | None, workers: int | None) -> Cluster:
@@ -60,9 +134,9 @@ def _running(address: str) -> Client:
 
 
 def _local(cluster: Cluster) -> LocalCluster:
-    cores = len(os.sched_getaffinity(0))
-    workers = cluster.workers or cores
     as_processes = cluster.kind == "local"
+    workers = cluster.adaptive[0] if cluster.adaptive else cluster.workers or _cores()
+    memory = round(1e9 * worker_memory_gb(cluster)) if as_processes else 0
     cache.writable("numba")  # where it cannot be, that is told here, not by each worker
     with warnings.catch_warnings():  # a dashboard port in use is not worth a word
         warnings.filterwarnings("ignore", message="Port .* is already in use")
@@ -70,8 +144,13 @@ def _local(cluster: Cluster) -> LocalCluster:
             n_workers=workers if as_processes else 1,
             threads_per_worker=1 if as_processes else workers,
             processes=as_processes,
+            memory_limit=memory,  # 0: none; threads are bounded by the blocks they are at
             host="127.0.0.1" if as_processes else None,  # threads need no address
             dashboard_address=cluster.dashboard,
             worker_dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,  # a task's error comes back to us, which tells it once
         )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

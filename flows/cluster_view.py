@@ -34,18 +34,24 @@ def inputs_of(config: SimulationConfig) -> dict[str, Location]:
     return {name: config.place(path) for name, path in named.items() if path and "/" in path}
 
 
-def require_seen(client: Client, reads: Places, writes: Places) -> None:
+def require_seen(
+    client: Client, reads: Places, writes: Places, wait_s: float | None = None
+) -> None:
     """Raise InputError, naming the workers, unless all see these places as they are here.
 
     A mark is left for a moment in every place to write, which is made where it is absent.
+    wait_s: for workers that were asked for; by default someone else starts them, and should have.
     """
     address = client.scheduler_info()["address"]
     try:
-        client.wait_for_workers(1, timeout=_WAIT_S)
+        client.wait_for_workers(1, timeout=wait_s or _WAIT_S)
     except TimeoutError:
-        raise InputError(
-            f"no worker has joined the cluster at {address}; start `dask worker {address}`"
-        ) from None
+        way_out = (
+            f"start `dask worker {address}`"
+            if wait_s is None
+            else f"none came in {wait_s:g} s: look at the queue, or wait longer (cluster.wait_s)"
+        )
+        raise InputError(f"no worker has joined the cluster at {address}; {way_out}") from None
     here = {name: glimpse(place) for name, place in reads.items()}
     mark = f".seen-{secrets.token_hex(8)}"
     try:

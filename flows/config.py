@@ -1,34 +1,15 @@
-"""The whole config: the sections of all layers, and where the fan-out runs."""
+"""The whole config: the sections of all layers."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from pydantic import PositiveInt, model_validator
-
+from flows.cluster_config import Cluster
 from simlib import config as simulation
-from simlib.config import Section, Sky, read_tables, validate
+from simlib.config import Sky, read_tables, validate
 from simlib.errors import InputError
 from trainlib.config import TrainingConfig, lay_on_recipe
 
-
-class Cluster(Section):
-    """The Dask cluster: one made for the run, or one that is there."""
-
-    kind: Literal["local", "threads"] = "local"  # processes of this machine, or threads of this one
-    address: str | None = None  # of a running scheduler, e.g. tcp://10.0.0.1:8786
-    workers: PositiveInt | None = None  # None: one a core
-    dashboard: str = "127.0.0.1:8787"  # another port is taken where this one is in use
-
-    @model_validator(mode="after")
-    def _address_comes_alone(self) -> "Cluster":
-        idle = {"kind", "workers", "dashboard"} & self.model_fields_set
-        if self.address is not None and idle:
-            raise ValueError(
-                f"{', '.join(sorted(idle))} cannot act on the running cluster at {self.address}; "
-                "remove what is set of it, or remove address"
-            )
-        return self
+__all__ = ["Cluster", "Config", "load_config", "load_sky_section"]
 
 
 class Config(TrainingConfig):

@@ -15,11 +15,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.cluster import dask_client
+from flows.cluster_report import kept_report
 from flows.cluster_view import inputs_of, require_seen
 from flows.config import Config
 from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
 from simlib.dataset.publish import published
+from simlib.dataset.watch import Patience
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 from trainlib.evaluation.evaluate import evaluate as evaluate_run
@@ -43,6 +45,9 @@ def _workers(config: Config) -> Iterator[Client]:
     with dask_client(config.cluster) as client:
         if config.cluster.address is not None:
             require_seen(client, inputs_of(config), {"storage.root": config.root})
+        elif config.cluster.is_elsewhere:
+            writes, wait_s = {"storage.root": config.root}, config.cluster.wait_s
+            require_seen(client, inputs_of(config), writes, wait_s)
         yield client
 
 
@@ -63,11 +68,15 @@ def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
     if not repair and (standing := published(config)) is not None:
         log.info("dataset %s  complete already", standing)
         return str(standing)
+    patience = Patience(config.cluster.hang_factor, config.cluster.hang_floor_s)
     with (
         _workers(config) as client,
         item_progress("simulating", "blocks", "spectra") as progress,
+        kept_report(client, config.cluster.report) as keep,
     ):
-        return str(build.build_dataset(config, terms, client, progress, repair))
+        folder = build.build_dataset(config, terms, client, progress, repair, patience)
+        keep(folder)
+    return str(folder)
 
 
 @task(name="train", cache_policy=NO_CACHE)

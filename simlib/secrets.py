@@ -19,6 +19,7 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 _PASSWORD = re.compile(r"://[^/@:\s]*:[^/@\s]*@")
+_NOT_SHOWN = {"options", "prologue"}  # keys of a config below which a secret may have been put
 WAY_OUT = (
     "give it in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, else "
     "FSSPEC_<PROTOCOL>_<OPTION>), or keep it in a profile and name that (profile=NAME)"
@@ -63,5 +64,5 @@ def has_password(text: str) -> bool:
 
 def entry(name: str, value: Any) -> str:
     """Return `name = value` of a config for a message, the name alone where it may be secret."""
-    is_open = "options" not in name.split(".") and not has_password(str(value))
+    is_open = not _NOT_SHOWN & set(name.split(".")) and not has_password(str(value))
     return f"{name} = {shown(value)}" if is_open else name

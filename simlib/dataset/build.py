@@ -1,6 +1,6 @@
 """Build a dataset: one Dask task a block, resumable, published only when complete.
 
-A task carries a recipe, a location, the plan and a block, never arrays; workers open the stellar
+Recipe and plan reach a worker once, and a task carries a few numbers; workers open the stellar
 grid and the terms themselves. The plan is written first and stands; a block's record is written
 after the block. What a kill leaves is done again, and several builders make the same store.
 """
@@ -8,17 +8,20 @@ after the block. What a kill leaves is done again, and several builders make the
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from distributed import Client, as_completed
+from distributed import Client
 
 from simlib.artifact import clear_leftovers, create_record, write_record
 from simlib.config import SimulationConfig
 from simlib.dataset.agreement import difference_from, first_row_of
 from simlib.dataset.damage import is_undamaged, require_agreement
+from simlib.dataset.fan_out import fan_out
 from simlib.dataset.layout import as_kept
 from simlib.dataset.manifest import (
     Manifest,
@@ -41,6 +44,8 @@ from simlib.dataset.store import (
     write_row_variables,
     write_template,
 )
+from simlib.dataset.tasks import block_at, tasks_of
+from simlib.dataset.watch import Patience
 from simlib.errors import InputError
 from simlib.fingerprint import plain
 from simlib.location import Location, Place
@@ -60,12 +65,14 @@ def build_dataset(
     client: Client,
     progress: Progress | None = None,
     repair: bool = False,
+    patience: Patience = Patience(),  # noqa: B008  frozen
 ) -> Location:
     """Simulate what is missing of the config's dataset, publish it, and return its folder.
 
     terms: the folder of the grid of terms. repair: read every value of what is there, and make
-    again what is not as it was written. Raises InputError for a config that cannot be simulated,
-    OSError when the store cannot be written; finished blocks stay for the next run.
+    again what is not as it was written. patience: with workers that hang. Raises InputError for a
+    config that cannot be simulated, OSError when the store cannot be written; finished blocks stay
+    for the next run.
     """
     recipe = Recipe(config, Location.of(terms, config.storage.options))
     folder = persist("the stellar grid", lambda: folder_of(config))
@@ -74,7 +81,7 @@ def build_dataset(
     started = time.monotonic()
     plan, template = persist("the plan", lambda: begin(recipe, folder))
     if template:
-        _simulate_blocks(recipe, folder, plan, client, progress, repair)
+        _simulate_blocks(recipe, folder, plan, client, progress, repair, patience)
     seconds = time.monotonic() - started
     persist("the manifest", lambda: _finish(recipe, folder, plan, template, seconds))
     return folder
@@ -118,44 +125,90 @@ def _simulate_blocks(
     client: Client,
     progress: Progress | None,
     repair: bool,
+    patience: Patience,
 ) -> None:
     total = len(list(plan.blocks()))
     records = persist("the records", lambda: records_of(folder, plan))
     missing = persist("the store", lambda: missing_blocks(folder, plan, records))
     if repair:
-        missing = _with_damaged(folder, plan, records, missing, client)
+        missing = _with_damaged(folder, plan, missing, client, patience)
     log.info("dataset %s  %d of %d blocks to do", folder, len(missing), total)
-    futures = [
-        client.submit(
-            simulate_block, recipe, folder, plan, block, records.get(block.name), pure=False
-        )
-        for block in missing
-    ]
-    try:
-        finished = as_completed(futures, with_results=True, raise_errors=True)
-        for number, (_, record) in enumerate(finished, start=total - len(missing) + 1):
+    number = total - len(missing)
+
+    def told(rows: list[int]) -> None:
+        nonlocal number
+        for some in rows:
+            number += 1
             if progress:
-                progress(number, total, record.stop - record.start)
-    except BaseException:
-        client.cancel(futures)
-        raise
+                progress(number, total, some)
+
+    before = {b.name: records[b.name].checksum for b in missing if b.name in records}
+    work = _Simulating(recipe, folder, plan, before)
+    tasks = tasks_of(plan, missing)
+    fan_out(client, "simulate", _name_of(folder), work, tasks, patience, told)
+
+
+@dataclass(frozen=True)
+class _Simulating:
+    """Blocks simulated and written, on a worker.
+
+    before: the checksums in the records of damaged blocks.
+    """
+
+    recipe: Recipe
+    folder: Location
+    plan: Plan
+    before: Mapping[str, str]
+
+    def __call__(self, split: str, starts: tuple[int, ...]) -> list[int]:
+        """Return the rows of each block."""
+        return [self._rows(block_at(self.plan, split, start)) for start in starts]
+
+    def _rows(self, block: Block) -> int:
+        before = None
+        if (checksum := self.before.get(block.name)) is not None:
+            place = record_in(self.folder, block)
+            standing = persist(f"the record {place}", lambda: readable(place, BlockRecord))
+            before = standing if standing and standing.checksum == checksum else None
+        record = simulate_block(self.recipe, self.folder, self.plan, block, before)
+        return record.stop - record.start
+
+
+@dataclass(frozen=True)
+class _Checking:
+    """Blocks read and compared with their records, on a worker."""
+
+    folder: Location
+    plan: Plan
+
+    def __call__(self, split: str, starts: tuple[int, ...]) -> list[Block]:
+        """Return the damaged ones."""
+        blocks = (block_at(self.plan, split, start) for start in starts)
+        return [b for b in blocks if not persist(f"block {b.name}", partial(self._is_good, b))]
+
+    def _is_good(self, block: Block) -> bool:
+        record = readable(record_in(self.folder, block), BlockRecord)
+        return record is not None and is_undamaged(self.folder, record)
+
+
+def _name_of(folder: Location) -> str:
+    """Return what a person knows a dataset by, on a dashboard."""
+    return f"{folder.parent.name}-{folder.name[:8]}"
 
 
 def _with_damaged(
     folder: Location,
     plan: Plan,
-    records: dict[str, BlockRecord],
     missing: list[Block],
     client: Client,
+    patience: Patience,
 ) -> list[Block]:
     """Return the missing blocks and those whose values are not what was written."""
-    lost = set(missing)
-    there = [block for block in plan.blocks() if block not in lost]
-    asked = [
-        client.submit(is_undamaged, folder, records[block.name], pure=False) for block in there
-    ]
-    good = {block for block, is_good in zip(there, client.gather(asked), strict=True) if is_good}
-    return [block for block in plan.blocks() if block not in good]
+    bad = set(missing)
+    there = tasks_of(plan, [block for block in plan.blocks() if block not in bad])
+    work = _Checking(folder, plan)
+    fan_out(client, "check", _name_of(folder), work, there, patience, bad.update)
+    return [block for block in plan.blocks() if block in bad]
 
 
 def simulate_block(

@@ -4,12 +4,12 @@ import os
 import socket
 import threading
 import urllib.request
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import dask
 import psutil
 import pytest
-from distributed import LocalCluster
+from distributed import Event, LocalCluster
 
 from flows.cluster import dask_client
 from flows.config import Cluster, load_config
@@ -46,6 +46,62 @@ def test_a_local_cluster_has_its_workers_and_a_dashboard_that_answers(kind: str)
             assert page.status == 200
 
 
+def test_a_worker_is_given_its_limit_of_memory() -> None:
+    section = Cluster(workers=1, memory_gb=0.75, dashboard="127.0.0.1:0")
+    with dask_client(section) as client:
+        (worker,) = client.scheduler_info()["workers"].values()
+        assert worker["memory_limit"] == 750_000_000
+
+
+@pytest.mark.parametrize(
+    ("section", "asked"),
+    [(Cluster(adaptive=(2, 9)), {"minimum": 2, "maximum": 9}),
+     (Cluster(kind="slurm", adaptive=(1, 9)), {"minimum": 1, "maximum": 9}),
+     (Cluster(kind="slurm", workers=7), 7), (Cluster(workers=7), None)],
+)  # fmt: skip
+def test_workers_are_asked_for_as_the_config_says(
+    section: Cluster, asked: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Made:
+        asked: object = None
+        dashboard_link = "a page"
+
+        def adapt(self, **limits: int) -> None:
+            self.asked = limits
+
+        def scale(self, workers: int) -> None:
+            self.asked = workers
+
+    made = Made()
+
+    def client(given: object) -> object:
+        assert given is made
+        return nullcontext("the client")
+
+    monkeypatch.setattr("flows.cluster._made", lambda _: nullcontext(made))
+    monkeypatch.setattr("flows.cluster.Client", client)
+    with dask_client(section) as yielded:
+        assert yielded == "the client"
+    assert made.asked == asked
+
+
+@pytest.mark.slow
+def test_an_adaptive_cluster_grows_with_the_work_and_not_beyond() -> None:
+    section = Cluster(adaptive=(1, 2), dashboard="127.0.0.1:0")
+    with dask_client(section) as client:
+        release = Event("go", client=client)
+        assert len(client.scheduler_info()["workers"]) == 1
+        futures = client.map(wait_for_go, range(20), pure=False)
+        client.wait_for_workers(2, timeout=60)
+        release.set()
+        assert set(client.gather(futures)) == {True}
+        assert len(client.scheduler_info()["workers"]) <= 2
+
+
+def wait_for_go(number: int) -> bool:
+    return bool(Event("go").wait(60))
+
+
 def test_nothing_at_the_address_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.cluster._CONNECT_SECONDS", 1)
     with socket.socket() as free:
@@ -58,15 +114,28 @@ def test_nothing_at_the_address_is_told_with_the_way_out(monkeypatch: pytest.Mon
         pass
 
 
-CLUSTER = {"kind": "threads", "address": "tcp://127.0.0.1:9", "workers": 3, "dashboard": ":0"}
+CLUSTER = {
+    "kind": ["kind=threads"],
+    "address": ["address=tcp://127.0.0.1:9"],
+    "workers": ["workers=3"],
+    "adaptive": ["adaptive=[1, 3]"],
+    "memory_gb": ["memory_gb=3"],
+    "dashboard": ["dashboard=:0"],
+    "wait_s": ["kind=slurm", "wait_s=9"],
+    "hang_factor": ["hang_factor=9"],
+    "hang_floor_s": ["hang_floor_s=9"],
+    "report": ["report=false"],
+    "slurm": ["kind=slurm", "slurm.queue=long"],
+    "kubernetes": ["kind=kubernetes", "kubernetes.image=some"],
+}
 
 
 def test_where_it_is_computed_is_no_part_of_what_is_computed() -> None:
     assert set(CLUSTER) == set(Cluster.model_fields)
     grid = open_grid("default")
     usual = load_config("tiny")
-    for key, value in CLUSTER.items():
-        moved = load_config("tiny", [f"cluster.{key}={value}"])
+    for key, overrides in CLUSTER.items():
+        moved = load_config("tiny", [f"cluster.{one}" for one in overrides])
         assert moved.cluster != usual.cluster
         assert dataset_fingerprint(moved, grid) == dataset_fingerprint(usual, grid), key
         assert run_fingerprint(moved, "x") == run_fingerprint(usual, "x"), key

@@ -102,6 +102,12 @@ def test_a_cluster_without_workers_is_told(tmp_path: Path, monkeypatch: pytest.M
         pytest.raises(InputError, match=r"no worker has joined .*start `dask worker tcp://"),
     ):
         require_seen(client, {}, {"storage.root": Location.of(tmp_path)})
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
+        Client(empty) as client,
+        pytest.raises(InputError, match=r"none came in 0.3 s: look at the queue.*cluster.wait_s"),
+    ):
+        require_seen(client, {}, {}, 0.3)
 
 
 @pytest.mark.parametrize("flow", ["building", "training", "workflow"])

@@ -10,6 +10,7 @@ from flows import pipeline, stages
 from flows.cluster import threads_or
 from flows.cluster_view import inputs_of
 from flows.config import Cluster, Config, load_config, load_sky_section
+from simlib.dataset.watch import Patience
 from simlib.errors import InputError
 from simlib.location import Location
 
@@ -120,6 +121,19 @@ def test_a_running_cluster_is_met_before_the_work_and_only_for_work(
     assert seen == []  # nothing to simulate
 
 
+def test_workers_of_jobs_are_waited_for_and_asked_when_they_are_there(
+    seen: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path, "cluster.kind=slurm", "cluster.wait_s=77", "cluster.report=false")
+    monkeypatch.setattr(stages.build, "published", lambda _: None)
+    monkeypatch.setattr(stages.build, "build_dataset", lambda *_: tmp_path / "built")
+    stages.meet_workers(config)
+    assert seen == []  # jobs are not queued to be let go again
+    stages.build_dataset.fn(config, "terms")
+    places = (inputs_of(config), {"storage.root": Location.of(tmp_path)})
+    assert seen == [("client", config.cluster), ("seen", "the client", *places, 77.0), ("closed",)]
+
+
 def test_what_workers_must_see_is_every_path_that_a_config_names(tmp_path: Path) -> None:
     assert inputs_of(config_of(tmp_path)) == {}  # a shipped name is no path
     named = {"stellar.grid": "/a/grid", "stellar.band": "/a/band.ecsv", "sky.tables": "/a/sky",
@@ -132,11 +146,13 @@ def test_what_workers_must_see_is_every_path_that_a_config_names(tmp_path: Path)
 def test_a_dataset_is_built_unless_it_is_there_and_need_not_be_repaired(
     published: bool, repair: bool, seen: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(tmp_path, RUNNING)
+    hangs = ("cluster.hang_factor=7", "cluster.hang_floor_s=90", "cluster.report=false")
+    config = config_of(tmp_path, RUNNING, *hangs)
 
     def build(*given: Any) -> Path:
-        config_given, terms, client, progress, repair_given = given
+        config_given, terms, client, progress, repair_given, patience = given
         assert callable(progress)
+        assert patience == Patience(7.0, 90.0)
         seen.append(("build", config_given, terms, client, repair_given))
         return tmp_path / "built"
 

@@ -1,0 +1,28 @@
+"""The settings of Dask's own that matter for our work, each with its reason."""
+
+from typing import Any
+
+SETTINGS: dict[str, Any] = {
+    # A worker may be lost five times under one block (a machine is taken away, memory runs out)
+    # before the block counts as what ends workers. Read once, when a scheduler starts.
+    "distributed.scheduler.allowed-failures": 5,
+    # A worker holds no block but those it is at, so that none waits behind one that hangs.
+    "distributed.scheduler.worker-saturation": 1.0,
+    # A machine that went without a word is given up after this, not after five minutes; longer
+    # than any time for which compiled code may keep a worker from answering.
+    "distributed.scheduler.worker-ttl": "120s",
+    # What a task returns is a few numbers: there is nothing that could be spilled to a disk.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    # Close to its limit a worker takes no further block; over it, its nanny starts it anew.
+    "distributed.worker.memory.pause": 0.85,
+    "distributed.worker.memory.terminate": 0.95,
+}
+
+
+def as_environment() -> dict[str, str]:
+    """Return the settings as variables that Dask reads where a process of it starts."""
+    return {
+        "DASK_" + key.replace("-", "_").replace(".", "__").upper(): str(value)
+        for key, value in SETTINGS.items()
+    }

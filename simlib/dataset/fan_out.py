@@ -1,0 +1,129 @@
+"""Work on blocks sent to a Dask cluster and followed until all of it is done.
+
+Recipe and plan reach each worker once, in a plugin; a task is a name and a few numbers. What may
+pass is tried again by the worker (`simlib.retry`), a lost worker's tasks go to others, and so do
+those of one that hangs; any other error ends it all.
+"""
+
+import logging
+import secrets
+from asyncio import CancelledError as LoopCancelledError
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from distributed import Client, Future, KilledWorker, as_completed
+from distributed.comm.core import CommClosedError
+
+from simlib.dataset.tasks import Task
+from simlib.dataset.watch import Patience, name_of, watching
+from simlib.dataset.worker import Does, Work, run
+from simlib.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_MEMORY_TOPIC = "worker-restart-memory"  # told by a nanny that ends its worker
+_LESS_MEMORY = (
+    "let each have more (cluster.memory_gb), or simulate fewer rows at once (dataset.block)"
+)
+
+
+def fan_out(
+    client: Client,
+    verb: str,
+    name: str,
+    does: Does,
+    tasks: Sequence[Task],
+    patience: Patience,
+    done: Callable[[Any], None],
+) -> None:
+    """Do work on the blocks of all tasks; `done` gets what each task returns as it ends.
+
+    verb, name: of the work, on the dashboard and in messages. What a task raises is raised, after
+    the others were called back. Raises InputError where the scheduler is lost, or where workers
+    had too little memory for a task.
+    """
+    work = f"{name}-{secrets.token_hex(4)}"
+    keys = [task.key(verb, work) for task in tasks]
+    client.register_plugin(Work(work, does))
+    with _memory_told(client) as over_memory, _ended(client, work):
+        futures = client.map(
+            run,
+            [work] * len(tasks),
+            [task.split for task in tasks],
+            [task.starts for task in tasks],
+            key=keys,
+        )
+        waiting: dict[Hashable, Future[Any]] = dict(zip(keys, futures, strict=True))
+        ended = as_completed(futures)
+        del futures  # a result that is kept would be made again where its worker is lost
+        with watching(client, waiting, patience) as watch:
+            try:
+                for some in ended.batches():  # what they returned, fetched at once, costs less
+                    for future, (seconds, result) in zip(some, client.gather(some), strict=True):
+                        del waiting[future.key]
+                        watch.note(seconds)
+                        done(result)
+            except BaseException as error:
+                if client.status == "running":
+                    client.cancel(list(waiting.values()))
+                told = _explained(error, client, over_memory, watch.hopeless)
+                if told is None:
+                    raise
+                raise told from error
+
+
+def _explained(
+    error: BaseException, client: Client, over_memory: list[str], hopeless: Hashable | None
+) -> Exception | None:
+    """Return what to raise for an error of Dask's that ended the work, None for any other."""
+    if isinstance(error, KilledWorker):
+        count = error.allowed_failures + 1
+        told = f"{name_of(error.task)}: {count} workers ended, one after another, with it"
+        if over_memory:
+            return InputError(f"{told}, the last over its limit of memory; {_LESS_MEMORY}")
+        return RuntimeError(f"{told} (the last: {error.last_worker}); their logs say more")
+    if isinstance(error, CancelledError) and hopeless is not None:
+        return InputError(
+            f"{name_of(hopeless)} hung on one worker after another; look whether the store that it "
+            "writes to answers, or allow more time (cluster.hang_factor, cluster.hang_floor_s)"
+        )
+    is_lost = isinstance(error, (CancelledError, LoopCancelledError, CommClosedError))
+    if is_lost or (isinstance(error, OSError) and client.status != "running"):
+        return InputError(
+            "the Dask scheduler was lost, or called the work back; what is finished stays. Start "
+            "the cluster again (cluster.address) and run the same command: it goes on from there"
+        )
+    return None
+
+
+@contextmanager
+def _memory_told(client: Client) -> Iterator[list[str]]:
+    """Yield the workers that were ended for their memory, each told when it happens."""
+    ended: list[str] = []
+
+    def tell(event: Any) -> None:
+        worker = str(event[1].get("worker", "a worker"))
+        ended.append(worker)
+        log.warning("worker %s was over its limit of memory and starts anew; %s", worker,
+                    _LESS_MEMORY)  # fmt: skip
+
+    client.subscribe_topic(_MEMORY_TOPIC, tell)
+    try:
+        yield ended
+    finally:
+        if client.status == "running":
+            with suppress(Exception):
+                client.unsubscribe_topic(_MEMORY_TOPIC)
+
+
+@contextmanager
+def _ended(client: Client, work: str) -> Iterator[None]:
+    """Take the work from the workers in the end."""
+    try:
+        yield
+    finally:
+        if client.status == "running":
+            with suppress(Exception):  # a cluster that ends meanwhile forgets it too
+                client.unregister_worker_plugin(work)

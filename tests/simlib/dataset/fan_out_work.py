@@ -1,0 +1,55 @@
+"""Work for a fan-out's tests, found by worker processes under its name."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from distributed import get_worker
+
+
+def first_rows(split: str, starts: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    return split, starts
+
+
+def worker_name(split: str, starts: tuple[int, ...]) -> str:
+    return str(get_worker().name)
+
+
+@dataclass(frozen=True)
+class Heavy:
+    """Work that brings much along, as a config and a grid would."""
+
+    ballast: str = field(default="ballast" * 100_000, repr=False)
+
+    def __call__(self, split: str, starts: tuple[int, ...]) -> int:
+        return len(self.ballast) + starts[0]
+
+
+@dataclass(frozen=True)
+class StopsItsWorker:
+    """Work whose first task stops the process that it is in, without ending it."""
+
+    folder: Path
+
+    def __call__(self, split: str, starts: tuple[int, ...]) -> int:
+        try:
+            (self.folder / "stopped").touch(exist_ok=False)
+        except FileExistsError:
+            return starts[0]
+        (self.folder / "pid").write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return -1  # of a worker that was started anew, nothing is heard
+
+
+@dataclass(frozen=True)
+class TakesMemory:
+    """Work that takes more memory than its worker may have, and waits for what comes of it."""
+
+    size: int
+
+    def __call__(self, split: str, starts: tuple[int, ...]) -> None:
+        taken = bytearray(self.size)
+        taken[::4096] = b"x" * len(taken[::4096])
+        time.sleep(60)
