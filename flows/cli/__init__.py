@@ -28,7 +28,9 @@ from flows.cli import (
     grid_info,
     grid_list,
     grid_verify,
+    inspect,
     lineage,
+    plan,
     prune,
     refresh,
     replay,
@@ -46,7 +48,9 @@ Verb = Callable[..., None]
 NOT_READ = 141  # as a program that a closed pipe ends
 _VERBS: dict[str, Verb] = {
     "demo": demo.demo,
+    "plan": plan.plan,
     "build": build.build,
+    "inspect": inspect.inspect,
     "train": train.train,
     "evaluate": evaluate.evaluate,
     "report": report.report,

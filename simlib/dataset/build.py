@@ -24,6 +24,7 @@ from simlib.dataset.damage import is_undamaged, require_agreement
 from simlib.dataset.fan_out import fan_out
 from simlib.dataset.layout import as_kept
 from simlib.dataset.manifest import (
+    Begun,
     Manifest,
     Summary,
     dataset_fingerprint,
@@ -31,10 +32,11 @@ from simlib.dataset.manifest import (
     portable_config,
     summary_checksum,
 )
-from simlib.dataset.places import manifest_in, plan_in, record_in
+from simlib.dataset.places import begun_in, manifest_in, plan_in, record_in
 from simlib.dataset.plan import Block, BlockRecord, Plan, encoded, make_plan
 from simlib.dataset.publish import folder_of, is_published, publish
 from simlib.dataset.rows import Recipe
+from simlib.dataset.space import require_space
 from simlib.dataset.store import (
     kept_sizes,
     missing_blocks,
@@ -78,9 +80,11 @@ def build_dataset(
     folder = persist("the stellar grid", lambda: folder_of(config))
     if not repair and persist("the dataset", lambda: is_published(folder, config)):
         return folder
+    persist("the free space", lambda: require_space(config, folder, client))
     started = time.monotonic()
     plan, template = persist("the plan", lambda: begin(recipe, folder))
     if template:
+        persist("the config", lambda: _tell_begun(recipe, folder))
         _simulate_blocks(recipe, folder, plan, client, progress, repair, patience)
     seconds = time.monotonic() - started
     persist("the manifest", lambda: _finish(recipe, folder, plan, template, seconds))
@@ -105,6 +109,15 @@ def begin(recipe: Recipe, folder: Location) -> tuple[Plan, dict[str, str]]:
         )
     is_stored = "stored" in (recipe.config.dataset.mode, standing.mode if standing else "")
     return plan, write_template(folder, plan, example) if is_stored else {}
+
+
+def _tell_begun(recipe: Recipe, folder: Location) -> None:
+    """Write what the store is made of, for whoever looks at it before it is complete."""
+    begun = Begun(
+        config=portable_config(recipe.config, folder), terms=recipe.terms.relative_to(folder)
+    )
+    if readable(begun_in(folder), Begun) != begun:
+        write_record(begun_in(folder), begun)
 
 
 def _plan(

@@ -34,6 +34,17 @@ class Summary(BaseModel):
     bytes: PositiveInt
 
 
+class Begun(Record):
+    """What `parts/config.json` says of a store while it is made; config, terms: as in a manifest.
+
+    Whoever looks at an unfinished store draws its rows' parameters with it.
+    """
+
+    remedy: ClassVar[str] = REPAIR
+    config: dict[str, Any]
+    terms: str
+
+
 class Manifest(Record):
     """What `manifest.json` says; it is written last, and makes a dataset complete.
 
@@ -113,7 +124,7 @@ def portable_config(config: SimulationConfig, folder: Location) -> dict[str, Any
     return moved
 
 
-def config_tables(manifest: Manifest, folder: Location) -> dict[str, Any]:
+def config_tables(manifest: Manifest | Begun, folder: Location) -> dict[str, Any]:
     """Return the simulation's tables of a manifest's config, its paths from where it is now."""
 
     def place(text: str) -> str:

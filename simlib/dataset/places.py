@@ -34,6 +34,11 @@ def plan_in(folder: Location) -> Location:
     return folder / "parts" / "plan.json"
 
 
+def begun_in(folder: Location) -> Location:
+    """Return the record of the config that a store is made of."""
+    return folder / "parts" / "config.json"
+
+
 def record_in(folder: Location, block: Block) -> Location:
     """Return the record of a finished block."""
     return folder / "parts" / f"{block.name}.json"

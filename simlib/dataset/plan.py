@@ -98,6 +98,15 @@ def encoded(values: np.ndarray) -> bytes:
 
 def make_plan(dataset: Dataset, codec: Literal["lz4", "zstd", "none"], first_row: FirstRow) -> Plan:
     """Return the plan of a new store; InputError when chunks do not divide blocks."""
+    rows, block = cut_of(dataset)
+    return Plan(rows=rows, block=block, chunk=dataset.chunk, codec=codec, first_row=first_row)
+
+
+def cut_of(dataset: Dataset) -> tuple[dict[str, int], int]:
+    """Return the rows of each split that there is, and the rows of a block of a new store.
+
+    Raises InputError when chunks do not divide blocks.
+    """
     counts = {"train": dataset.n_train, "validation": dataset.n_validation, "test": dataset.n_test}
     rows = {split: count for split, count in counts.items() if count}
     block = automatic_block(sum(rows.values())) if dataset.block == "auto" else dataset.block
@@ -106,7 +115,7 @@ def make_plan(dataset: Dataset, codec: Literal["lz4", "zstd", "none"], first_row
             f"dataset.chunk = {dataset.chunk} does not divide dataset.block = {block}; "
             f"set dataset.chunk to a divisor such as {_divisor(block, dataset.chunk)}"
         )
-    return Plan(rows=rows, block=block, chunk=dataset.chunk, codec=codec, first_row=first_row)
+    return rows, block
 
 
 def automatic_block(rows: int) -> int:

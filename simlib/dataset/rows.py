@@ -64,7 +64,10 @@ def terms_named(config: SimulationConfig, location: Place) -> xr.Dataset | Instr
     if config.terms.source == "direct":
         return load_instrument(config.instrument.name)
     place = Location.of(location, config.storage.options)
-    return _stored_terms(place) if is_published(place) else _made_terms(config.model_dump_json())
+    if is_published(place):
+        return _stored_terms(place)
+    own = set(SimulationConfig.model_fields)  # without the sections of later layers
+    return _made_terms(config.model_dump_json(include=own))
 
 
 @lru_cache(maxsize=2)

@@ -5,11 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from simlib.dataset.plan import Block, Plan
-
-MOST_TASKS = (
-    20_000  # of one build: a scheduler takes about a millisecond a task, and remembers each
-)
+from simlib.dataset.plan import MOST_TASKS, Block, Plan
 
 
 @dataclass(frozen=True)

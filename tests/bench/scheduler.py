@@ -9,7 +9,8 @@ import pickle
 import time
 
 from simlib.dataset.fan_out import fan_out
-from simlib.dataset.tasks import MOST_TASKS, Task
+from simlib.dataset.plan import MOST_TASKS
+from simlib.dataset.tasks import Task
 from simlib.dataset.watch import Patience
 from simlib.dataset.worker import run as task_run
 

@@ -84,6 +84,7 @@ BASE: dict[str, list[str]] = {
     "report": ["{desk}/run"],
     "etc": ["{desk}/conditions.csv", "--out", "terms.nc", "--instrument", "{desk}/arm.toml"],
     "simulate": ["{desk}/targets.csv", "--out", "spectra.zarr", *sets(TOY)],
+    "inspect": ["{dataset}"],
     "replay": ["{dataset}", "validation", "3"],
     "verify": ["{desk}/kept"],
     "refresh": ["tiny", "--explain"],
@@ -111,6 +112,7 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "etc --instrument": ("{desk}/arm.toml", "pfs-redmr-2024-07-14"),
     "simulate targets": ("{desk}/targets.csv", "{desk}/fainter.csv"),
     "simulate --out": ("spectra.zarr", "other.zarr"),
+    "inspect store": ("{dataset}", "{desk}/run"),
     "replay store": ("{dataset}", "{desk}/run"),
     "replay split": ("validation", "train"),
     "replay index": ("3", "4"),
@@ -157,6 +159,9 @@ BESIDE: dict[str, list[str]] = {
     "simulate --path": ["--path", "reference"],
     "simulate --set": ["--set", "noise.sky_subtraction=0.2"],
     "simulate --json": ["--json"],
+    "inspect --out": ["--out", "figures"],
+    "inspect --html": ["--html", "page.html"],
+    "inspect --json": ["--json"],
     "replay --json": ["--json"],
     "verify --json": ["--json"],
     "refresh --set": ["--set", "dataset.seed=77"],
@@ -194,6 +199,7 @@ BESIDE: dict[str, list[str]] = {
 }
 # a URL that opens with the option alone, in place of an argument
 BEHIND_A_DOOR: dict[str, tuple[str, str]] = {
+    "inspect": ("{dataset}", "shut://root/{way}"),
     "replay": ("{dataset}", "shut://root/{way}"),
     "verify": ("{desk}/kept", "shut://root/kept"),
     "diff": ("{dataset}", "shut://root/{way}"),
@@ -215,6 +221,7 @@ TOLD: dict[str, tuple[list[str], str, Any]] = {
 _SKY = "tests/flows/test_etc_verbs.py::test_the_embedded_sky_is_compared_by_one_command"
 _ETC = "tests/flows/test_etc_verbs.py::test_terms_are_written_with_signal_to_noise_and_figures"
 _ROW = "tests/flows/test_simulate_verbs.py::test_a_replayed_row_shows_every_step_and_is_the_row"
+_PLAN = "tests/flows/test_plan_verb.py::test_a_plan_follows_what_it_is_given"
 _DRAWN = "tests/faults/test_grid_commands.py::test_info_tells_everything_and_draws"
 _SANE = "tests/faults/test_grid_commands.py::test_info_judges_a_grid_by_what_is_known_of_cool_stars"
 _SIDES = "tests/flows/test_every_option.py::test_either_side_of_a_difference_is_its_own"
@@ -228,6 +235,13 @@ ELSEWHERE = {  # the tests that try what takes longer
     "etc-sky --figures": _SKY,
     "etc-sky --set": _SKY,
     "etc-sky --json": _SKY,
+    "plan config": _PLAN,
+    "plan --workers": _PLAN,
+    "plan --prices": _PLAN,
+    "plan --simulate": _PLAN,
+    "plan --rows": _PLAN,
+    "plan --set": _PLAN,
+    "plan --json": _PLAN,
     "replay --out": _ROW,
     "verify --threads": "tests/flows/test_verify.py::test_as_many_threads_read_as_are_asked_for",
     "diff a": _DIFFERENT,
@@ -246,8 +260,8 @@ ELSEWHERE = {  # the tests that try what takes longer
 
 # what has no effect but a refusal where it is tried
 REFUSED = {
-    "replay store", "train --resume", "grid import --resolution", "grid import --carbon",
-    "grid import --microturbulence", "grid import --address",
+    "inspect store", "replay store", "train --resume", "grid import --resolution",
+    "grid import --carbon", "grid import --microturbulence", "grid import --address",
 }  # fmt: skip
 
 

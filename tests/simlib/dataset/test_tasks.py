@@ -7,8 +7,8 @@ import pytest
 from dask.utils import key_split
 from distributed.utils import key_split_group
 
-from simlib.dataset.plan import Block, Plan
-from simlib.dataset.tasks import MOST_TASKS, Task, block_at, blocks_a_task, tasks_of
+from simlib.dataset.plan import MOST_TASKS, Block, Plan
+from simlib.dataset.tasks import Task, block_at, blocks_a_task, tasks_of
 
 
 def plan_of(block: int, **rows: int) -> Plan:

@@ -1,0 +1,93 @@
+"""What a config would take before it is run: the dataset, the training, and a much larger dataset.
+
+All from what 256 spectra take here; beside what a finished build took.
+"""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flows.config import Config
+from simlib.artifact import read_record
+from simlib.dataset.estimate import Estimate, actual_of, cost_of, estimate
+from simlib.dataset.manifest import Manifest
+from simlib.dataset.measure import Measured, measure
+from simlib.dataset.places import manifest_in
+from simlib.dataset.plan import cut_of
+from simlib.dataset.prices import Prices, read_prices
+from simlib.dataset.publish import folder_of
+from simlib.dataset.scheduler_load import scheduler_load
+from simlib.errors import InputError
+
+LARGE_ROWS, LARGE_WORKERS = 100_000_000, 1000
+
+
+def plan_of(
+    config: Config,
+    workers: int | None = None,
+    prices: Path | None = None,
+    simulate: bool = False,
+    rows: int | None = None,
+) -> dict[str, Any]:
+    """Return what the config takes with so many workers, one a core; by default this machine's.
+
+    prices: a file of them. simulate: also what `rows` spectra take, by default 1e8 on 1,000
+    workers, and what a scheduler takes for as many tasks as there may be. `actual` is that of the
+    finished dataset, whose cut is then the plan's, None where there is none.
+    Raises InputError for a file that is no table of prices, and for `rows` without `simulate`.
+    """
+    if rows is not None and not simulate:
+        raise InputError("--rows belongs to --simulate; dataset.n_train says what is built")
+    table = read_prices(prices)
+    folder = folder_of(config)
+    manifest = read_record(manifest_in(folder), Manifest)
+    is_there = manifest is not None and manifest.blocks is not None
+    cut = (manifest.plan.rows, manifest.plan.block) if manifest else cut_of(config.dataset)
+    of_one = measure(config)
+    planned = estimate(*cut, workers or len(os.sched_getaffinity(0)), of_one)
+    return {
+        "dataset": str(folder),
+        "mode": config.dataset.mode,
+        "splits": cut[0],
+        "measured": asdict(of_one),
+        "plan": _told(planned, table),
+        "training": _training(config, cut[0]["train"]),
+        "actual": asdict(actual_of(folder, manifest)) if manifest and is_there else None,
+        "scale": _scale(config, of_one, workers, rows, table) if simulate else None,
+    }
+
+
+def _told(planned: Estimate, prices: Prices) -> dict[str, Any]:
+    cost = cost_of(planned, prices)
+    return asdict(planned) | {
+        "core_hours": planned.core_hours,
+        "cost": asdict(cost) | {"once": cost.once},
+    }
+
+
+def _training(config: Config, rows: int) -> dict[str, Any]:
+    """Return what is known before: a budget of time, or the spectra that will have been seen."""
+    train = config.train
+    return {
+        "epochs": train.epochs,
+        "spectra_at_most": train.epochs * rows,
+        "seconds_at_most": train.seconds,
+    }
+
+
+def _scale(
+    config: Config, of_one: Measured, workers: int | None, rows: int | None, prices: Prices
+) -> dict[str, Any]:
+    many = config.dataset.model_copy(
+        update={"n_train": rows or LARGE_ROWS, "n_validation": 0, "n_test": 0, "block": "auto"}
+    )
+    planned = estimate(*cut_of(many), workers or LARGE_WORKERS, of_one)
+    load = scheduler_load()
+    return _told(planned, prices) | {
+        "spectra_per_s": planned.rows / planned.seconds,
+        "bytes_per_s": planned.bytes / planned.seconds,
+        "puts_per_s": planned.objects / planned.seconds,
+        "scheduler": asdict(load),
+        "scheduler_seconds": planned.tasks * load.seconds / load.tasks,
+    }

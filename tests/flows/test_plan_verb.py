@@ -1,0 +1,86 @@
+"""The verb `plan`: what it prints is what it is given, worked out from what it measured."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import planning
+from flows.cli import run_program
+from flows.terminal.plan_text import print_plan
+from simlib.dataset.measure import measure
+from simlib.dataset.scheduler_load import Load
+from tests.simlib.dataset.toy_build import OVERRIDES, build
+
+Plan = Callable[..., dict[str, Any]]
+SETS = [part for override in OVERRIDES for part in ("--set", override)]
+
+
+@pytest.fixture
+def plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Plan:
+    """Return what gives the object that `plan tiny --json` prints, the dataset below tmp_path."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(planning, "scheduler_load", lambda: Load(20_000, 50.0, 40.0))
+    monkeypatch.setattr(planning, "measure", lambda config: measure(config, 32))
+
+    def told(*words: str, config: str = "tiny") -> dict[str, Any]:
+        assert run_program(["plan", config, *SETS, *words, "--json"]) == 0
+        found: dict[str, Any] = json.loads(capfd.readouterr().out)
+        return found
+
+    return told
+
+
+def test_a_plan_follows_what_it_is_given(
+    plan: Plan, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    usual = plan()
+    assert usual["splits"] == {"train": 300, "validation": 5}
+    assert (usual["actual"], usual["scale"]) == (None, None)
+    assert usual["plan"]["blocks"] == 11 and usual["plan"]["rows"] == 305
+    assert usual["training"] == {"epochs": 8, "spectra_at_most": 2400, "seconds_at_most": None}
+    assert plan("--set", "dataset.block=64")["plan"]["blocks"] == 6
+    assert plan("--workers", "7")["plan"]["workers"] == 7
+    assert plan("--set", "train.seconds=9", config="demo")["training"]["seconds_at_most"] == 9
+
+    (tmp_path / "mine.toml").write_text(
+        'currency = "CHF"\ncore_hour = 0\ngb_month = 1000\nthousand_puts = 0\n'
+    )
+    cost = plan("--prices", "mine.toml")["plan"]
+    assert cost["cost"]["currency"] == "CHF" and cost["cost"]["once"] == 0
+    assert cost["cost"]["keeping_a_month"] == pytest.approx(cost["bytes"] / 1e6)
+
+    large = plan("--simulate")["scale"]
+    assert (large["rows"], large["workers"], large["tasks"]) == (10**8, 1000, 19_532)
+    assert large["scheduler_seconds"] == pytest.approx(19_532 * 50.0 / 20_000)
+    assert large["spectra_per_s"] == pytest.approx(1e8 / large["seconds"])
+    small = plan("--simulate", "--rows", "2048", "--workers", "3")["scale"]
+    assert (small["rows"], small["workers"], small["blocks"]) == (2048, 3, 2)
+
+    assert run_program(["plan", "tiny", *SETS, "--rows", "5"]) == 2
+    assert "--rows belongs to --simulate" in capfd.readouterr().err
+    assert run_program(["plan", "tiny", *SETS, "--simulate"]) == 0
+    out = capfd.readouterr().out
+    assert "{" not in out  # as without "--json"
+    assert "100,000,000 spectra on 1,000 cores" in out
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_finished_dataset_stands_beside_its_plan(
+    plan: Plan, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = build(tmp_path / "data")
+    told = plan("--set", "dataset.block=64")  # the store's own cut is compared
+    actual, planned = told["actual"], told["plan"]
+    assert told["dataset"] == str(folder)
+    assert actual["blocks"] == planned["blocks"] == 11
+    assert actual["objects"] == planned["objects"]
+    assert actual["bytes"] == pytest.approx(planned["bytes"], rel=0.05)
+    assert actual["seconds"] > 0 and actual["core_seconds"] > 0
+    print_plan(told | {"actual": actual | {"core_seconds": None, "seconds": 1234.0}})
+    out = capfd.readouterr().out
+    assert "20.6 min" in out and "—" in out and "actual" in out
