@@ -125,7 +125,7 @@ def test_workers_of_jobs_are_waited_for_and_asked_when_they_are_there(
     seen: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_of(tmp_path, "cluster.kind=slurm", "cluster.wait_s=77", "cluster.report=false")
-    monkeypatch.setattr(stages.build, "published", lambda _: None)
+    monkeypatch.setattr(stages, "published", lambda _: None)
     monkeypatch.setattr(stages.build, "build_dataset", lambda *_: tmp_path / "built")
     stages.meet_workers(config)
     assert seen == []  # jobs are not queued to be let go again
