@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from flows.config import Config, load_config
 from simlib.dataset.changes import Due, dataset_due, terms_due
 from simlib.dataset.publish import folder_of
-from trainlib.due import evaluation_due, report_due, training_due
+from trainlib.evaluation.due import evaluation_due, report_due, training_due
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,13 @@ os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="specdenoise-prefe
 os.environ.pop("PREFECT_API_URL", None)
 
 # Each of these files takes most of a minute; begun last, one would keep the other cores waiting.
-LONG = ("test_end_to_end", "test_train", "test_kills", "test_odd_shapes", "test_run_records",
-        "test_closed_forms", "test_build_faults", "test_fuzz_text", "test_fuzz_runs")  # fmt: skip
+# In this order, since the first compiles the simulator's loops, and those after it need none.
+LONG = ("test_end_to_end", "test_train", "test_run_records", "test_fuzz_text", "test_fuzz_runs",
+        "test_every_option", "test_build_faults", "test_odd_shapes", "test_paths",
+        "test_closed_forms", "test_kills")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:  # alone, files run in the order they were named
-        items.sort(key=lambda item: item.path.stem not in LONG)
+        place = {name: number for number, name in enumerate(LONG)}
+        items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))

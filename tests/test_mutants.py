@@ -9,7 +9,7 @@ import pytest
 from tests.mutants.__main__ import Mutant, batches, judged, picked
 from tests.mutants.mutations import means_something, mutations_of
 from tests.mutants.nearest import nearest_tests
-from tests.mutants.touched import measure, statement_at, tests_of, times
+from tests.mutants.touched import measure, statement_at, times, touching
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = '''"""Words of a docstring stay."""
@@ -115,6 +115,7 @@ def test_a_line_belongs_to_its_statement_or_to_its_header(line: int, span: tuple
     assert statement_at(source, line) == span
 
 
+@pytest.mark.slow
 def test_the_tests_that_run_a_line_are_found_by_running_them(tmp_path: Path) -> None:
     for package in ("simlib", "trainlib", "flows"):
         (tmp_path / package).mkdir()
@@ -132,9 +133,9 @@ def test_the_tests_that_run_a_line_are_found_by_running_them(tmp_path: Path) -> 
     out.mkdir()
     measure(tmp_path, out, os.environ | {"PYTHONPATH": str(tmp_path)}, "")
     seconds, module = times(out), tmp_path / "simlib/one.py"
-    of_one = tests_of(out, module, "simlib/one.py", 2, seconds)
+    of_one = touching(out, module, "simlib/one.py", 2, seconds)
     assert of_one[-1] == "tests/test_one.py::test_long"
     assert set(of_one) == {f"tests/test_one.py::test_{name}"
                            for name in ("long", "short[a b]", "short[c]", "both")}  # fmt: skip
-    assert tests_of(out, module, "simlib/one.py", 7, seconds) == ["tests/test_one.py::test_both"]
-    assert tests_of(out, module, "simlib/one.py", 4, seconds) == []
+    assert touching(out, module, "simlib/one.py", 7, seconds) == ["tests/test_one.py::test_both"]
+    assert touching(out, module, "simlib/one.py", 4, seconds) == []

@@ -42,12 +42,13 @@ def prune(
     from simlib.dataset.prune import InUse, find_prunable
     from simlib.dataset.prune import prune as remove
     from simlib.location import Location
-    from trainlib.in_use import datasets_in_use
+    from trainlib.in_use import both, datasets_in_use, released_datasets
 
     options = storage_options(storage_option)
     place = Location.of(root, options)
     folders = [place / "runs", *(Location.of(folder, options) for folder in runs or [])]
-    needed = InUse() if used else datasets_in_use(folders)
+    trained_on = InUse() if used else datasets_in_use(folders)
+    needed = both(trained_on, released_datasets(place))
     found = find_prunable(place, needed, keep, older_than * 3600.0)
     removed = remove(found) if yes else None
     if as_json:

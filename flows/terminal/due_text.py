@@ -11,10 +11,11 @@ from simlib.dataset.changes import Due
 def print_dues(stages: Sequence[Due]) -> None:
     """Print a line a stage, and below it what changed of its inputs: section, name, old, new."""
     rows = [
-        [due.stage, "to do" if due.is_due else "-", due.reason, _time(due.seconds)]
+        [due.stage, _last(due.place), "to do" if due.is_due else "-", due.reason,
+         _time(due.seconds)]
         for due in stages
-    ]
-    print_table("", ("stage", "", "its result", "last time, in proportion"), rows)
+    ]  # fmt: skip
+    print_table("", ("stage", "result", "", "which", "last time, in proportion"), rows)
     for due in stages:
         if not due.changes:
             continue
@@ -26,6 +27,10 @@ def print_dues(stages: Sequence[Due]) -> None:
 
 def _text(value: Any) -> str:
     return "-" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _last(place: str) -> str:
+    return place.rpartition("/")[2]
 
 
 def _time(seconds: float | None) -> str:

@@ -6,6 +6,7 @@ after the block. What a kill leaves is done again, and several builders make the
 """
 
 import logging
+import random
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -158,6 +159,7 @@ def _simulate_blocks(
     before = {b.name: records[b.name].checksum for b in missing if b.name in records}
     work = _Simulating(recipe, folder, plan, before)
     tasks = tasks_of(plan, missing)
+    random.shuffle(tasks)  # builders at once share the work: few blocks are made by both
     fan_out(client, "simulate", _name_of(folder), work, tasks, patience, told)
 
 

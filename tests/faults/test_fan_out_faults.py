@@ -11,7 +11,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from simlib.config import SimulationConfig
-from simlib.dataset.build import build_dataset, published
+from simlib.dataset.build import build_dataset
+from simlib.dataset.publish import published
 from simlib.dataset.watch import Patience
 from simlib.errors import InputError
 from simlib.etc.grid.store import ensure_terms_grid

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from flows.cli import run_program
+from simlib.artifact import write_record
+from simlib.location import Location
 from tests.simlib.dataset.versions import finished, trained_on, unfinished
+from trainlib.release import Part, Release
 
 
 @pytest.fixture
@@ -89,3 +92,14 @@ def test_prune_of_a_folder_of_something_else_is_a_mistake(
         assert run_program(["prune", str(place), "--yes"]) == 2
         assert "holds neither datasets/ nor terms/ nor runs/" in capsys.readouterr().err
     assert run_program(["prune", str(tmp_path), "--keep", "-1"]) == 2
+
+
+@pytest.mark.parametrize("more", [[], ["--used"]])
+def test_what_a_release_names_stays(more: list[str], root: Path) -> None:
+    for number, letter in enumerate("ac", start=1):
+        dataset = Part(place="there", fingerprint=letter * 16)
+        record = Release(number=number, made="", dataset=dataset, run=None, bundle=None,
+                         provenance={})  # fmt: skip
+        write_record(Location.of(root / f"releases/x/00000{number}.json"), record)
+    assert run_program(["prune", str(root), "--yes", *more]) == 0
+    assert left(root) == ("abcdf" if not more else "acdf")

@@ -218,7 +218,7 @@ def main(
         if mutant.key in verdicts:
             one = verdicts[mutant.key]
             return replace(mutant, verdict=one["verdict"], by=one["by"], seconds=one["seconds"])
-        touching = touched.tests_of(
+        touching = touched.touching(
             OUT, ROOT / mutant.path, mutant.path, mutant.mutation.line, durations
         )
         lane = lanes.get()

@@ -41,7 +41,7 @@ def times(out: Path) -> dict[str, float]:
     return found
 
 
-def tests_of(
+def touching(
     out: Path, module: Path, name: str, line: int, seconds: Mapping[str, float]
 ) -> list[str]:
     """Return the tests that run the statement at a line, the shortest first, each file together."""

@@ -10,7 +10,8 @@ import torch
 
 from simlib import artifact
 from simlib.errors import InputError
-from trainlib.training.checkpoint import _MARK, load_checkpoint, save_checkpoint
+from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
+from trainlib.training.seal import MARK
 
 CPU = torch.device("cpu")
 
@@ -21,7 +22,7 @@ class Harmful:
 
 
 def signed(data: bytes) -> bytes:
-    return data + _MARK + hashlib.sha256(data).hexdigest().encode()
+    return data + MARK + hashlib.sha256(data).hexdigest().encode()
 
 
 def torch_bytes(value: object) -> bytes:
@@ -70,7 +71,7 @@ def test_every_flipped_bit_is_told(tmp_path):
         (b"", "0 bytes that do not end with a digest"),
         (b"\0" * 4096, "4096 bytes that do not end with a digest"),
         (torch_bytes({"format_version": 1, "model": {}}), "is not a checkpoint of this version"),
-        (_MARK, "do not end with a digest"),
+        (MARK, "do not end with a digest"),
         (signed(b"text"), "should hold tensors and plain values alone"),
         (signed(torch_bytes([1, 2])), "holds list, no checkpoint of a run"),
     ],

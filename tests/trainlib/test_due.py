@@ -13,7 +13,7 @@ from tests.simlib.dataset.toy_build import toy_config as simulated
 from tests.trainlib.training_runs import SMALL, train_here
 from trainlib import runs
 from trainlib.config import TrainingConfig
-from trainlib.due import evaluation_due, report_due, training_due
+from trainlib.evaluation.due import evaluation_due, report_due, training_due
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.report import write_report
 

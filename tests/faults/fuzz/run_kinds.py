@@ -18,8 +18,8 @@ from trainlib import runs
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import load_trained
-from trainlib.training.checkpoint import _DIGITS, _MARK
 from trainlib.training.log import LOG, read_log
+from trainlib.training.seal import DIGITS, MARK
 
 ODD_TENSORS = (
     torch.tensor(float("nan")), torch.zeros(0), torch.zeros(3, dtype=torch.int8), torch.ones(1, 1),
@@ -82,7 +82,7 @@ def _checkpoint(prepared: tuple[Path, Standing], draw: Random, _: Path, valid: b
 
 
 def _altered_state(data: bytes, draw: Random) -> bytes:
-    body = data[: -len(_MARK) - _DIGITS]
+    body = data[: -len(MARK) - DIGITS]
     if draw.random() < 0.3:
         return _signed(damaged(body, draw, body[::-1]))
     state = torch.load(io.BytesIO(body), weights_only=True)
@@ -104,7 +104,7 @@ def _saved(state: object) -> bytes:
 
 
 def _signed(body: bytes) -> bytes:
-    return body + _MARK + hashlib.sha256(body).hexdigest().encode()
+    return body + MARK + hashlib.sha256(body).hexdigest().encode()
 
 
 def _results(prepared: tuple[Path, Standing], draw: Random, _: Path, valid: bool) -> Attempt:
