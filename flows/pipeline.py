@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import Flow, flow
-
 from flows import stages
 from flows.config import load_config
+from flows.orchestration import Orchestrated, flow
 from simlib.dataset.publish import published
 from simlib.errors import InputError
 from trainlib.runs import CHECKPOINT, run_directory
 
 
-@flow(name="specdenoise")
+@flow("specdenoise")
 def workflow(source: str, overrides: Sequence[str]) -> Path:
     """Simulate, train, evaluate and report; return the report's path."""
     config = load_config(source, overrides)
@@ -29,7 +28,7 @@ def workflow(source: str, overrides: Sequence[str]) -> Path:
     return stages.report(config, run)
 
 
-@flow(name="specdenoise-build")
+@flow("specdenoise-build")
 def building(source: str, overrides: Sequence[str], repair: bool) -> str:
     """Make the dataset of a config, or what of it is missing or damaged; return its folder."""
     config = load_config(source, overrides)
@@ -38,7 +37,7 @@ def building(source: str, overrides: Sequence[str], repair: bool) -> str:
     return stages.build_dataset(config, terms, repair)
 
 
-@flow(name="specdenoise-train")
+@flow("specdenoise-train")
 def training(source: str, overrides: Sequence[str]) -> str:
     """Make the dataset of a config where it is missing, and train on it; return the run."""
     config = load_config(source, overrides)
@@ -69,7 +68,7 @@ def train(source: str, overrides: Sequence[str] = ()) -> str:
     return run
 
 
-def _checked(run: Flow[..., Any], source: str, overrides: Sequence[str], *more: Any) -> Any:
+def _checked(run: Orchestrated[..., Any], source: str, overrides: Sequence[str], *more: Any) -> Any:
     load_config(source, overrides)
     return run(source, list(overrides), *more)
 

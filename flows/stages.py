@@ -1,7 +1,7 @@
-"""The stages as Prefect tasks: one task a stage, Dask and torchrun inside.
+"""The stages, each a Prefect task where there is a server: Dask and torchrun are inside.
 
 A stage reads what earlier ones wrote, writes one thing and returns where it is. Each finds out by
-fingerprint whether its work is done already, so Prefect's own result cache stays off.
+fingerprint whether its work is done already.
 """
 
 import logging
@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from flows.cluster import dask_client
 from flows.cluster_report import kept_report
 from flows.cluster_view import inputs_of, require_seen
 from flows.config import Config
+from flows.orchestration import stage
 from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
 from simlib.dataset.publish import published
@@ -51,7 +50,7 @@ def _workers(config: Config) -> Iterator[Client]:
         yield client
 
 
-@task(name="etc-grid", cache_policy=NO_CACHE)
+@stage("etc-grid")
 def etc_grid(config: Config) -> Location:
     """Return the location of the calculator's terms on the grid over conditions."""
     location = ensure_terms_grid(config)
@@ -59,7 +58,7 @@ def etc_grid(config: Config) -> Location:
     return location
 
 
-@task(name="build-dataset", cache_policy=NO_CACHE)
+@stage("build-dataset")
 def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
     """Return the folder of the complete dataset, simulated as far as it was not.
 
@@ -79,7 +78,7 @@ def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
     return str(folder)
 
 
-@task(name="train", cache_policy=NO_CACHE)
+@stage("train")
 def train(config: Config, dataset: str) -> str:
     """Return the directory of the finished run."""
     directory = str(run_directory(config, dataset.rsplit("/", 1)[-1]))
@@ -89,13 +88,13 @@ def train(config: Config, dataset: str) -> str:
     return directory
 
 
-@task(name="evaluate", cache_policy=NO_CACHE)
+@stage("evaluate")
 def evaluate(config: Config, run: str) -> dict[str, Any]:
     """Return the errors of the network and of the baselines by S/N, kept in the run."""
     return evaluate_run(run, section=config.evaluate)
 
 
-@task(name="report", cache_policy=NO_CACHE)
+@stage("report")
 def report(config: Config, run: str) -> Path:
     """Return the path of the run's report."""
     return write_report([run])

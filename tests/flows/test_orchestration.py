@@ -1,0 +1,113 @@
+"""Flows are plain functions, which Prefect runs only where a server is named."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import orchestration, pipeline, stages
+from flows.orchestration import Orchestrated, flow, is_served, stage
+
+PROFILE = 'active = "x"\n[profiles.x]\n%s\n'
+
+
+@pytest.fixture
+def unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a home of Prefect's in which nothing was set up, and an empty working folder."""
+    for name in [name for name in os.environ if name.startswith("PREFECT")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+def test_without_a_server_the_functions_are_just_called(
+    unset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Orchestrated, "in_prefect", property(lambda _: pytest.fail("Prefect ran")))
+
+    @stage("one")
+    def one(number: int) -> int:
+        """Add one."""
+        return number + 1
+
+    @flow("both")
+    def both(number: int) -> int:
+        return one(one(number=number))
+
+    assert both(40) == 42
+    assert (one.__doc__, one.__name__, one.fn(1)) == ("Add one.", "one", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "served"),
+    [
+        ("home/profiles.toml", PROFILE % 'PREFECT_API_URL = "http://h/api"', True),
+        ("home/profiles.toml", PROFILE % 'PREFECT_LOGGING_LEVEL = "INFO"', False),
+        ("here/prefect.toml", '[api]\nurl = "http://h/api"\n', True),
+        ("here/.env", "PREFECT_API_URL=http://h/api\n", True),
+        ("here/pyproject.toml", "[project]\nname = 'other'\n", False),
+    ],
+)  # fmt: skip
+def test_prefect_s_own_settings_count(name: str, text: str, served: bool, unset: Path) -> None:
+    """Asked in a process of its own: Prefect reads them when it is loaded."""
+    (unset / name).write_text(text)
+    code = "from flows.orchestration import is_served; print(is_served())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100,
+                          check=True, cwd=unset / "here")  # fmt: skip
+    assert done.stdout.strip() == str(served)
+
+
+def test_the_environment_says_so_first(unset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_served()
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert is_served()
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    assert not is_served()
+
+
+def test_where_a_server_is_named_prefect_runs_each_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(orchestration, "is_served", lambda: True)
+    ran: list[Any] = []
+
+    @stage("one")
+    def one() -> int:
+        return 1
+
+    one.__dict__["in_prefect"] = lambda: ran.append("one") or 7
+    assert one() == 7 and ran == ["one"]
+
+
+def test_every_stage_and_flow_has_its_name_in_prefect() -> None:
+    named = {
+        one.in_prefect.name: one for one in vars(stages).values() if isinstance(one, Orchestrated)
+    }
+    assert sorted(named) == ["build-dataset", "etc-grid", "evaluate", "report", "train"]
+    assert all(type(one.in_prefect).__name__ == "Task" for one in named.values())
+    flows = [pipeline.workflow, pipeline.building, pipeline.training]
+    assert [one.in_prefect.name for one in flows] == [
+        "specdenoise", "specdenoise-build", "specdenoise-train",
+    ]  # fmt: skip
+    assert {type(one.in_prefect).__name__ for one in flows} == {"Flow"}
+
+
+def test_a_whole_build_loads_no_prefect_and_leaves_no_process(unset: Path) -> None:
+    code = (
+        "import psutil, sys; from flows.cli import run_program\n"
+        "sets = ['dataset.mode=virtual', 'stellar.grid=toy', 'stellar.teff=[4000, 4500]',\n"
+        "        'stellar.logg=[1, 3]', 'stellar.feh=[-1, 0]', 'stellar.alpha=[0, 0.25]',\n"
+        "        'cluster.kind=threads']\n"
+        "words = [part for value in sets for part in ('--set', value)]\n"
+        "assert run_program(['build', 'tiny', *words]) == 0\n"
+        "print('prefect' in sys.modules, psutil.Process().children())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200,
+                          check=True, cwd=unset / "here")  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "False []"
