@@ -14,6 +14,10 @@ from flows.orchestration import Orchestrated, flow, is_served, stage
 PROFILE = 'active = "x"\n[profiles.x]\n%s\n'
 
 
+def slow(*values: object) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture
 def unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a home of Prefect's in which nothing was set up, and an empty working folder."""
@@ -48,9 +52,9 @@ def test_without_a_server_the_functions_are_just_called(
     ("name", "text", "served"),
     [
         ("home/profiles.toml", PROFILE % 'PREFECT_API_URL = "http://h/api"', True),
-        ("home/profiles.toml", PROFILE % 'PREFECT_LOGGING_LEVEL = "INFO"', False),
-        ("here/prefect.toml", '[api]\nurl = "http://h/api"\n', True),
-        ("here/.env", "PREFECT_API_URL=http://h/api\n", True),
+        slow("home/profiles.toml", PROFILE % 'PREFECT_LOGGING_LEVEL = "INFO"', False),
+        slow("here/prefect.toml", '[api]\nurl = "http://h/api"\n', True),
+        slow("here/.env", "PREFECT_API_URL=http://h/api\n", True),
         ("here/pyproject.toml", "[project]\nname = 'other'\n", False),
     ],
 )  # fmt: skip

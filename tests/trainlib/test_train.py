@@ -100,6 +100,7 @@ if "RANK" in os.environ:
 """
 
 
+@pytest.mark.slow  # what is finished stays: test_run_records.py
 def test_a_finished_run_is_not_trained_again_unless_asked_for_anew(toy, tmp_path, monkeypatch):
     config = toy_config(tmp_path, ranks=1)
     directory = train_here(config, toy, tmp_path / "run")

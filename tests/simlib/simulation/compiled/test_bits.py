@@ -75,7 +75,8 @@ def test_no_rows_are_no_spectra() -> None:
         assert found["flux"].shape == found["variance"].shape == (0, found.sizes["wavelength"])
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow  # workers of a cluster: test_kills.py, test_end_to_end.py
+@pytest.mark.parametrize("processes", [2, 4])
 def test_several_processes_at_once_give_the_same_bits(processes: int, whole: xr.Dataset) -> None:
     edges = [part * ROWS // processes for part in range(processes + 1)]
     running = [
