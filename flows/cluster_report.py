@@ -10,11 +10,11 @@ from pathlib import Path
 from distributed import Client, performance_report
 
 from simlib.artifact import write_bytes
+from simlib.dataset.places import dask_report_in
 from simlib.location import Location
 
 log = logging.getLogger(__name__)
 
-NAME = "dask-report.html"
 _ICON = re.compile(rb'<link rel="shortcut icon"[^>]*>')  # the one thing it would fetch
 
 
@@ -26,17 +26,18 @@ def kept_report(client: Client, is_wanted: bool = True) -> Iterator[Callable[[Lo
     work fails no report is asked for.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        page = Path(scratch) / NAME
+        page = Path(scratch) / "report.html"
         report = _begun(client, page) if is_wanted else None
 
         def keep(folder: Location) -> None:
             if report is None:
                 return
+            kept = dask_report_in(folder)
             try:
                 with client.as_current():
                     report.__exit__(None, None, None)
-                write_bytes(folder / NAME, _ICON.sub(b"", page.read_bytes()))
-                log.info("what the workers did: %s", folder / NAME)
+                write_bytes(kept, _ICON.sub(b"", page.read_bytes()))
+                log.info("what the workers did: %s", kept)
             except Exception as error:
                 log.warning("no Dask report: %s", error)
 

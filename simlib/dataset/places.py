@@ -1,7 +1,7 @@
 """Where a dataset and its parts are: `<root>/datasets/<name>/<fingerprint>/`.
 
-A dataset's folder holds `spectra.zarr`, `manifest.json` and `parts/`; `latest.json` beside the
-folders of all its versions says which is published.
+A dataset's folder holds `spectra.zarr`, `manifest.json`, `parts/`, and Dask's report of its build;
+`latest.json` beside the folders of all its versions says which is published.
 """
 
 from simlib.config import SimulationConfig
@@ -27,6 +27,11 @@ def manifest_in(folder: Location) -> Location:
 def arrays_in(folder: Location) -> Location:
     """Return the Zarr store of a dataset."""
     return folder / "spectra.zarr"
+
+
+def dask_report_in(folder: Location) -> Location:
+    """Return the page of what Dask's workers did."""
+    return folder / "dask-report.html"
 
 
 def plan_in(folder: Location) -> Location:

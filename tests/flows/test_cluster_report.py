@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 
-from flows.cluster_report import NAME, kept_report
+from flows.cluster_report import kept_report
+from simlib.dataset.places import dask_report_in
 from simlib.location import Location
 
 
@@ -30,11 +31,11 @@ def test_the_report_is_one_page_that_needs_no_network(
     with kept_report(client) as keep:
         assert client.submit(sum, [1, 2], key=("add things", "1-2", "x")).result(30) == 3
         keep(folder)
-    text = (folder / NAME).read_bytes().decode()  # type: ignore[union-attr]
+    text = (dask_report_in(folder)).read_bytes().decode()  # type: ignore[union-attr]
     assert "def test_the_report_is_one_page" in text  # whose work it was
     assert "add things" in text and "<html" in text
     assert not re.search(r"<(script|link)[^>]*\b(src|href)=", text)
-    assert folder.names() == [NAME]
+    assert folder.names() == ["dask-report.html"]
     folder.remove()
 
 

@@ -77,12 +77,12 @@ def picked(package: str, count: int, seed: int) -> list[Mutant]:
     lot = random.Random(f"{package} {seed}")
     chosen: list[Mutant] = []
     for name, line in lot.sample(sorted(lines), len(lines)):
+        if len(chosen) == count:
+            break
         source = (ROOT / name).read_text(encoding="utf-8")
         mutation = lot.choice(lines[name, line])
         if means_something(source, mutation):
             chosen.append(Mutant(name, mutation))
-        if len(chosen) == count:
-            break
     return chosen
 
 

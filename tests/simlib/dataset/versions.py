@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simlib.artifact import read_record, write_record
 from simlib.dataset.manifest import Manifest
-from simlib.dataset.places import latest_in, manifest_in
+from simlib.dataset.places import dask_report_in, latest_in, manifest_in
 from simlib.dataset.publish import Latest
 from simlib.location import Location
 from tests.simlib.dataset.made import make_plan, make_published, make_store
@@ -33,6 +33,7 @@ def finished(root: Path, letter: str, day: int = 1, name: str = "demo") -> Path:
     versions = root / "datasets" / name
     folder = versions / (letter * 16)
     shutil.copytree(_pattern("whole"), folder)
+    dask_report_in(Location.of(folder)).path.write_text("what the workers did")
     place = Location.of(folder)
     manifest = read_record(manifest_in(place), Manifest)
     assert manifest is not None
