@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer
 from zarr.errors import ZarrUserWarning
 from zarr.storage import MemoryStore, StorePath
@@ -32,7 +32,8 @@ VARIABLES = (*PIXEL_VARIABLES, *ROW_VARIABLES)
 ROW_CHUNK = 2**17  # rows of a chunk of what has one value a row
 _CODECS: dict[str, list[Any]] = {
     "lz4": [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")],
-    "zstd": [ZstdCodec(level=3)],
+    # 6 % smaller, twice as long to write; without the bits' shuffle it would be a fifth larger
+    "zstd": [BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle")],
     "none": [],
 }
 

@@ -1,4 +1,4 @@
-"""Lossless codecs on simulated spectra: size, and how fast a block is written and read, on one core.
+"""Lossless codecs on simulated spectra: size, and how fast a block is written and read by a core.
 
 One block of 1,024 rows in chunks of 128, flux and variance, each codec in one run. Reading is timed
 from the disk's cache by zarr's own pipeline and, where the package is installed, by `zarrs`.
@@ -49,8 +49,9 @@ def run() -> list[dict[str, object]]:
                 with using(pipeline) as is_there:
                     if is_there:
                         read = best(lambda: read_back(folder, values)) / ROWS
-                        entries.append(told_entry(f"codec.{name}.read_us{label}", 1e6 * read, "us",
-                                                  "a spectrum, flux and variance, one core"))  # fmt: skip
+                        what = "a spectrum, flux and variance, one core"
+                        name_of = f"codec.{name}.read_us{label}"
+                        entries.append(told_entry(name_of, 1e6 * read, "us", what))
     return entries
 
 
