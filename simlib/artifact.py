@@ -385,7 +385,10 @@ def _flush_entry(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    for _ in range(2):  # what failed once to go may go now; else it is a leftover
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
