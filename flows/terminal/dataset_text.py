@@ -64,9 +64,11 @@ def _number(value: float | None, style: str) -> str:
 
 
 def _ratio(ratio: "MeanRatio") -> str:
+    of = f"mean flux A / B of {ratio.spectra[0]} and {ratio.spectra[1]} spectra"
+    if ratio.rms_from_one == 0.0:
+        return f"{of}: 1 everywhere"
     return (
-        f"mean flux A / B of {ratio.spectra[0]} and {ratio.spectra[1]} spectra: "
-        f"{ratio.lowest:.5f} to {ratio.highest:.5f}, rms from 1 {ratio.rms_from_one:.2e}, "
+        f"{of}: {ratio.lowest:.5f} to {ratio.highest:.5f}, rms from 1 {ratio.rms_from_one:.2e}, "
         f"farthest at {ratio.largest_at_nm:.2f} nm ({ratio.largest:.5f})"
     )
 
