@@ -323,3 +323,12 @@ def test_another_plan_is_refused(change: dict[str, Any], message: str, tmp_path:
 
 def test_a_whole_number_stays_one() -> None:
     assert dtype_of("interpolated_axis") == np.int8
+
+
+@pytest.mark.parametrize(
+    ("key", "told"), [([3, 20], "rows 3 to 20 of 20"), (-21, "rows -21 to -21 of 20")]
+)
+def test_rows_that_are_not_there_are_told_with_how_many_are(key: Any, told: str) -> None:
+    with pytest.raises(IndexError, match=f"^{told}$"):
+        plans.rows_of(key, 20)
+    assert plans.rows_of([-1, 0, 19], 20).tolist() == [19, 0, 19]
