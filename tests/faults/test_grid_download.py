@@ -11,6 +11,7 @@ from email.utils import formatdate
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,6 +241,25 @@ def fetched(archive: Archive, folder: Path, faults: list[str]) -> tuple[FetchRec
     with connections(QUICK) as http:
         record = fetch(target, folder, http, QUICK, stop)
     return record, stop.asked
+
+
+def test_every_request_has_the_time_of_the_policy_and_asks_for_the_bytes_as_they_are(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    good = urllib3.PoolManager.request
+
+    def request(self: urllib3.PoolManager, *given: Any, **options: Any) -> Any:
+        asked.append(options)
+        return good(self, *given, **options)
+
+    monkeypatch.setattr(urllib3.PoolManager, "request", request)
+    record, _ = fetched(archive, tmp_path, ["500"])
+    assert record.status == "done" and len(asked) == 2
+    for options in asked:
+        assert options["timeout"] == QUICK.timeout_s
+        assert options["headers"]["Accept-Encoding"] == "identity"
+        assert options["retries"].redirect == 5 and options["retries"].read == 0
 
 
 @pytest.mark.parametrize("status", ["429", "503"])

@@ -101,3 +101,24 @@ def test_a_fingerprint_knows_values_not_their_spelling() -> None:
 def test_survey_and_paper_simulate_the_same_data() -> None:
     survey, paper = load_config("survey"), load_config("paper")
     assert survey == paper
+
+
+# What is simulated where nothing is said. Where one differs because a default is meant to be
+# another: say so in the changelog, and put the new digest here.
+DEFAULTS = {
+    "instrument": "20f1b3110251d7b3", "sky": "5b1246b1e7305995", "conditions": "8db86d9ec1492f72",
+    "terms": "0dc2c07150222c5e", "stellar": "e9c94e5e88fcee57", "noise": "7c833c3c51140bff",
+    "normalize": "8cd745274ac0d69f", "dataset": "7f41403ed4a42d5d",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", DEFAULTS)
+def test_a_default_is_not_changed_unawares(section: str) -> None:
+    assert fingerprint(SimulationConfig().leaves(section)) == DEFAULTS[section]
+
+
+def test_every_section_that_shapes_spectra_has_its_defaults_watched() -> None:
+    assert set(DEFAULTS) == set(SimulationConfig.model_fields) - {"storage"}
+    assert SimulationConfig().leaves("storage", but={"root"}) == {
+        "storage.codec": "lz4", "storage.options": {},
+    }  # fmt: skip

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from simlib.etc.sky_comparison import BARS, Band, SkyComparison
+from simlib.etc.grid.build import RANGED
+from simlib.etc.sky_comparison import BARS, CONDITION, Band, SkyComparison
 
 NUMBERS = {
     "global_scale": 1.25, "blends": 77.0, "median_position_error_pixels": 0.03,
@@ -25,3 +26,7 @@ def test_every_line_holds_its_number_and_its_bar() -> None:
     assert len(found) == len(NUMBERS) - 1  # the largest of the bands stands in their lines
     told = SkyComparison(NUMBERS, bands, np.arange(3.0)).record()
     assert told["bars"] == BARS and told["water_mm"] == 1.5
+
+
+def test_it_is_made_under_a_condition_that_says_everything() -> None:
+    assert set(CONDITION) == set(RANGED)
