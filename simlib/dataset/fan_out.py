@@ -47,7 +47,8 @@ def fan_out(
     work = f"{name}-{secrets.token_hex(4)}"
     keys = [task.key(verb, work) for task in tasks]
     client.register_plugin(Work(work, does))
-    with _memory_told(client) as over_memory, _ended(client, work):
+    # `as_completed` asks for the current client, which of several builds at once may be another's
+    with client.as_current(), _memory_told(client) as over_memory, _ended(client, work):
         futures = client.map(
             run,
             [work] * len(tasks),
