@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
+import dask
 import fsspec
 import pytest
 from distributed import Client, LocalCluster
@@ -286,8 +287,11 @@ def test_builders_at_once_share_the_blocks(tmp_path: Path, monkeypatch: pytest.M
             return build.build_dataset(config, terms, client)
 
     monkeypatch.setattr(build, "write_block", counted)
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(one, range(2))
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(one, range(2))
+    finally:  # of two default clients, the one that ends last does not undo what the first set
+        dask.config.config.pop("scheduler", None)
     assert first == second and verify_dataset(first).problems == ()
     assert len(set(made)) == 41
     assert len(made) < 1.5 * 41  # in the same order both would make nearly all

@@ -30,7 +30,7 @@ def here(threads: int = 2) -> Iterator[Client]:
         LocalCluster(
             n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=None
         ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        Client(cluster) as client,
     ):
         yield client
 
