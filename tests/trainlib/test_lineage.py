@@ -31,6 +31,7 @@ from trainlib.evaluation.lineage import lineage
 from trainlib.evaluation.page_lineage import NAME, PageLineage
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results, write_results
+from trainlib.runs import RunManifest
 
 HERE = provenance()
 WAY = ["report", "results", "checkpoint", "run", "dataset", "terms", "instrument", "sky", "code",
@@ -165,6 +166,14 @@ def other_physics(root: Path) -> None:
     write_record(place, manifest.model_copy(update={"physics_version": 1}))
 
 
+def other_training(root: Path) -> None:
+    place = Location.of(root / "runs/stars-run/manifest.json")
+    manifest = read_record(place, RunManifest)
+    assert manifest is not None
+    inputs = manifest.inputs | {"version": {"version of training": 0}}
+    write_record(place, manifest.model_copy(update={"inputs": inputs}))
+
+
 def gone(what: str) -> Callable[[Path], None]:
     def remove(root: Path) -> None:
         (place,) = root.glob(what)
@@ -193,6 +202,7 @@ VERSION = "datasets/stars/" + "[0-9a-f]" * 16
         (edited_config, {"config": "replaced"}),
         (other_checkpoint, {"checkpoint": "replaced"}),
         (other_physics, {"code": "replaced"}),
+        (other_training, {"code": "replaced"}),
         (gone("grids/mine.zarr"), {"stellar grid": "missing"}),
         (gone("arm.toml"), {"instrument": "missing"}),
         (gone("terms/*"), {"terms": "missing"}),
@@ -203,6 +213,7 @@ VERSION = "datasets/stars/" + "[0-9a-f]" * 16
         (gone("runs/*/manifest.json"), {"run": "unusable"}),
         (cut("grids/mine.zarr/zarr.json"), {"stellar grid": "unusable"}),
         (cut("arm.toml"), {"instrument": "unusable"}),
+        (cut("runs/*/checkpoints/last.pt"), {"checkpoint": "unusable"}),
         (cut("terms/*/manifest.json"), {"terms": "unusable"}),
         (cut(f"{VERSION}/manifest.json"), {"dataset": "unusable"}),
         (gone(f"{VERSION}/manifest.json"), {"dataset": "unusable"}),

@@ -42,8 +42,7 @@ from trainlib.runs import (
     read_config,
     run_fingerprint,
 )
-
-_DIGEST = 64  # characters: a checkpoint ends with the digest of what stands before
+from trainlib.training.seal import sealed_digest
 
 
 def lineage(text: str, root: Location) -> Step:
@@ -152,10 +151,8 @@ def checkpoint_step(directory: Path, recorded: str | None = None) -> Step:
     """Return the step of a run's network. recorded: its digest, by results."""
     path = directory / CHECKPOINT
     step = Step("checkpoint", str(path), recorded, parents=(run_step(directory),))
-    try:
-        digest = path.read_bytes()[-_DIGEST:].decode("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        return failed(step, Location.of(path), error)
+    if (digest := sealed_digest(path)) is None:
+        return failed(step, Location.of(path), InputError("it does not end with a digest"))
     found = compared(step, digest)
     return found if found.state == "there" else replace(found, note="trained further since")
 
@@ -175,7 +172,8 @@ def run_step(directory: Path) -> Step:
         f"finished after {outcome.epoch} epochs" if outcome else "not finished"
     )
     config, data = _config_and_dataset(directory, manifest)
-    code = code_step(manifest.provenance, "training", TRAINING_VERSION, TRAINING_VERSION)
+    trained_by = manifest.inputs.get("version", {}).get("version of training")
+    code = code_step(manifest.provenance, "training", trained_by, TRAINING_VERSION)
     parents = (data, config, code)
     step = Step("run", str(place), manifest.fingerprint, note=note, parents=parents)
     return made_by(step, manifest.provenance)
