@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from flows.config import Config, load_config
 from simlib.dataset.changes import Due, dataset_due, terms_due
@@ -14,12 +15,14 @@ log = logging.getLogger(__name__)
 def dues(config: Config) -> list[Due]:
     """Return every stage of the workflow, in order, and whether anything of it is to be done.
 
-    A stage is also due where one is that it follows from.
+    A stage is also due where one is that it follows from; the terms only where the dataset is.
     """
-    folder = folder_of(config)
+    folder, terms, dataset = folder_of(config), terms_due(config), dataset_due(config)
+    if terms.is_due and not dataset.is_due:
+        terms = replace(terms, is_due=False, reason="is not there, nor needed any more", changes=())
     return [
-        terms_due(config),
-        dataset_due(config),
+        terms,
+        dataset,
         training_due(config, folder),
         evaluation_due(config, folder),
         report_due(config, folder),
@@ -29,21 +32,22 @@ def dues(config: Config) -> list[Due]:
 def standing_dataset(source: str, overrides: Sequence[str]) -> str | None:
     """Return the folder of a config's dataset where nothing of it is to be done."""
     due = dataset_due(load_config(source, overrides))
-    return _standing([due])
+    return standing([due])
 
 
 def standing_run(source: str, overrides: Sequence[str]) -> str | None:
     """Return a config's run where nothing of it, or of its dataset, is to be done."""
     config = load_config(source, overrides)
-    return _standing([dataset_due(config), training_due(config, folder_of(config))])
+    return standing([dataset_due(config), training_due(config, folder_of(config))])
 
 
 def standing_report(source: str, overrides: Sequence[str]) -> str | None:
     """Return a config's page where no stage has anything to do."""
-    return _standing(dues(load_config(source, overrides))[1:])
+    return standing(dues(load_config(source, overrides)))
 
 
-def _standing(stages: Sequence[Due]) -> str | None:
+def standing(stages: Sequence[Due]) -> str | None:
+    """Return where the result of the last of these stages is, None where one is to be done."""
     if any(due.is_due for due in stages):
         return None
     for due in stages:

@@ -23,7 +23,7 @@ def refresh(
     Inputs are the config, the content of grids and tables that it names, and this version.
     """
     from flows.config import load_config
-    from flows.due import dues, standing_report
+    from flows.due import dues, standing
 
     stages = dues(load_config(config, overrides or []))
     if as_json:
@@ -34,7 +34,7 @@ def refresh(
         print_dues(stages)
     if explain:
         return
-    page = standing_report(config, overrides or [])
+    page = standing(stages)
     if page is None:
         from flows.pipeline import specdenoise
 

@@ -123,3 +123,19 @@ def test_nothing_heavy_is_loaded_to_find_that_nothing_is_due(settings: tuple[str
 
 def test_a_dataset_that_is_not_there_stands_for_nothing(tmp_path: Path) -> None:
     assert standing_dataset("tiny", [f"storage.root='{tmp_path}'"]) is None
+
+
+def test_terms_that_no_dataset_waits_for_are_not_due(
+    settings: tuple[str, Path], verb: Verb
+) -> None:
+    config, run = settings
+    terms = run.parents[1] / "terms"
+    aside = terms.rename(terms.with_name("aside"))
+    try:
+        assert verb("refresh", config, "--explain")[1].endswith("nothing is to be done\n")
+        assert verb("refresh", config) == (0, f"{run / 'report.html'}\n")
+        words = ("--explain", "--json", "--set", "dataset.seed=5")
+        told = json.loads(verb("refresh", config, *words)[1])
+        assert [stage["is_due"] for stage in told] == [True] * 5
+    finally:
+        aside.rename(terms)
