@@ -6,6 +6,7 @@ A fingerprint tells whether two things were made from the same figures. Only pla
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -41,22 +42,21 @@ def fingerprint(*values: Any) -> str:
 
 def checksum(*arrays: np.ndarray) -> str:
     """Return 16 hex digits over dtype, shape and bytes of the arrays, in order."""
-    state = hashlib.sha256()
-    for array in arrays:
-        contiguous = np.ascontiguousarray(array)
-        state.update(f"{contiguous.dtype.str}{contiguous.shape}".encode())
-        state.update(contiguous.data)
-    return state.hexdigest()[:DIGITS]
+    return _fed(hashlib.sha256(), arrays)[:DIGITS]
 
 
 def quick_checksum(*arrays: np.ndarray) -> str:
     """Return 32 hex digits over dtype, shape and bytes: against damage, at the memory's speed."""
-    state = xxhash.xxh3_128()
+    return _fed(xxhash.xxh3_128(), arrays)
+
+
+def _fed(state: Any, arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         contiguous = np.ascontiguousarray(array)
         state.update(f"{contiguous.dtype.str}{contiguous.shape}".encode())
         state.update(contiguous.data)
-    return state.hexdigest()
+    digits: str = state.hexdigest()
+    return digits
 
 
 def digest(data: bytes) -> str:

@@ -1,7 +1,8 @@
 """Ctrl-C ends the program within seconds, with nothing half-written.
 
-Stages clean up on KeyboardInterrupt, but a key press reaches Prefect's own server too, and Prefect
-then waits for it without end. Records and blocks are whole or absent, so ending hard is safe.
+Stages clean up on KeyboardInterrupt, but a key press reaches every process that they started too,
+and who waits for one of those may wait without end. Records and blocks are whole or absent, so
+ending hard is safe.
 """
 
 import logging

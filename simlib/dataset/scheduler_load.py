@@ -4,9 +4,12 @@ import time
 from dataclasses import dataclass
 
 import dask
-from distributed import Client, LocalCluster, as_completed
+from distributed import Client, LocalCluster
 
+from simlib.dataset.fan_out import fan_out
 from simlib.dataset.plan import MOST_TASKS
+from simlib.dataset.tasks import Task
+from simlib.dataset.watch import Patience
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Load:
 
 
 def scheduler_load(tasks: int = MOST_TASKS) -> Load:
-    """Submit empty tasks, one by one as a build does, to a scheduler in this process."""
+    """Send tasks that do nothing to a scheduler in this process, as a build sends its own."""
     with (
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}),
         LocalCluster(
@@ -27,12 +30,12 @@ def scheduler_load(tasks: int = MOST_TASKS) -> Load:
         ) as cluster,
         Client(cluster) as client,
     ):
+        empty = [Task("train", (number,), number + 1) for number in range(tasks)]
         started, spent = time.perf_counter(), time.process_time()
-        futures = [client.submit(_nothing, number, pure=False) for number in range(tasks)]
-        for _ in as_completed(futures, with_results=True, raise_errors=True):
-            pass
+        fan_out(client, "simulate", "nothing", nothing, empty, Patience(), lambda _: None)
         return Load(tasks, time.perf_counter() - started, time.process_time() - spent)
 
 
-def _nothing(number: int) -> int:
-    return number
+def nothing(split: str, starts: tuple[int, ...]) -> list[int]:
+    """Return what a block's task returns, without having made a block."""
+    return [1] * len(starts)

@@ -10,16 +10,12 @@ import time
 
 from simlib.dataset.fan_out import fan_out
 from simlib.dataset.plan import MOST_TASKS
+from simlib.dataset.scheduler_load import nothing
 from simlib.dataset.tasks import Task
 from simlib.dataset.watch import Patience
 from simlib.dataset.worker import run as task_run
 
 COMMAND = "python -m tests.bench scheduler"
-
-
-def nothing(split: str, starts: tuple[int, ...]) -> list[int]:
-    """Return what a block's task returns, without having made a block."""
-    return [1024] * len(starts)
 
 
 def run() -> list[dict[str, object]]:

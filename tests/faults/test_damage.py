@@ -182,14 +182,10 @@ def test_a_shorter_or_longer_file_is_found_without_reading_it(root: Path) -> Non
 
 
 def test_the_advice_of_the_message_is_one_that_works(
-    root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from flows import pipeline, stages
     from flows.cli import run_program
 
-    for name in ("etc_grid", "build_dataset"):  # without Prefect's engine
-        monkeypatch.setattr(stages, name, getattr(stages, name).fn)
-    monkeypatch.setattr(pipeline, "_checked", lambda flow, *arguments: flow.fn(*arguments))
     whole = arrays_of(root)
     flip(folder_of(root).path / "spectra.zarr/train/variance/c/0/0", 12345)
     with pytest.raises(InputError) as caught:

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import dask
@@ -17,6 +16,7 @@ from simlib.dataset.watch import Patience
 from simlib.errors import InputError
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
+from tests.simlib.dataset.fan_out_work import serve
 from tests.simlib.dataset.toy_build import build, toy_config
 
 CUT = ("dataset.block=32", "dataset.chunk=32")  # ten blocks of train, one of validation
@@ -54,16 +54,6 @@ def test_a_worker_that_stops_in_the_middle_costs_nothing_but_time(
     assert stopped
     assert published(config) == folder
     assert contents(folder) == undisturbed
-
-
-def serve(address: Connection) -> None:
-    """Be a scheduler with a worker, until killed."""
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://",
-        host="127.0.0.1", dashboard_address=None,
-    ) as cluster:  # fmt: skip
-        address.send(cluster.scheduler_address)
-        signal.pause()
 
 
 def build_until_lost(config: SimulationConfig, terms: Location) -> list[int]:

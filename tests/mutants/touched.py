@@ -15,6 +15,7 @@ from coverage import CoverageData
 
 DATA, TIMES = "touched.coverage", "touched.xml"
 MOST = 400  # tests of one line: the shortest
+_MOST_S = 7200.0  # for all tests, on a busy machine
 
 
 def measure(copy: Path, out: Path, environment: Mapping[str, str], marked: str) -> None:
@@ -26,7 +27,7 @@ def measure(copy: Path, out: Path, environment: Mapping[str, str], marked: str) 
                f"--junitxml={out / TIMES}", "-o", "junit_family=xunit1"]  # fmt: skip
     told = subprocess.run(
         command, cwd=copy, env={**environment, "COVERAGE_FILE": str(out / DATA)}, check=False,
-        capture_output=True, text=True,
+        capture_output=True, text=True, timeout=_MOST_S,
     )  # fmt: skip
     if not (out / DATA).exists():
         raise RuntimeError(told.stdout[-2000:] + told.stderr[-2000:])

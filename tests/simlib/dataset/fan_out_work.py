@@ -4,9 +4,20 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-from distributed import get_worker
+from distributed import LocalCluster, get_worker
+
+
+def serve(address: Connection) -> None:
+    """Be a scheduler with a worker, until killed."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://",
+        host="127.0.0.1", dashboard_address=None,
+    ) as cluster:  # fmt: skip
+        address.send(cluster.scheduler_address)
+        signal.pause()
 
 
 def first_rows(split: str, starts: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:

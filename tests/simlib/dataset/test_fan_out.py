@@ -6,7 +6,6 @@ import pickle
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.simlib.dataset.fan_out_work import (
     StopsItsWorker,
     TakesMemory,
     first_rows,
+    serve,
     worker_name,
 )
 
@@ -288,16 +288,6 @@ def test_workers_that_take_too_much_memory_are_told_with_the_way_out(
     assert "simulate train 00000000-00000009: 2 workers ended" in str(error.value)
     assert "cluster.memory_gb" in str(error.value) and "dataset.block" in str(error.value)
     assert sum("was over its limit of memory" in r.msg for r in caplog.records) == 2
-
-
-def serve(address: Connection) -> None:
-    """Be a scheduler with a worker, until killed."""
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://",
-        host="127.0.0.1", dashboard_address=None,
-    ) as cluster:  # fmt: skip
-        address.send(cluster.scheduler_address)
-        signal.pause()
 
 
 def test_a_scheduler_that_is_lost_is_one_message() -> None:
