@@ -199,18 +199,12 @@ def _progress(
 
 def _times_of(folder: Location) -> dict[str, float]:
     """Return when each record was written, by its block's name, as the file system says it."""
-    filesystem, path = (folder / "parts").filesystem()
-    times = {}
-    for entry in filesystem.ls(path, detail=True):
-        at = next(
-            (entry[key] for key in ("mtime", "LastModified", "created") if key in entry), None
-        )
-        name = str(entry["name"]).rstrip("/").rpartition("/")[2].removesuffix(".json")
-        if isinstance(at, datetime):
-            times[name] = at.timestamp()
-        elif isinstance(at, (int, float)):
-            times[name] = float(at)
-    return times
+    files = (folder / "parts").files()
+    return {
+        name.removesuffix(".json"): file.written
+        for name, file in files.items()
+        if file.written is not None
+    }
 
 
 def _counts(
