@@ -7,7 +7,7 @@ never dropped on the way, and never shows them. A path is absolute from the mome
 import json
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -155,6 +155,27 @@ class Location:
         except IsADirectoryError:
             raise InputError(f"{self} is a folder; a file was expected") from None
         return data
+
+    def read_part(self, start: int | None = None, stop: int | None = None) -> bytes:
+        """Return bytes start … stop - 1 of a file; a negative start counts from its end.
+
+        FileNotFoundError where there is none.
+        """
+        filesystem, path = self.filesystem()
+        data: bytes = filesystem.cat_file(path, start=start, end=stop)
+        return data
+
+    def read_parts(self, parts: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes from … to of a file, of each part; at once where that is a wait.
+
+        FileNotFoundError where there is none.
+        """
+        filesystem, path = self.filesystem()
+        starts, stops = zip(*parts, strict=True)
+        found: list[bytes] = filesystem.cat_ranges(
+            [path] * len(parts), list(starts), list(stops), on_error="raise"
+        )
+        return found
 
     def read_files(self, names: Iterable[str]) -> dict[str, bytes]:
         """Return what the files of these names below hold; those not there are left out."""

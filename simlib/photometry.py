@@ -5,6 +5,7 @@ PASP 124, 140, equation A11). Light of the band beyond the template's ends is th
 its end values; a template that misses more than a thousandth of the band is refused.
 """
 
+import io
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -12,11 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import yaml
 
 from simlib.errors import InputError
 from simlib.units import ab_flux
 
 LARGEST_MISSING = 1e-3
+_FEWEST = 3  # samples of a curve
+_NM = {"Angstrom": 0.1, "nm": 1.0, "um": 1e3, "micron": 1e3}  # a unit of wavelengths
 
 
 @dataclass(frozen=True)
@@ -64,14 +69,42 @@ def band_file(name: str) -> Path:
 @lru_cache(maxsize=8)
 def _load(name: str, digest: str) -> Band:
     """Return the filter whose file has this digest."""
-    import speclite.filters  # noqa: PLC0415  (a second of imports that most commands never need)
-
     try:
-        curve = speclite.filters.load_filter(name, load_from_cache=False)
-    except (ValueError, OSError, RuntimeError) as error:
+        return Band(name, *_curve(band_file(name).read_text(encoding="utf-8")))
+    except (ValueError, OSError) as error:
         raise _unknown(name, error) from None
-    wavelength = np.asarray(curve.wavelength, dtype=float) / 10.0
-    return Band(name, wavelength, np.asarray(curve.response, dtype=float))
+
+
+def _curve(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return wavelengths (nm) and response of a filter's file, a table in ECSV.
+
+    Read without astropy's tables, which take a second to import: this is read by every process
+    that simulates. Raises ValueError for what is no filter.
+    """
+    head = [line[2:] for line in text.splitlines() if line.startswith("# ")]
+    try:
+        plain = "\n".join(line for line in head if not line.startswith("%"))
+        told = yaml.load(plain, yaml.BaseLoader)  # makes texts, lists and tables of all there is
+        units = {str(column["name"]): column.get("unit") for column in told["datatype"]}
+        delimiter = dict(told).get("delimiter", " ")
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        raise ValueError("its head is not that of an ECSV table") from None
+    if (unit := units.get("wavelength")) not in _NM:
+        raise ValueError(f"its wavelength is in {unit!r}, expected one of {', '.join(_NM)}")
+    separator = r"\s+" if delimiter == " " else delimiter
+    table = pd.read_csv(io.StringIO(text), sep=separator, comment="#")
+    if not {"wavelength", "response"} <= set(table.columns):
+        raise ValueError(f"its columns are {', '.join(table.columns)}, not wavelength and response")
+    wavelength, response = (table[key].to_numpy(float) for key in ("wavelength", "response"))
+    if len(wavelength) < _FEWEST or not np.all(np.diff(wavelength) > 0):
+        raise ValueError(f"its wavelengths are not {_FEWEST} or more, each above the last")
+    if not (np.all(np.isfinite(response)) and np.all(response >= 0) and response.any()):
+        raise ValueError("its response is not finite, below zero somewhere, or zero everywhere")
+    if response[0] or response[-1]:
+        raise ValueError("its response does not end at zero on both sides")
+    seen = np.flatnonzero(response)
+    kept = slice(seen[0] - 1, seen[-1] + 2)  # of the zeros on a side, one says where it ends
+    return wavelength[kept] * _NM[unit], response[kept]
 
 
 def _unknown(name: str, error: Exception) -> InputError:

@@ -9,7 +9,7 @@ from simlib.dataset.agreement import difference, tolerance_to
 from simlib.dataset.layout import PIXEL_VARIABLES, checksum_of, template_names
 from simlib.dataset.places import arrays_in
 from simlib.dataset.plan import BlockRecord
-from simlib.dataset.stored import open_arrays
+from simlib.dataset.stored import open_arrays, read_values
 from simlib.errors import InputError
 from simlib.location import Location
 
@@ -48,7 +48,7 @@ def _values_left(folder: Location, record: BlockRecord) -> dict[str, np.ndarray]
     left = {}
     for name in PIXEL_VARIABLES:
         try:
-            left[name] = np.asarray(opened[name][record.start : record.stop])
+            left[name] = read_values(arrays, opened[name], slice(record.start, record.stop))
         except Exception as error:
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
                 raise

@@ -18,6 +18,7 @@ from simlib.dataset.open import open_dataset
 from simlib.dataset.places import arrays_in, begun_in, plan_in
 from simlib.dataset.plan import Block, BlockRecord, Plan
 from simlib.dataset.rows import Recipe
+from simlib.dataset.shards import ShardedArray
 from simlib.dataset.store import readable, records_of
 from simlib.dataset.stored import open_arrays
 from simlib.errors import InputError
@@ -252,7 +253,8 @@ def _pixels_of(folder: Location, manifest: Manifest | None, split: str) -> Any:
     if manifest is not None:
         return open_dataset(folder, split)
     arrays = arrays_in(folder)
-    return open_arrays(arrays, split, arrays.read_files(template_names(split)))
+    opened = open_arrays(arrays, split, arrays.read_files(template_names(split)))
+    return {name: ShardedArray(arrays, a) if a.shards else a for name, a in opened.items()}
 
 
 def summary(seen: Inspection) -> dict[str, Any]:

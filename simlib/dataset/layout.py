@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from numcodecs import Blosc
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer
 from zarr.errors import ZarrUserWarning
 from zarr.storage import MemoryStore, StorePath
 
 from simlib.dataset.plan import SIMULATED, Block, Plan
+from simlib.dataset.shards import encoded_shard
 from simlib.fingerprint import quick_checksum
 
 PIXEL_VARIABLES = ("flux", "variance")
@@ -30,11 +32,10 @@ ROW_VARIABLES = (
 )  # fmt: skip
 VARIABLES = (*PIXEL_VARIABLES, *ROW_VARIABLES)
 ROW_CHUNK = 2**17  # rows of a chunk of what has one value a row
-_CODECS: dict[str, list[Any]] = {
-    "lz4": [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")],
+_PACKINGS = {
+    "lz4": ("lz4", 5),
     # 6 % smaller, twice as long to write; without the bits' shuffle it would be a fifth larger
-    "zstd": [BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle")],
-    "none": [],
+    "zstd": ("zstd", 5),
 }
 
 
@@ -81,11 +82,23 @@ def _layout(
         "dtype": dtype_of(name),
         "shards": (block, pixels) if is_wide else None,
         "chunks": (chunk, pixels) if is_wide else (min(rows, ROW_CHUNK),),
-        "compressors": [*_CODECS[codec], Crc32cCodec()],
+        "compressors": _compressors(codec),
         "fill_value": 0 if name == "interpolated_axis" else np.nan,
         "dimension_names": ("spectrum", "wavelength") if is_wide else ("spectrum",),
         "config": {"write_empty_chunks": True},  # a chunk that is not there is one that was lost
     }
+
+
+def _compressors(codec: str) -> list[Any]:
+    if codec not in _PACKINGS:
+        return [Crc32cCodec()]
+    name, level = _PACKINGS[codec]
+    return [BloscCodec(cname=name, clevel=level, shuffle="bitshuffle"), Crc32cCodec()]
+
+
+def _packing(codec: str) -> Blosc | None:
+    """Return what `_compressors` packs by, None where it does not."""
+    return Blosc(*_PACKINGS[codec], Blosc.BITSHUFFLE) if codec in _PACKINGS else None
 
 
 @lru_cache(maxsize=64)
@@ -100,7 +113,7 @@ def _add_wavelength(group: zarr.Group, wavelength: xr.DataArray) -> None:
         shape=wavelength.shape,
         dtype="float64",
         chunks=wavelength.shape,
-        compressors=[*_CODECS["zstd"], Crc32cCodec()],
+        compressors=_compressors("zstd"),
         dimension_names=("wavelength",),
         attributes=dict(wavelength.attrs),
         config={"write_empty_chunks": True},
@@ -163,15 +176,22 @@ def _files_of(
     for name, array in values.items():
         if len(array) != len(whole):
             raise ValueError(f"block {part.name} needs {len(whole)} rows, got {len(array)}")
-        files |= _encoded(plan, part, name, rows, array)
+        where = f"{part.split}/{name}/c/{part.start // size}"
+        if name in PIXEL_VARIABLES:
+            packing = _packing(plan.codec)
+            files[f"{where}/0"] = encoded_shard(array, plan.chunk, plan.block, packing)
+        else:
+            files[where] = _encoded_rows(plan, part, name, rows, array)
     return files
 
 
-def _encoded(plan: Plan, part: Block, name: str, rows: int, values: np.ndarray) -> dict[str, bytes]:
-    pixels = values.shape[1] if name in PIXEL_VARIABLES else 0
-    empty = _empty_array(name, rows, pixels, plan.block, plan.chunk, plan.codec)
+def _encoded_rows(plan: Plan, part: Block, name: str, rows: int, values: np.ndarray) -> bytes:
+    """Return the file of a chunk of what has one value a row."""
+    empty = _empty_array(name, rows, 0, plan.block, plan.chunk, plan.codec)
     files: dict[str, Buffer] = {}
-    place = StorePath(MemoryStore(files), f"{part.split}/{name}")
-    array = zarr.Array(zarr.AsyncArray(empty.metadata, place, empty.config))
+    array = zarr.Array(
+        zarr.AsyncArray(empty.metadata, StorePath(MemoryStore(files), ""), empty.config)
+    )
     array[part.start : part.stop] = values
-    return {name: data.to_bytes() for name, data in files.items()}
+    (data,) = files.values()
+    return data.to_bytes()

@@ -1,7 +1,7 @@
 """A finished store, read lazily; whatever of it is damaged or gone is told where it is read.
 
 Metadata and coordinates are compared with the digests in the manifest when a split is opened, and
-taken from what was compared. A chunk carries its crc32c, which Zarr compares; one that is not there
+taken from what was compared. A chunk carries its crc32c, which is compared; one that is not there
 is an error, never a fill value.
 """
 
@@ -23,6 +23,7 @@ from simlib.dataset.layout import VARIABLES, template_names
 from simlib.dataset.manifest import Manifest
 from simlib.dataset.places import arrays_in
 from simlib.dataset.plan import REPAIR, rows_of
+from simlib.dataset.shards import ShardedArray
 from simlib.errors import InputError
 from simlib.fingerprint import digest
 from simlib.location import Location
@@ -65,7 +66,9 @@ def _checked_files(arrays: Location, manifest: Manifest, split: str) -> dict[str
     return files
 
 
-def open_arrays(arrays: Location, split: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+def open_arrays(
+    arrays: Location, split: str, files: Mapping[str, bytes]
+) -> dict[str, zarr.Array[Any]]:
     """Return the Zarr arrays of a split by name, of the metadata in `files`, name to content."""
     store = _Whole(_store_at(arrays), dict(files))
     opened = {}
@@ -75,6 +78,18 @@ def open_arrays(arrays: Location, split: str, files: Mapping[str, bytes]) -> dic
             zarr.AsyncArray(json.loads(files[f"{place.path}/zarr.json"]), place)
         )
     return opened
+
+
+def read_values(arrays: Location, array: zarr.Array[Any], key: Any) -> np.ndarray:
+    """Return part of an array of the store, of which `key` takes rows, or rows and pixels.
+
+    Raises FileNotFoundError where a file is missing, ValueError or what Zarr raises for damage.
+    """
+    if array.shards:
+        return ShardedArray(arrays, array)[key]
+    parts = key if isinstance(key, tuple) else (key,)
+    is_basic = not any(isinstance(part, np.ndarray) for part in parts)
+    return np.asarray(array[parts] if is_basic else array.oindex[parts])
 
 
 def _store_at(arrays: Location) -> Store:
@@ -115,9 +130,8 @@ class _Stored(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-        is_basic = not any(isinstance(part, np.ndarray) for part in key)
         try:
-            return np.asarray(self.array[key] if is_basic else self.array.oindex[key])
+            return read_values(self.arrays, self.array, key)
         except Exception as error:
             if isinstance(error, _PASSING) and not isinstance(error, FileNotFoundError):
                 raise
@@ -130,7 +144,7 @@ class _Stored(BackendArray):
         for start in np.unique(rows // size) * size:
             stop = min(int(start) + size, self.shape[0])
             try:
-                _ = self.array[int(start) : stop]
+                read_values(self.arrays, self.array, slice(int(start), stop))
             except Exception as reason:
                 lines = str(reason).splitlines() or [type(reason).__name__]
                 return InputError(
