@@ -6,8 +6,6 @@ from typing import Any
 from flows.terminal.tables import print_table
 from simlib.dataset.space import size_text, time_text
 
-_NOT_KNOWN = "—"
-
 
 def print_plan(told: Mapping[str, Any]) -> None:
     """Print what `plan_of` returned."""
@@ -33,8 +31,7 @@ def print_plan(told: Mapping[str, Any]) -> None:
 
 def _lines(planned: Mapping[str, Any], actual: Mapping[str, Any] | None) -> list[tuple[str, ...]]:
     def beside(name: str, form: Any) -> str:
-        value = actual.get(name) if actual else None
-        return "" if actual is None else _NOT_KNOWN if value is None else form(value)
+        return str(form(actual[name])) if actual else ""
 
     count = "{:,}".format
     return [

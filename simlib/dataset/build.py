@@ -37,7 +37,7 @@ from simlib.dataset.places import begun_in, manifest_in, plan_in, record_in
 from simlib.dataset.plan import Block, BlockRecord, Plan, encoded, make_plan
 from simlib.dataset.publish import folder_of, is_published, publish
 from simlib.dataset.rows import Recipe
-from simlib.dataset.space import require_space
+from simlib.dataset.space import require_space, usual_need
 from simlib.dataset.store import (
     kept_sizes,
     missing_blocks,
@@ -298,7 +298,7 @@ def _finish(
         arithmetic=tuple(sorted(makers)),
         template=template,
         row_files=row_files,
-        blocks=_summary(folder, plan, records) if template else None,
+        blocks=_summary(recipe.config, folder, plan, records) if template else None,
         seconds=round(seconds, 3),
         provenance=provenance(),
     )
@@ -308,9 +308,13 @@ def _finish(
     publish(folder, manifest)
 
 
-def _summary(folder: Location, plan: Plan, records: dict[str, BlockRecord]) -> Summary:
+def _summary(
+    config: SimulationConfig, folder: Location, plan: Plan, records: dict[str, BlockRecord]
+) -> Summary:
     """Return what the records of all blocks say together."""
     sizes = kept_sizes(folder)
+    planned_bytes, planned_seconds = usual_need(config, sum(plan.rows.values()), plan.codec)
+    spent = sum(record.seconds_computing + record.seconds_writing for record in records.values())
     impossible = sum(record.impossible_geometries for record in records.values())
     return Summary(
         checksum=summary_checksum([records[block.name].checksum for block in plan.blocks()]),
@@ -318,6 +322,9 @@ def _summary(folder: Location, plan: Plan, records: dict[str, BlockRecord]) -> S
         pixels_above_one=sum(record.pixels_above_one for record in records.values()),
         files=len(sizes),
         bytes=sum(sizes.values()),
+        planned_bytes=planned_bytes,
+        core_seconds=round(spent, 3),
+        planned_core_seconds=round(planned_seconds, 3),
     )
 
 

@@ -6,7 +6,6 @@ from simlib.dataset.layout import ROW_CHUNK, ROW_VARIABLES
 from simlib.dataset.manifest import Manifest
 from simlib.dataset.measure import Measured
 from simlib.dataset.prices import Prices
-from simlib.dataset.store import records_of
 from simlib.dataset.tasks import blocks_a_task
 from simlib.location import Location
 
@@ -57,7 +56,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Actual:
-    """What a finished build took. core_seconds: None where blocks have lost their records."""
+    """What a finished build took."""
 
     rows: int
     block: int
@@ -65,7 +64,7 @@ class Actual:
     objects: int
     bytes: int
     seconds: float
-    core_seconds: float | None
+    core_seconds: float
 
 
 def estimate(rows: dict[str, int], block: int, workers: int, of_one: Measured) -> Estimate:
@@ -107,19 +106,18 @@ def cost_of(planned: Estimate, prices: Prices) -> Cost:
 
 
 def actual_of(folder: Location, manifest: Manifest) -> Actual:
-    """Return what a finished dataset took, from its manifest, its records and its files.
+    """Return what a finished dataset of stored spectra took, from its manifest and its files.
 
     The seconds are those of the run that finished it.
     """
-    records, sizes = records_of(folder, manifest.plan), folder.sizes()
-    blocks = len(list(manifest.plan.blocks()))
-    spent = sum(one.seconds_computing + one.seconds_writing for one in records.values())
+    assert manifest.blocks is not None
+    sizes = folder.sizes()
     return Actual(
         rows=manifest.rows,
         block=manifest.plan.block,
-        blocks=blocks,
+        blocks=len(list(manifest.plan.blocks())),
         objects=len(sizes) + 1,  # and `latest.json` beside
         bytes=sum(sizes.values()),
         seconds=manifest.seconds,
-        core_seconds=spent if len(records) == blocks else None,
+        core_seconds=manifest.blocks.core_seconds,
     )

@@ -24,6 +24,7 @@ class Summary(BaseModel):
     """What the records of all blocks say together.
 
     checksum: of all values. files, bytes: of the store of arrays, metadata included.
+    core_seconds: of computing and writing. planned_…: what was told before the first block.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -32,6 +33,9 @@ class Summary(BaseModel):
     pixels_above_one: NonNegativeInt
     files: PositiveInt
     bytes: PositiveInt
+    planned_bytes: PositiveInt
+    core_seconds: float
+    planned_core_seconds: float
 
 
 class Begun(Record):
@@ -52,6 +56,7 @@ class Manifest(Record):
     root as the way from the dataset's folder, as `terms` is.
     template: the digest of each file of metadata or coordinates. row_files: of each of what has
     one value a row. arithmetic: of all its makers. blocks: None where no spectra are stored.
+    seconds: of the run that finished it.
     """
 
     remedy: ClassVar[str] = REPAIR

@@ -88,7 +88,8 @@ def make_published(versions: Place, plan: Plan) -> Location:
         template=write_template(folder, plan, EXAMPLE), row_files=row_files,
         blocks=Summary(
             checksum=summary_checksum(checksums), fraction_impossible_geometries=0.0,
-            pixels_above_one=0, files=len(sizes), bytes=sum(sizes.values()),
+            pixels_above_one=0, files=len(sizes), bytes=sum(sizes.values()), planned_bytes=1,
+            core_seconds=0.0, planned_core_seconds=0.0,
         ),
         seconds=0.0, provenance={},
     )  # fmt: skip

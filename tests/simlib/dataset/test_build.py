@@ -130,6 +130,17 @@ def test_what_the_manifest_and_the_records_count_is_what_the_store_holds(built: 
         manifest.rows * manifest.blocks.fraction_impossible_geometries,
         manifest.blocks.pixels_above_one,
     ] == pytest.approx(totals)
+    spent = sum(one.seconds_computing + one.seconds_writing for one in records.values())
+    assert manifest.blocks.core_seconds == pytest.approx(spent, abs=1e-3)
+    usual = (
+        manifest.rows
+        * 2
+        * 4
+        * xr.open_zarr(str(arrays_in(built)), group="train").sizes["wavelength"]
+    )
+    assert 0.5 * usual < manifest.blocks.planned_bytes < usual
+    assert 0.5 < manifest.blocks.planned_bytes / manifest.blocks.bytes < 2
+    assert 0 < manifest.blocks.planned_core_seconds < 1
 
 
 def test_block_size_and_order_change_no_value(
