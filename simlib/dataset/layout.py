@@ -9,7 +9,7 @@ with its crc32c, which Zarr compares when it reads it.
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -32,7 +32,7 @@ ROW_VARIABLES = (
 )  # fmt: skip
 VARIABLES = (*PIXEL_VARIABLES, *ROW_VARIABLES)
 ROW_CHUNK = 2**17  # rows of a chunk of what has one value a row
-_PACKINGS = {
+_PACKINGS: dict[str, tuple[Literal["lz4", "zstd"], int]] = {
     "lz4": ("lz4", 5),
     # 6 % smaller, twice as long to write; without the bits' shuffle it would be a fifth larger
     "zstd": ("zstd", 5),

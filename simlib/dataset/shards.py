@@ -17,6 +17,7 @@ import numpy as np
 import zarr
 from numcodecs import Blosc
 from zarr.codecs import BloscCodec, ShardingCodec
+from zarr.core.metadata import ArrayV3Metadata
 
 from simlib.dataset.plan import rows_of
 from simlib.location import Location
@@ -160,7 +161,9 @@ class ShardedArray:
 
     @cached_property
     def _is_packed(self) -> bool:
-        (sharding,) = self.array.metadata.codecs
+        metadata = self.array.metadata
+        assert isinstance(metadata, ArrayV3Metadata)
+        (sharding,) = metadata.codecs
         assert isinstance(sharding, ShardingCodec)
         return any(isinstance(codec, BloscCodec) for codec in sharding.codecs)
 

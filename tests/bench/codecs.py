@@ -1,7 +1,8 @@
 """Lossless codecs on simulated spectra: size, and how fast a block is written and read by a core.
 
 One block of 1,024 rows in chunks of 128, flux and variance, each codec in one run. Reading is timed
-from the disk's cache by zarr's own pipeline and, where the package is installed, by `zarrs`.
+from the disk's cache by zarr's own pipeline, by `zarrs` where the package is installed, and by our
+shards, which are also written in the same run.
 """
 
 import os
@@ -9,12 +10,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from numcodecs import Blosc
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.storage import LocalStore
 
+from simlib.dataset.shards import ShardedArray, encoded_shard
+from simlib.location import Location
 from tests.bench.simulate import entry, everything
 
 ROWS, CHUNK, ROUNDS = 1024, 128, 5
@@ -45,6 +51,7 @@ def run() -> list[dict[str, object]]:
             size = sum(e.stat().st_size for d, _, f in os.walk(folder) for e in scan(d, f))
             told = f"of {8 * values[0].shape[1]} bytes; written in {1e6 * written / ROWS:.0f} us"
             entries.append(told_entry(f"codec.{name}.bytes_per_spectrum", size / ROWS, "B", told))
+            entries += ours(Path(folder), name, codec, values)
             for pipeline, label in PIPELINES.items():
                 with using(pipeline) as is_there:
                     if is_there:
@@ -53,6 +60,35 @@ def run() -> list[dict[str, object]]:
                         name_of = f"codec.{name}.read_us{label}"
                         entries.append(told_entry(name_of, 1e6 * read, "us", what))
     return entries
+
+
+def ours(
+    folder: Path, name: str, codec: list[Any], values: list[np.ndarray]
+) -> list[dict[str, object]]:
+    """Return how long our own shards take to be written and read; the files are zarr's."""
+    packing = None
+    if codec and isinstance(codec[0], BloscCodec):
+        one = codec[0]
+        shuffle = {"shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}[one.shuffle.value]
+        packing = Blosc(one.cname.value, one.clevel, shuffle)
+    elif codec:
+        return []
+
+    def encode() -> None:
+        for number, array in enumerate(values):
+            (folder / f"ours-{number}").write_bytes(encoded_shard(array, CHUNK, ROWS, packing))
+
+    def read() -> None:
+        for number, array in enumerate(values):
+            kept = zarr.open_array(LocalStore(folder), path=str(number), mode="r")
+            assert np.array_equal(ShardedArray(Location.of(folder), kept)[:1], array[:1])
+            _ = ShardedArray(Location.of(folder), kept)[:]
+
+    what = "a spectrum, flux and variance, one core, by our shards"
+    return [
+        told_entry(f"codec.{name}.write_us_ours", 1e6 * best(encode) / ROWS, "us", what),
+        told_entry(f"codec.{name}.read_us_ours", 1e6 * best(read) / ROWS, "us", what),
+    ]
 
 
 PIPELINES = {
