@@ -8,10 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.cli import run_program
 from simlib.dataset.open import open_dataset
+from simlib.dataset.publish import published_dataset
+from simlib.dataset.rows import recipe_of
+from trainlib.config import Evaluate
+from trainlib.evaluation.evaluate import evaluate
+from trainlib.evaluation.floor import information_floor
+from trainlib.evaluation.results import read_results
+from trainlib.runs import read_config
 
 RANKS = 2
 
@@ -81,6 +89,11 @@ def test_a_run_is_judged_and_reported(
     assert result["augmentation"] == "on"
     assert sum(interval["count"] for interval in result["bins"]) == 48
     assert {"none", "smoothing", "pca", "wiener", "dae"} <= set(result["bins"][1]["methods"])
+    for one in (result, result["augmentation_off"]):
+        assert all(part["limit_count"] == part["count"] for part in one["bins"])
+        known = [part for part in one["bins"] if part["count"]]
+        assert all(0 < part["floor_thread"] < part["floor"] for part in known)
+        assert all(part["eta"] > 0.9 for part in known)  # no network is better than what can be
     told = here("evaluate", str(run))
     assert told.returncode == 0, told.stderr
     assert len(told.stdout.strip().splitlines()) == len(result["bins"])
@@ -89,6 +102,25 @@ def test_a_run_is_judged_and_reported(
     assert reported.returncode == 0, reported.stderr
     page = Path(reported.stdout.strip().splitlines()[-1]).read_text()
     assert "<html" in page and "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_so_many_spectra_are_compared_with_their_limit(trained: tuple[Path, Path]) -> None:
+    """The same ones that the information limit is asked of alone; none of them, where none."""
+    folder, run = trained
+    judged = evaluate(run, section=Evaluate(limit_spectra=7))
+    assert sum(part["limit_count"] for part in judged["bins"]) == 7
+    results, config = read_results(run), read_config(run)
+    dataset = folder / "data/datasets/tiny"
+    recipe, _ = recipe_of(*published_dataset(dataset))
+    rows = open_dataset(str(dataset), "validation").isel(spectrum=slice(7))
+    limits = information_floor(rows, recipe, config.augment, 0.02)
+    for found, limit in zip((results.on, results.off), limits, strict=True):
+        assert np.array_equal(found["floor"].values[:7], limit.whole)
+        assert np.array_equal(found["floor_thread"].values[:7], limit.thread)
+        assert np.isnan(found["floor"].values[7:]).all()
+    none = evaluate(run, section=Evaluate(limit_spectra=0))
+    assert {part["eta"] for part in none["bins"]} == {None}
+    evaluate(run, section=Evaluate())
 
 
 @pytest.mark.slow

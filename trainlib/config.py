@@ -11,7 +11,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from simlib.config import AbsolutePath, Section, SimulationConfig, models_in, read_tables, validate
 from simlib.errors import InputError, shown
@@ -188,6 +195,8 @@ class Evaluate(Section):
     smoothing_sigma: PositiveFloat = 2.0  # Gaussian, pixels
     wiener_rank: PositiveInt = 512  # components of the Wiener baseline
     flux_floor: Fraction = 0.02  # of the median flux, below which R divides by the floor
+    # The first so many are compared with the information limit, which costs some 10 ms each.
+    limit_spectra: NonNegativeInt = 2048
     example_snr: PositiveFloat = 10.0  # of the spectrum drawn in the report
 
 

@@ -75,7 +75,10 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
             for name, numbers in interval["methods"].items()
         )
         low, high = interval["snr_low"], interval["snr_high"]
-        print(f"S/N {low}-{high if high is not None else '…'}: {interval['count']}  {methods}")
+        limit = f"  limit {_percent(interval['floor'])}" if interval["limit_count"] else ""
+        print(
+            f"S/N {low}-{high if high is not None else '…'}: {interval['count']}  {methods}{limit}"
+        )
 
 
 def _percent(share: float | None) -> str:

@@ -40,14 +40,18 @@ class Recipe:
         """Return the stellar grid."""
         return grid_of(self.config)
 
+    @property
+    def named_terms(self) -> xr.Dataset | Instrument:
+        """Return the terms, as `simulate` takes them."""
+        return terms_named(self.config, self.terms)
+
     def drawn(self, split: str, start: int, stop: int) -> xr.Dataset:
         """Return the parameters of rows start … stop - 1."""
         return draw_parameters(self.config, self.grid, split, start, stop)
 
     def observed(self, parameters: xr.Dataset) -> xr.Dataset:
         """Return the spectra of rows with these parameters."""
-        terms = terms_named(self.config, self.terms)
-        return simulate(parameters, self.grid, terms, self.config)
+        return simulate(parameters, self.grid, self.named_terms, self.config)
 
     def rows(self, block: Block) -> xr.Dataset:
         """Return the spectra of a block's rows."""

@@ -217,12 +217,19 @@ def test_the_cache_is_told_by_kind_and_in_all(printed: Print) -> None:
 def test_errors_are_a_line_an_interval_those_without_spectra_too(printed: Print) -> None:
     empty, known = ({"mean_abs_relative_error": e, "bias": 0.5} for e in (None, 0.0125))
     bins = [
-        {"snr_low": 0, "snr_high": 5, "count": 0, "methods": {"none": empty}},
-        {"snr_low": 80, "snr_high": None, "count": 31, "methods": {"none": known, "dae": empty}},
+        {"snr_low": 0, "snr_high": 5, "count": 0, "limit_count": 0, "methods": {"none": empty}},
+        {
+            "snr_low": 80,
+            "snr_high": None,
+            "count": 31,
+            "limit_count": 3,
+            "floor": 0.0043,
+            "methods": {"none": known, "dae": empty},
+        },
     ]
     assert printed(tables.print_evaluation, {"bins": bins}) == [
         "S/N 0-5: 0  none —",
-        "S/N 80-…: 31  none 1.25 %  dae —",
+        "S/N 80-…: 31  none 1.25 %  dae —  limit 0.43 %",
     ]
 
 

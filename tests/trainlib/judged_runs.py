@@ -3,13 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+import xarray as xr
 
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import SMALL, toy_config, train_here
 from trainlib import runs
 from trainlib.config import Augment, Evaluate, WalkAugment
 from trainlib.evaluation.evaluate import evaluate
+from trainlib.evaluation.metrics import summarise_bins
 from trainlib.evaluation.results import read_results, write_results
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -22,6 +25,9 @@ WELL = Evaluate(
 BADLY = Evaluate(
     seed=8, smoothing_sigma=2.5, wiener_rank=24, flux_floor=0.7, example_snr=33.0, spectra=310
 )
+
+
+LIMITED = 250  # spectra, not all
 
 
 def trained_run(folder: Path, rows: int, model: dict[str, int], **train: float) -> Path:
@@ -38,12 +44,24 @@ def trained_run(folder: Path, rows: int, model: dict[str, int], **train: float) 
 
 
 def judged_run(run: Path, section: Evaluate) -> Path:
-    """Judge a run, and make up how long that took."""
+    """Judge a run, and make up how long that took, and limits for some of the spectra."""
     evaluate(run, section=section)
     found = read_results(run)
-    took = {"seconds": 3000.0 + section.seed, "cpu_seconds": 4000.0 + section.seed}
-    write_results(run, replace(found, evaluation=found.evaluation.model_copy(update=took)))
+    on, off = with_limits(found.on, section.seed), with_limits(found.off, section.seed + 100)
+    told = found.evaluation.summary | summarise_bins(on)
+    told["augmentation_off"] |= summarise_bins(off)
+    took = {"seconds": 3000.0 + section.seed, "cpu_seconds": 4000.0 + section.seed,
+            "summary": told}  # fmt: skip
+    write_results(run, replace(found, on=on, off=off,
+                               evaluation=found.evaluation.model_copy(update=took)))  # fmt: skip
     return run
+
+
+def with_limits(results: xr.Dataset, seed: int) -> xr.Dataset:
+    """Return results whose first spectra have an information limit."""
+    limits = np.random.default_rng(seed).uniform(0.002, 0.02, (2, results.sizes["spectrum"]))
+    limits[:, LIMITED:] = np.nan
+    return results.assign(floor=("spectrum", limits[0]), floor_thread=("spectrum", limits[1]))
 
 
 def judged_well(folder: Path) -> Path:

@@ -91,7 +91,8 @@ EVALUATE = {
     "wiener_rank": 3,
     "flux_floor": 1.0,
 }
-ELSEWHERE = {"split", "example_snr"}  # the two last tests below
+# The two last tests below; and tests/test_end_to_end.py, since a bare store has no limit.
+ELSEWHERE = {"split", "example_snr", "limit_spectra"}
 
 
 def keys_of(section: str) -> set[str]:

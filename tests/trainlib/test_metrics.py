@@ -49,7 +49,29 @@ def results_of(snr: list[float], errors: dict[str, list[float]]) -> xr.Dataset:
         coords={"method": list(errors)},
     )
     results["snr"] = ("spectrum", np.array(snr))
+    for name in ("floor", "floor_thread"):
+        results[name] = ("spectrum", np.full(len(snr), np.nan))
     return results
+
+
+def test_a_bin_is_compared_with_the_limit_on_those_spectra_that_have_one():
+    """A ratio of means, and its standard error by the law of a ratio's linear part."""
+    errors = [2.0, 5.0, 4.0, 9.0]
+    results = results_of([10.0] * 4, {"none": [0.0] * 4, "dae": errors})
+    results["floor"] = ("spectrum", np.array([1.0, 4.0, 3.0, np.nan]))
+    results["floor_thread"] = ("spectrum", np.array([1.0, 2.0, 3.0, np.nan]))
+    part = summarise(results, 9.0, 11.0)
+    assert (part["count"], part["limit_count"]) == (4, 3)
+    assert (part["floor"], part["floor_thread"]) == pytest.approx((8 / 3, 2.0))
+    assert part["eta"] == pytest.approx(11 / 8)
+    rest = np.array(errors[:3]) - 11 / 8 * np.array([1.0, 4.0, 3.0])
+    spread = np.sqrt((rest**2).sum() / 2)
+    assert part["eta_error"] == pytest.approx(spread / np.sqrt(3) / (8 / 3))
+    alone = summarise(results.isel(spectrum=[0]), 9.0, 11.0)
+    assert (alone["limit_count"], alone["eta"], alone["eta_error"]) == (1, 2.0, None)
+    none = summarise(results.isel(spectrum=[3]), 9.0, 11.0)
+    assert none["limit_count"] == 0
+    assert {none[n] for n in ("floor", "floor_thread", "eta", "eta_error")} == {None}
 
 
 def test_bins_hold_their_lower_edge_and_not_their_upper():

@@ -162,14 +162,31 @@ def masks(results: xr.Dataset) -> list[np.ndarray]:
 def expected_table(results: xr.Dataset, measure: str, digits: int) -> list[list[str]]:
     """Return the cells of a table, made from the stored measures."""
     average = np.median if measure == "max_abs_relative_error" else np.mean
-    table = [["S/N", "spectra", *NAMES]]
+    is_first = measure == "mean_abs_relative_error"
+    table = [["S/N", "spectra", *NAMES, *(["limit", "η"] if is_first else [])]]
     for (low, high), inside in zip((*EDGES, NARROW), masks(results), strict=True):
         edges = f"{low}–{high}" if high < np.inf else f"{low} and above"
         values = [100 * average(row[inside]) if inside.any() else None
                   for row in results[measure].values]  # fmt: skip
         cells = ["–" if value is None else f"{value:.{digits}f}" for value in values]
+        if is_first:
+            cells += expected_limit(results, inside)
         table.append([edges, str(inside.sum()), *cells])
     return table
+
+
+def expected_limit(results: xr.Dataset, inside: np.ndarray) -> list[str]:
+    """Return the last two cells of a row: the limit, and the network's error over it."""
+    known = inside & np.isfinite(results["floor"].values)
+    if not known.any():
+        return ["–", "–"]
+    floor = results["floor"].values[known]
+    error = results["mean_abs_relative_error"].sel({"method": "dae"}).values[known]
+    eta = error.mean() / floor.mean()
+    if known.sum() == 1:
+        return [f"{100 * floor.mean():.2f}", f"{eta:.2f}"]
+    scatter = np.std(error - eta * floor, ddof=1) / np.sqrt(known.sum()) / floor.mean()
+    return [f"{100 * floor.mean():.2f}", f"{eta:.2f} ± {scatter:.2f}"]
 
 
 def test_every_cell_of_every_table_is_what_the_run_has_stored(shown: Shown) -> None:
@@ -192,7 +209,7 @@ def test_the_best_of_each_row_is_marked_where_there_is_one(shown: Shown) -> None
     for table in shown.page.tables:
         is_ranked = "signed" not in table.heading
         for cells, best in zip(table.rows[1:], table.best[1:], strict=True):
-            errors = [float(cell) for cell in cells[2:] if cell != "–"]
+            errors = [float(cell) for cell in cells[2 : 2 + len(NAMES)] if cell != "–"]
             assert any(best) == (is_ranked and bool(errors))
             assert all(
                 float(cell) == min(errors) for cell, mark in zip(cells, best, strict=True) if mark
@@ -203,8 +220,10 @@ def test_the_text_below_a_table_counts_its_run_s_pixels(shown: Shown) -> None:
     for run in shown.runs:
         text = shown.page.texts[f"Mean |R| in per cent: {run.place.name}"][0]
         pixels = run.on.attrs["pixels"]
-        assert numbers(text)[:4] == [
-            run.section.flux_floor, pixels["below_floor"], pixels["total"], pixels["beyond_one"],
+        known = int(np.isfinite(run.on["floor"].values).sum())
+        assert numbers(text)[:5] == [
+            known, run.section.flux_floor, pixels["below_floor"], pixels["total"],
+            pixels["beyond_one"],
         ]  # fmt: skip
 
 

@@ -193,10 +193,26 @@ def expected_bin(found: xr.Dataset, low: float, high: float) -> dict[str, object
         "snr_low": low,
         "snr_high": None if high == np.inf else high,
         "count": inside.size,
-        "floor": None,
-        "floor_thread": None,
-        "eta": None,
+        **expected_limit(found, inside),
         "methods": {method: told(number) for number, method in enumerate(METHODS)},
+    }
+
+
+def expected_limit(found: xr.Dataset, inside: np.ndarray) -> dict[str, object]:
+    known = inside[~np.isnan(found["floor"].values[inside])]
+    names = ("floor", "floor_thread", "eta", "eta_error")
+    if not known.size:
+        return {"limit_count": 0, **dict.fromkeys(names)}
+    floor = found["floor"].values[known]
+    error = found["mean_abs_relative_error"].values[METHODS.index("dae"), known]
+    ratio = error.mean() / floor.mean()
+    rest = error - ratio * floor
+    scatter = np.sqrt((rest**2).sum() / (known.size - 1) / known.size) if known.size > 1 else None
+    values = (floor.mean(), found["floor_thread"].values[known].mean(), ratio,
+              None if scatter is None else scatter / floor.mean())  # fmt: skip
+    return {"limit_count": known.size} | {
+        name: None if value is None else pytest.approx(value)
+        for name, value in zip(names, values, strict=True)
     }
 
 
@@ -237,5 +253,8 @@ def test_the_terminal_s_table_is_what_the_stored_measures_say(
         mean = found["mean_abs_relative_error"].values[:, inside]
         errors = [] if not inside.any() else [f"{100 * row.mean():.2f}" for row in mean]
         edges = [low, -high] if high < np.inf else [low]
-        assert [float(number) for number in numbers] == [*edges, inside.sum(), *map(float, errors)]
-        assert re.findall("[a-z]+", line) == list(METHODS)
+        known = inside & ~np.isnan(found["floor"].values)
+        limit = [f"{100 * found['floor'].values[known].mean():.2f}"] if known.any() else []
+        told = [*edges, inside.sum(), *map(float, [*errors, *limit])]
+        assert [float(number) for number in numbers] == told
+        assert re.findall("[a-z]+", line) == [*METHODS, *(["limit"] if limit else [])]

@@ -12,6 +12,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from simlib.dataset.publish import published_dataset
+from simlib.dataset.rows import recipe_of
 from simlib.errors import InputError
 from simlib.location import Location, Place
 from simlib.provenance import provenance
@@ -19,6 +21,7 @@ from simlib.rng import Purpose, Split
 from trainlib import runs
 from trainlib.config import Evaluate
 from trainlib.evaluation.baselines import principal_components, project, smooth, wiener
+from trainlib.evaluation.floor import Floor, information_floor
 from trainlib.evaluation.metrics import MEASURES, floored_pixels, measure, summarise_bins
 from trainlib.evaluation.results import (
     Evaluation,
@@ -30,7 +33,14 @@ from trainlib.evaluation.results import (
 from trainlib.evaluation.trained import Trained, load_trained
 from trainlib.models import training_statistics
 from trainlib.training.augment import Augmenter
-from trainlib.training.data import Spectra, dataset_identity, open_split, read_rows, read_spectra
+from trainlib.training.data import (
+    Spectra,
+    dataset_identity,
+    is_bare,
+    open_split,
+    read_rows,
+    read_spectra,
+)
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +62,10 @@ def evaluate(
     augmentation on, the group `augmentation_off` those without; dims method and spectrum (select
     with `sel({"method": "dae"})`: xarray takes `sel(method=…)` for its own argument). The summary
     holds `augmentation` ("on"), `split`, `bins`, `snr_9_11` and, as `augmentation_off`, the same
-    without; fractions. In it `floor`, `floor_thread` and `eta` are None and methods not built yet
-    are absent. Raises InputError where the run or the dataset is not there or not usable.
+    without; fractions. `floor` and `floor_thread` are the information limit of the first
+    `evaluate.limit_spectra`, NaN for the others and where the rows cannot be made again here.
+    Methods not built yet are absent. Raises InputError where the run or the dataset is not there or
+    not usable.
     """
     begin, begin_cpu = time.monotonic(), time.process_time()
     trained = load_trained(run_directory)
@@ -83,7 +95,11 @@ def evaluate(
     log.info("%d %s spectra, %d methods, set up in %.1f s",
              rows, section.split, len(methods), time.monotonic() - begin)  # fmt: skip
 
-    on, off = (judge(trained, methods, spectra, labels, is_on=is_on) for is_on in (True, False))
+    limits = _limits(trained, place, labels, rows)
+    on, off = (
+        judge(trained, methods, spectra, labels, is_on=is_on).assign(limit)
+        for is_on, limit in zip((True, False), limits, strict=True)
+    )
     evaluation = Evaluation(
         fingerprint=identity,
         checkpoint=trained.checkpoint,
@@ -99,6 +115,34 @@ def evaluate(
     )
     write_results(trained.directory, Results(on, off, evaluation))
     return evaluation.summary
+
+
+def _limits(
+    trained: Trained, place: Location, labels: xr.Dataset, rows: int
+) -> list[dict[str, Any]]:
+    """Return the information limit of the first rows, with augmentation on and off."""
+    section, known = trained.config.evaluate, min(rows, trained.config.evaluate.limit_spectra)
+    unknown = Floor(np.empty(0), np.empty(0))
+    found = (unknown, unknown)
+    try:
+        if known and not is_bare(place):
+            recipe, _ = recipe_of(*published_dataset(place))
+            some = labels.isel(spectrum=slice(0, known))
+            found = information_floor(some, recipe, trained.config.augment, section.flux_floor)
+    except InputError as error:
+        log.warning("no comparison with the information limit: %s", error)
+    attrs = {"units": "1", "long_name": "information limit of the mean absolute relative error"}
+    return [
+        {
+            name: (
+                "spectrum",
+                np.pad(values, (0, rows - len(values)), constant_values=np.nan),
+                attrs,
+            )
+            for name, values in (("floor", one.whole), ("floor_thread", one.thread))
+        }
+        for one in found
+    ]
 
 
 def _summary(results: xr.Dataset) -> dict[str, Any]:

@@ -56,8 +56,9 @@ def floored_pixels(target: Tensor, floor: float) -> int:
 def summarise(results: xr.Dataset, low: float, high: float) -> dict[str, object]:
     """Return one bin of the JSON object: spectra with low <= S/N < high.
 
-    `floor`, `floor_thread` and `eta`, the comparison with the information limit, are None until
-    that limit is computed; a method without a value (no spectra in the bin) is None too.
+    `floor` and `floor_thread` are means of the information limit over those of the spectra for
+    which it is known, `limit_count`; `eta` is the network's mean |R| on the same ones over `floor`,
+    `eta_error` its standard error. What no spectrum of the bin tells is None.
     """
     inside = (results["snr"].values >= low) & (results["snr"].values < high)
     methods = {
@@ -68,10 +69,28 @@ def summarise(results: xr.Dataset, low: float, high: float) -> dict[str, object]
         "snr_low": low,
         "snr_high": None if np.isinf(high) else high,
         "count": int(inside.sum()),
-        "floor": None,
-        "floor_thread": None,
-        "eta": None,
+        **_against_limit(results.isel(spectrum=inside)),
         "methods": methods,
+    }
+
+
+def _against_limit(inside: xr.Dataset) -> dict[str, float | int | None]:
+    known = inside.isel(spectrum=np.isfinite(inside["floor"].values))
+    count = known.sizes["spectrum"]
+    if not count:
+        nothing = dict.fromkeys(("floor", "floor_thread", "eta", "eta_error"))
+        return {"limit_count": 0, **nothing}
+    error = known["mean_abs_relative_error"].sel({"method": "dae"}).values
+    floor = known["floor"].values
+    eta = error.mean() / floor.mean()
+    spread = np.std(error - eta * floor, ddof=1) if count > 1 else np.nan  # of a ratio of means
+    scatter = float(spread / np.sqrt(count) / floor.mean())
+    return {
+        "limit_count": count,
+        "floor": float(floor.mean()),
+        "floor_thread": float(known["floor_thread"].mean()),
+        "eta": float(eta),
+        "eta_error": scatter if np.isfinite(scatter) else None,
     }
 
 
