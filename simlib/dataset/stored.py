@@ -26,6 +26,7 @@ from simlib.dataset.plan import REPAIR, rows_of
 from simlib.errors import InputError
 from simlib.fingerprint import digest
 from simlib.location import Location
+from simlib.retry import may_pass
 
 _PASSING = (OSError, IndexError, MemoryError)  # of the network, of the caller, of the machine
 
@@ -119,7 +120,8 @@ class _Stored(BackendArray):
         try:
             return np.asarray(self.array[key] if is_basic else self.array.oindex[key])
         except Exception as error:
-            if isinstance(error, _PASSING) and not isinstance(error, FileNotFoundError):
+            is_passing = isinstance(error, _PASSING) and not isinstance(error, FileNotFoundError)
+            if is_passing or may_pass(error):
                 raise
             raise self._explained(key, error) from error
 
@@ -132,6 +134,8 @@ class _Stored(BackendArray):
             try:
                 _ = self.array[int(start) : stop]
             except Exception as reason:
+                if may_pass(reason):
+                    return reason
                 lines = str(reason).splitlines() or [type(reason).__name__]
                 return InputError(
                     f"{self.arrays}: {self.array.path} of rows {start} to {stop - 1} is damaged "
