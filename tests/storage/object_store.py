@@ -19,6 +19,7 @@ KEY, SECRET, WRONG_KEY = "AKIAPLANTEDKEYHUNTER", "planted/Secret+Hunter2/abcdefg
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": KEY,
     "AWS_SECRET_ACCESS_KEY": SECRET,
+    "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_CONFIG_FILE": "/dev/null",  # a person's own are left alone
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 }

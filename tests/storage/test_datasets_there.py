@@ -20,7 +20,7 @@ from tests.faults.killed_builder import OVERRIDES
 from tests.simlib.dataset.made import make_plan, make_published
 from tests.simlib.dataset.toy_build import OVERRIDES as TOY
 from tests.simlib.dataset.toy_build import build, here, toy_config
-from tests.storage.object_store import Bucket, Server, make_bucket
+from tests.storage.object_store import KEY, SECRET, Bucket, Server, make_bucket
 
 SMALL = [*OVERRIDES, "dataset.block=8", "dataset.chunk=4"]
 BLOCKS = 4  # 3 of train, 1 of validation
@@ -73,6 +73,9 @@ def test_it_holds_the_same_bytes_as_one_on_a_disk(
     bucket, folder = built
     assert folder.url == f"{bucket.url}/datasets/tiny/{local.name}"
     assert arrays(folder) == arrays(local)
+    assert not any(
+        secret.encode() in data for secret in (KEY, SECRET) for data in bucket.objects().values()
+    )
 
 
 def test_no_more_than_ten_requests_of_a_client_are_made_at_once(

@@ -19,7 +19,7 @@ from simlib.lease import Holder, leased
 from simlib.location import Location
 from simlib.retry import persist
 from tests.simlib.dataset.made import make_plan, make_published
-from tests.storage.object_store import SECRET, WRONG_KEY, Bucket, credentials
+from tests.storage.object_store import KEY, SECRET, WRONG_KEY, Bucket, credentials
 
 
 def methods(bucket: Bucket) -> list[str]:
@@ -190,3 +190,39 @@ def test_a_store_that_refuses_is_told_in_one_message(
     assert code == 2, said
     assert said.count("error:") == 1 and "Traceback" not in said
     assert told in said and SECRET not in said
+
+
+def test_every_option_of_the_file_system_reaches_the_store(bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(
+        "[survey]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = x\n"
+    )
+    seen = bucket.server.seen
+
+    def headers(**options: Any) -> dict[str, str]:
+        seen.clear()
+        write_bytes(Location.of(f"{bucket.url}/a", bucket.options | options), b"1")
+        return seen[-1][2]
+
+    with credentials(AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "keys")):
+        plain = headers()
+        assert KEY in plain["AUTHORIZATION"] and "/us-east-1/s3/" in plain["AUTHORIZATION"]
+        assert "AUTHORIZATION" not in headers(anon=True)
+        assert "AKIAPROFILE" in headers(profile="survey")["AUTHORIZATION"]
+        there = headers(client_kwargs={"region_name": "eu-west-3"})
+        assert "/eu-west-3/s3/" in there["AUTHORIZATION"]
+        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/survey"}
+        secured = headers(s3_additional_kwargs=encryption)
+        assert secured["X_AMZ_SERVER_SIDE_ENCRYPTION"] == "aws:kms"
+        assert secured["X_AMZ_SERVER_SIDE_ENCRYPTION_AWS_KMS_KEY_ID"] == "alias/survey"
+        assert "X_AMZ_SERVER_SIDE_ENCRYPTION" not in plain
+
+
+def test_so_many_files_are_written_over_few_connections(bucket: Bucket) -> None:
+    bucket.server.at_once = 0
+    write_files(bucket.place, {f"a/{number}": b"1" for number in range(60)})
+    assert 2 < bucket.server.at_once <= 10
+    few = Location.of(bucket.url, bucket.options | {"config_kwargs": {"max_pool_connections": 2}})
+    bucket.server.at_once = 0
+    write_files(few, {f"b/{number}": b"1" for number in range(30)})
+    assert len(few.read_files(few.sizes())) == 90
+    assert bucket.server.at_once <= 2
