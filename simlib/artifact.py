@@ -38,6 +38,8 @@ _DIGITS = 16
 _FLUSHES = 16
 _UNFINISHED = ".writing"
 _MOST_TOLD = 300  # characters of what a library says
+_MOST_TRIES = 100  # to change a file that others change too
+_CONDITIONS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}  # of S3
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _numbers = itertools.count()
 
@@ -144,8 +146,8 @@ def create_bytes(place: Location, data: bytes) -> bool:
     filesystem, path = place.filesystem()
     try:
         filesystem.pipe_file(path, data, mode="create")
-    except OSError:  # FileExistsError from some stores, a plain one from others
-        if not place.exists():
+    except OSError as error:  # FileExistsError from some stores, a plain one from others
+        if not (_is_condition(error) or place.exists()):
             raise
         return False
     return True
@@ -159,8 +161,10 @@ def replace_bytes(place: Location, change: Callable[[bytes | None], bytes]) -> N
     was read (If-Match). Where a store has no tags of its files, or ignores the condition, and on a
     disk, the last one holds.
     """
-    while not _is_replaced(place, change):
-        pass
+    for _ in range(_MOST_TRIES):
+        if _is_replaced(place, change):
+            return
+    raise OSError(errno.EBUSY, "others write there all the time", str(place))
 
 
 def _is_replaced(place: Location, change: Callable[[bytes | None], bytes]) -> bool:
@@ -174,13 +178,21 @@ def _is_replaced(place: Location, change: Callable[[bytes | None], bytes]) -> bo
     if held is None:
         return create_bytes(place, data)
     filesystem, path = place.filesystem()
-    try:
-        filesystem.pipe_file(path, data, IfMatch=str(tag))
-    except OSError:  # of s3fs: EINVAL where the condition does not hold any more
-        if place.tag() == tag:
-            raise
-        return place.read_bytes() == data  # then the answer to a write that went well was lost
-    return True
+    for written in (str(tag), str(tag).strip('"')):  # Ceph does not know a tag by its quotes
+        try:
+            filesystem.pipe_file(path, data, IfMatch=written)
+        except OSError as error:
+            if not _is_condition(error):
+                raise
+        else:
+            return True
+    return place.read_bytes() == data  # then the answer to a write that went well was lost
+
+
+def _is_condition(error: OSError) -> bool:
+    """Return whether a store did not write because a condition does not hold, or another writes."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code") in _CONDITIONS
 
 
 def write_files(folder: Location, files: Mapping[str, bytes]) -> None:

@@ -1,6 +1,7 @@
 """What an object store gives that a disk does not: conditions, refusals, options, secrets."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_a_change_whose_answer_was_lost_is_not_taken_for_another_s(
         Location, "tag", lambda self: given.append(1) or (tag if len(given) == 1 else good(self))
     )
     replace_bytes(place, lambda held: b"new")
-    assert len(given) == 2
+    assert len(given) == 1
 
 
 def test_a_publisher_tells_whom_it_replaced_meanwhile(
@@ -200,7 +201,8 @@ def test_every_option_of_the_file_system_reaches_the_store(bucket: Bucket, tmp_p
 
     def headers(**options: Any) -> dict[str, str]:
         seen.clear()
-        write_bytes(Location.of(f"{bucket.url}/a", bucket.options | options), b"1")
+        with suppress(PermissionError):  # of an unknown key, or none
+            write_bytes(Location.of(f"{bucket.url}/a", bucket.options | options), b"1")
         return seen[-1][2]
 
     with credentials(AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "keys")):

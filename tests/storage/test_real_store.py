@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(ceph.missing()), reason=f"not installed: {', '.join(ceph.missing())}"),
 ]
+LETTERS = [letter.encode() for letter in "abcdefgh"]
 BLOCKS = ["dataset.block=16", "dataset.chunk=8"]  # of 300 and 5 rows: 20
 
 
@@ -61,5 +62,7 @@ def test_of_many_that_create_or_change_a_file_at_once_none_is_lost(bucket: Bucke
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda n: create_bytes(place, b"%d" % n), range(8)))
         assert sum(made) == 1
-        list(pool.map(lambda n: replace_bytes(place, lambda held: (held or b"") + b"x"), range(8)))
-    assert place.read_bytes() == b"%d" % made.index(True) + b"x" * 8
+        list(pool.map(lambda n: replace_bytes(place, lambda held: (held or b"") + n), LETTERS))
+    held = (place.read_bytes() or b"").decode()
+    assert held[:1] == str(made.index(True))
+    assert sorted(held[1:]) == sorted("abcdefgh")

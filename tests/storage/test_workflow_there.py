@@ -45,7 +45,7 @@ def test_everything_works_there_and_nothing_tells_a_secret(
     assert json.loads(program("evaluate", run, *bucket.words, "--json"))["split"] == "validation"
     assert program("report", run, *bucket.words) == f"{run}/report.html"
     due = json.loads(program("refresh", *config, "--explain", "--json"))
-    assert not any(stage["is_due"] for stage in due["stages"])
+    assert not any(stage["is_due"] for stage in due)
     assert program("train", *config).splitlines()[-1] == run
     found = json.loads(program("lineage", f"{run}/report.html", *bucket.words, "--json"))
     assert found["state"] == "there"
