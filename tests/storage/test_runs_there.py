@@ -81,21 +81,29 @@ def killed_after(saves: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "save_state", save)
 
 
-def test_a_run_there_is_the_run_that_it_would_be_here_judged_and_shown(
-    there: tuple[TrainingConfig, Location, Location], bucket: Bucket, whole: Path, toy: Path
+def test_a_run_there_is_the_run_that_it_would_be_here(
+    there: tuple[TrainingConfig, Location, Location], whole: Path
 ) -> None:
-    config, _, run = there
-    files = {str(at.relative_to(toy)): at.read_bytes() for at in toy.rglob("*") if at.is_file()}
-    dataset = bucket.place / "datasets/toy.zarr"
-    write_files(dataset, files)
+    config, dataset, run = there
     with training(config, dataset, run) as mirror:
         assert runs.find_manifest(run) is not None  # of a run that has begun
     assert not mirror.folder.exists()
     assert losses(run) == losses(whole)  # type: ignore[arg-type]
     manifest = runs.read_manifest(run)
     assert manifest.outcome is not None and manifest.outcome.is_finished
-    assert manifest.dataset.place == "../../datasets/toy.zarr"
 
+
+@pytest.mark.slow
+def test_a_run_there_is_judged_shown_and_traced(
+    there: tuple[TrainingConfig, Location, Location], bucket: Bucket, toy: Path
+) -> None:
+    config, _, run = there
+    files = {str(at.relative_to(toy)): at.read_bytes() for at in toy.rglob("*") if at.is_file()}
+    dataset = bucket.place / "datasets/toy.zarr"
+    write_files(dataset, files)
+    with training(config, dataset, run):
+        pass
+    assert runs.read_manifest(run).dataset.place == "../../datasets/toy.zarr"
     summary = evaluate(run)
     assert read_results(run).evaluation.summary == summary
     page = write_report(run)
@@ -113,6 +121,7 @@ def test_a_run_there_is_the_run_that_it_would_be_here_judged_and_shown(
     (run / RESULTS / "zarr.json").remove()  # what a kill leaves
     with pytest.raises(InputError, match="run `specdenoise evaluate"):
         read_results(run)
+    assert evaluate(run) == summary
 
 
 @pytest.mark.parametrize("is_here", [True, False])

@@ -17,6 +17,7 @@ import torch
 from simlib.errors import InputError
 from simlib.location import Location, Place
 from simlib.provenance import provenance
+from simlib.retry import persist
 from trainlib import runs
 from trainlib.config import TrainingConfig
 from trainlib.training.data import dataset_identity, open_endless_split, published
@@ -95,7 +96,7 @@ def train(
         prepare_run(mirror.folder, config, place, identity, resume=resume, place=directory)
         if not (resume or directory.is_local):
             (directory / runs.CHECKPOINT).remove()
-        mirror.send()
+        persist(f"the run {directory}", mirror.send)
         command = torchrun_command(mirror.folder, ranks, directory)
         with mirror.sending():
             code = _follow(command, mirror, environment, progress, is_cancelled)
