@@ -5,7 +5,6 @@ is recorded of a mistake, or of a secret in the wrong place.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from flows import stages
@@ -13,11 +12,12 @@ from flows.config import load_config
 from flows.orchestration import Orchestrated, flow
 from simlib.dataset.publish import published
 from simlib.errors import InputError
+from simlib.location import Place
 from trainlib.runs import CHECKPOINT, run_directory
 
 
 @flow("specdenoise")
-def workflow(source: str, overrides: Sequence[str]) -> Path:
+def workflow(source: str, overrides: Sequence[str]) -> Place:
     """Simulate, train, evaluate and report; return the report's path."""
     config = load_config(source, overrides)
     stages.meet_workers(config)
@@ -47,9 +47,9 @@ def training(source: str, overrides: Sequence[str]) -> str:
     return stages.train(config, dataset)
 
 
-def specdenoise(source: str = "demo", overrides: Sequence[str] = ()) -> Path:
+def specdenoise(source: str = "demo", overrides: Sequence[str] = ()) -> Place:
     """Run the whole workflow; return the report's path. Raises InputError for a mistake."""
-    report: Path = _checked(workflow, source, overrides)
+    report: Place = _checked(workflow, source, overrides)
     return report
 
 
@@ -78,7 +78,7 @@ def require_begun(source: str, overrides: Sequence[str] = ()) -> None:
     config = load_config(source, overrides)
     dataset = published(config)
     run = run_directory(config, dataset.name) if dataset else None
-    if run is None or not (Path(run) / CHECKPOINT).is_file():
+    if run is None or not (run / CHECKPOINT).exists():
         raise InputError(
             f"nothing to resume: {run or 'the dataset of this config'} "
             f"{'has no checkpoint' if run else 'is not built'}; leave --resume out to begin"

@@ -7,7 +7,6 @@ fingerprint whether its work is done already.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from distributed import Client
@@ -22,7 +21,7 @@ from simlib.dataset import build
 from simlib.dataset.publish import published
 from simlib.dataset.watch import Patience
 from simlib.etc.grid.store import ensure_terms_grid
-from simlib.location import Location
+from simlib.location import Location, Place
 from trainlib.evaluation.evaluate import evaluate as evaluate_run
 from trainlib.evaluation.report import write_report
 from trainlib.runs import run_directory
@@ -91,10 +90,11 @@ def train(config: Config, dataset: str) -> str:
 @stage("evaluate")
 def evaluate(config: Config, run: str) -> dict[str, Any]:
     """Return the errors of the network and of the baselines by S/N, kept in the run."""
-    return evaluate_run(run, section=config.evaluate)
+    place = Location.of(run, config.storage.options)
+    return evaluate_run(place, section=config.evaluate)
 
 
 @stage("report")
-def report(config: Config, run: str) -> Path:
-    """Return the path of the run's report."""
-    return write_report([run])
+def report(config: Config, run: str) -> Place:
+    """Return the path of the run's report, where it is a URL its location."""
+    return write_report([Location.of(run, config.storage.options)])

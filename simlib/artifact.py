@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -30,12 +31,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from simlib.errors import InputError, shown
 from simlib.location import Location
 from simlib.processes import is_alive
+from simlib.retry import may_pass
 
 FORMAT_VERSION = 3  # of everything written: stores, runs, records
 _DIGITS = 16
 _FLUSHES = 16
 _UNFINISHED = ".writing"
 _MOST_TOLD = 300  # characters of what a library says
+_MOST_TRIES = 100  # to change a file that others change too
+_CONDITIONS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}  # of S3
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _numbers = itertools.count()
 
@@ -51,12 +55,12 @@ class Record(BaseModel):
 
 def write_record(place: Location, record: Record) -> None:
     """Write a record, in place of the one that is there."""
-    write_bytes(place, _encoded(record))
+    write_bytes(place, encoded(record))
 
 
 def create_record(place: Location, record: RecordModel) -> RecordModel:
     """Write a record where there is none; return the one that stands: this one, or another's."""
-    while not create_bytes(place, _encoded(record)):
+    while not create_bytes(place, encoded(record)):
         if (standing := read_record(place, type(record))) is not None:
             return standing
     return record
@@ -102,7 +106,8 @@ def parse_record(place: Location, data: bytes, model: type[RecordModel]) -> Reco
     return record
 
 
-def _encoded(record: Record) -> bytes:
+def encoded(record: Record) -> bytes:
+    """Return the bytes of a record's file."""
     value = record.model_dump(mode="json") | {"format_version": FORMAT_VERSION}
     whole = value | {"digest": _digest(value)}
     return (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode()
@@ -124,7 +129,11 @@ def write_bytes(place: Location, data: bytes) -> None:
 
 
 def create_bytes(place: Location, data: bytes) -> bool:
-    """Write a file where there is none; return whether it was written: of many, one wins."""
+    """Write a file where there is none; return whether it was written: of many, one wins.
+
+    Behind a URL the store sees to that (If-None-Match); where it ignores the condition, as some
+    gateways do, the last of those that write at once holds.
+    """
     if place.is_local:
         try:
             with _scratch_file(place.path) as (file, scratch):
@@ -137,11 +146,53 @@ def create_bytes(place: Location, data: bytes) -> bool:
     filesystem, path = place.filesystem()
     try:
         filesystem.pipe_file(path, data, mode="create")
-    except OSError:  # FileExistsError from some stores, a plain one from others
-        if not place.exists():
+    except OSError as error:  # FileExistsError from some stores, a plain one from others
+        if not (_is_condition(error) or place.exists()):
             raise
         return False
     return True
+
+
+def replace_bytes(place: Location, change: Callable[[bytes | None], bytes]) -> None:
+    """Write what a file is to hold in place of what it holds now, which `change` is given.
+
+    Of several that do so at once behind a URL, each is given what the one before wrote, so that
+    none is undone unseen: the store is asked to write only where the file is still the one that
+    was read (If-Match). Where a store has no tags of its files, or ignores the condition, and on a
+    disk, the last one holds.
+    """
+    for _ in range(_MOST_TRIES):
+        if _is_replaced(place, change):
+            return
+    raise OSError(errno.EBUSY, "others write there all the time", str(place))
+
+
+def _is_replaced(place: Location, change: Callable[[bytes | None], bytes]) -> bool:
+    """Try once; return whether nobody came in between."""
+    tag = place.tag()  # before what is read: an older one is refused
+    held = place.read_bytes()
+    data = change(held)
+    if place.is_local or (held is not None and tag is None and place.tag() is None):
+        write_bytes(place, data)
+        return True
+    if held is None:
+        return create_bytes(place, data)
+    filesystem, path = place.filesystem()
+    for written in (str(tag), str(tag).strip('"')):  # Ceph does not know a tag by its quotes
+        try:
+            filesystem.pipe_file(path, data, IfMatch=written)
+        except OSError as error:
+            if not _is_condition(error):
+                raise
+        else:
+            return True
+    return place.read_bytes() == data  # then the answer to a write that went well was lost
+
+
+def _is_condition(error: OSError) -> bool:
+    """Return whether a store did not write because a condition does not hold, or another writes."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code") in _CONDITIONS
 
 
 def write_files(folder: Location, files: Mapping[str, bytes]) -> None:
@@ -184,8 +235,16 @@ def publishing(place: Location, *, replace: bool = False) -> Iterator[Location]:
 
     What is written is flushed to the disk and then renamed. Verify inside the block: what raises
     there publishes nothing. replace: in place of what is there. Raises InputError where something
-    is there otherwise, however late it came.
+    is there otherwise, however late it came. Behind a URL, which has no names to change, only a
+    folder can be published, and only in place of what is there: a reader finds it from when the
+    files at its top are there, which go first and come last.
     """
+    if not place.is_local:
+        with tempfile.TemporaryDirectory() as folder:
+            beside = Location.of(folder) / place.name
+            yield beside
+            _put_remote(beside, place)
+        return
     target = place.path
     scratch = _scratch_name(target)
     try:
@@ -199,6 +258,16 @@ def publishing(place: Location, *, replace: bool = False) -> Iterator[Location]:
         raise InputError(f"{place} exists; choose another place, or remove it") from None
     finally:
         _remove(scratch)
+
+
+def _put_remote(written: Location, place: Location) -> None:
+    files = written.read_files(written.sizes())
+    at_top = {name: data for name, data in files.items() if "/" not in name}
+    for name in at_top:
+        (place / name).remove()
+    place.remove()
+    write_files(place, {name: data for name, data in files.items() if name not in at_top})
+    write_files(place, at_top)
 
 
 def flush_tree(top: Path) -> None:
@@ -222,6 +291,8 @@ def reading(place: Location, remedy: str) -> Iterator[None]:
     except (OSError, MemoryError):
         raise
     except Exception as error:
+        if may_pass(error):
+            raise
         text = str(error).partition("\n")[0][:_MOST_TOLD]
         raise InputError(
             f"{place} is damaged ({type(error).__name__}: {text}); {remedy}"

@@ -31,6 +31,7 @@ KINDS = {
     "grids": ("default-*", ".default-*"),  # the embedded grid, expanded
     "templates": ("*.safetensors*", ".*.safetensors*"),  # set-ups of the simulator
     "numba": ("*/*.nbi", "*/*.nbc"),  # compiled loops
+    "runs": ("*/checkpoints/*.pt",),  # of runs behind a URL, while they are trained
     "logs": ("*.log",),  # of our own failures
 }
 _TOLD = "SPECDENOISE_CACHE_TOLD"  # the folder that a parent process has warned of

@@ -88,6 +88,10 @@ class Location:
         options: dict[str, Any] = json.loads(self._options)
         return options
 
+    def under(self, options: Options) -> "Location":
+        """Return the same place; its own options go before these."""
+        return Location.of(self.url, {**options, **self.options})
+
     @property
     def name(self) -> str:
         """Return the last part."""
@@ -145,11 +149,16 @@ class Location:
             return []
         return sorted({Path(entry).name for entry in entries} - {self.name, ""})
 
-    def read_bytes(self) -> bytes | None:
-        """Return what a file holds, None where there is none."""
+    def read_bytes(self, start: int | None = None, end: int | None = None) -> bytes | None:
+        """Return what a file holds, None where there is none.
+
+        start, end: of a part of it; a negative start counts from the end.
+        """
         filesystem, path = self.filesystem()
+        # s3fs would ask for the size first, to read a large file in several requests at once
+        at_once = {"max_concurrency": 1} if hasattr(filesystem, "max_concurrency") else {}
         try:
-            data: bytes = filesystem.cat_file(path)
+            data: bytes = filesystem.cat_file(path, start=start, end=end, **at_once)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except IsADirectoryError:
@@ -176,6 +185,17 @@ class Location:
             [path] * len(parts), list(starts), list(stops), on_error="raise"
         )
         return found
+
+    def tag(self) -> str | None:
+        """Return what an object store tells a file's versions apart by; None where nothing does."""
+        if self.is_local:
+            return None
+        filesystem, path = self.filesystem()
+        try:
+            tag = filesystem.info(path).get("ETag")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return str(tag) if tag else None
 
     def read_files(self, names: Iterable[str]) -> dict[str, bytes]:
         """Return what the files of these names below hold; those not there are left out."""

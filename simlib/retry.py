@@ -19,13 +19,24 @@ _LASTING_NUMBERS = {
     errno.ENOTEMPTY,
 }  # fmt: skip
 
+# No OSErrors, by name: their packages are loaded only where there is an object store.
+_OF_STORES = {
+    "botocore.exceptions.ConnectionError", "botocore.exceptions.HTTPClientError",
+    "botocore.exceptions.IncompleteReadError", "botocore.exceptions.FlexibleChecksumError",
+    "botocore.parsers.ResponseParserError", "aiohttp.client_exceptions.ClientError",
+    "urllib3.exceptions.HTTPError",
+}  # fmt: skip
+
 Result = TypeVar("Result")
 
 
 def may_pass(error: Exception) -> bool:
     """Return whether the same attempt may go well a little later."""
-    lasting = isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_NUMBERS
-    return isinstance(error, OSError) and not lasting
+    if isinstance(error, OSError):
+        return not (isinstance(error, _LASTING) or error.errno in _LASTING_NUMBERS)
+    return any(
+        f"{kind.__module__}.{kind.__qualname__}" in _OF_STORES for kind in type(error).__mro__
+    )
 
 
 def persist(what: str, attempt: Callable[[], Result]) -> Result:
@@ -36,7 +47,7 @@ def persist(what: str, attempt: Callable[[], Result]) -> Result:
     for pause in PAUSES_S:
         try:
             return attempt()
-        except OSError as error:
+        except Exception as error:
             if not may_pass(error):
                 raise
             log.warning("%s: %s; once more in %g s", what, error, pause)

@@ -1,5 +1,6 @@
 """Text files that a person gives: read whole and as UTF-8, or refused with file and place."""
 
+import errno
 import os
 import stat
 import tomllib
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simlib.errors import InputError, shown
+from simlib.location import Location
 
 MOST_NESTED = 16  # levels of tables and lists; no key of ours lies deeper than five
 _TOO_DEEP = f"nested too deeply; {MOST_NESTED} levels of tables and lists are allowed"
@@ -14,7 +16,7 @@ _INTEGERS = range(-(2**63), 2**63)  # what TOML promises
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
-def read_text(path: str | Path, what: str) -> str:
+def read_text(path: str | Path | Location, what: str) -> str:
     """Return the text of a file, without a byte order mark, its lines ended by newlines.
 
     what: what the file is to the program, for the message. Raises InputError for a file that is
@@ -35,7 +37,11 @@ def read_text(path: str | Path, what: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_regular(path: str | Path) -> bytes:
+def _read_regular(path: str | Path | Location) -> bytes:
+    if isinstance(path, Location) and not path.is_local:
+        if (data := path.read_bytes()) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return data
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe nobody writes does not block
     with open(descriptor, "rb") as file:
         kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
@@ -44,7 +50,7 @@ def _read_regular(path: str | Path) -> bytes:
         return file.read()
 
 
-def read_toml(path: str | Path, what: str) -> dict[str, Any]:
+def read_toml(path: str | Path | Location, what: str) -> dict[str, Any]:
     """Return the tables of a TOML file; see `read_text` and `parse_toml` for what is refused."""
     return parse_toml(read_text(path, what), str(path))
 

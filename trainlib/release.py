@@ -87,7 +87,7 @@ def release(
         "bundle": None,
     }
     if run is not None:
-        trained = runs.read_manifest(runs.folder_of(run))
+        trained = runs.read_manifest(run)
         if trained.outcome is None:
             raise InputError(f"the run {run} is not finished; train on, then release it")
         if trained.dataset.fingerprint != manifest.fingerprint:

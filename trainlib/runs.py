@@ -96,24 +96,10 @@ def run_fingerprint(config: TrainingConfig, dataset_fingerprint: str) -> str:
     return fingerprint(run_inputs(config, dataset_fingerprint))
 
 
-def run_directory(config: TrainingConfig, dataset_fingerprint: str) -> Path:
-    """Return `<root>/runs/<dataset.name>-<fingerprint>`.
-
-    Runs are kept on a local disk: with a remote `storage.root`, `train.runs` must say where.
-    """
+def run_directory(config: TrainingConfig, dataset_fingerprint: str) -> Location:
+    """Return `<root>/runs/<dataset.name>-<fingerprint>`, or below `train.runs`."""
     folder = config.place(config.train.runs) if config.train.runs else config.root / "runs"
-    name = f"{config.dataset.name}-{run_fingerprint(config, dataset_fingerprint)}"
-    return folder_of(folder / name)
-
-
-def folder_of(run: Place) -> Path:
-    """Return the absolute path of a run directory; InputError for a URL."""
-    place = Location.of(run)
-    if not place.is_local:
-        raise InputError(
-            f"runs cannot be kept at {place}: they need a local disk; set train.runs to a folder"
-        )
-    return place.path
+    return folder / f"{config.dataset.name}-{run_fingerprint(config, dataset_fingerprint)}"
 
 
 @contextmanager
@@ -123,15 +109,15 @@ def lock_run(directory: Path) -> Iterator[None]:
         yield
 
 
-def write_config(directory: Path, config: TrainingConfig) -> None:
+def write_config(directory: Place, config: TrainingConfig) -> None:
     """Write the resolved `config.toml`."""
     tables = plain(config.model_dump(exclude_none=True))
-    write_bytes(Location.of(directory / CONFIG), tomli_w.dumps(tables).encode())
+    write_bytes(Location.of(directory) / CONFIG, tomli_w.dumps(tables).encode())
 
 
-def read_config(directory: Path) -> TrainingConfig:
+def read_config(directory: Place) -> TrainingConfig:
     """Return the resolved config of a run; InputError where there is none that can be used."""
-    path = directory / CONFIG
+    path = Location.of(directory) / CONFIG
     if not path.exists():
         raise InputError(f"{directory} is no run directory: it holds no {CONFIG}")
     try:
@@ -142,12 +128,12 @@ def read_config(directory: Path) -> TrainingConfig:
         raise InputError(f"{error}; train again to write it anew") from None
 
 
-def write_manifest(directory: Path, manifest: RunManifest) -> None:
+def write_manifest(directory: Place, manifest: RunManifest) -> None:
     """Write `manifest.json` in place of the one that is there."""
-    write_record(Location.of(directory / MANIFEST), manifest)
+    write_record(Location.of(directory) / MANIFEST, manifest)
 
 
-def read_manifest(directory: Path) -> RunManifest:
+def read_manifest(directory: Place) -> RunManifest:
     """Return what `manifest.json` says; InputError where there is none that can be used."""
     manifest = find_manifest(directory)
     if manifest is None:
@@ -155,12 +141,12 @@ def read_manifest(directory: Path) -> RunManifest:
     return manifest
 
 
-def find_manifest(directory: Path) -> RunManifest | None:
+def find_manifest(directory: Place) -> RunManifest | None:
     """Return what `manifest.json` says, None where there is none; InputError for a damaged one."""
-    return read_record(Location.of(directory / MANIFEST), RunManifest)
+    return read_record(Location.of(directory) / MANIFEST, RunManifest)
 
 
-def read_run(directory: Path) -> tuple[TrainingConfig, RunManifest]:
+def read_run(directory: Place) -> tuple[TrainingConfig, RunManifest]:
     """Return config and manifest of a run.
 
     Raises InputError where one cannot be used, or where the config is not the one that was trained.
@@ -169,7 +155,7 @@ def read_run(directory: Path) -> tuple[TrainingConfig, RunManifest]:
     found = run_fingerprint(config, manifest.dataset.fingerprint)
     if found != manifest.fingerprint:
         raise InputError(
-            f"{directory / CONFIG} describes run {found}, {MANIFEST} beside it run "
+            f"{Location.of(directory) / CONFIG} describes run {found}, {MANIFEST} beside it run "
             f"{manifest.fingerprint}: the config was edited, or made by another version; train "
             "again with the config you want"
         )
@@ -177,21 +163,21 @@ def read_run(directory: Path) -> tuple[TrainingConfig, RunManifest]:
 
 
 def origin_of(
-    dataset: Location, dataset_fingerprint: str, directory: Path, config: TrainingConfig
+    dataset: Location, dataset_fingerprint: str, directory: Place, config: TrainingConfig
 ) -> Origin:
     """Return how a run's manifest names its dataset."""
-    root, run, data = (_real(place) for place in (config.root, Location.of(directory), dataset))
+    root, run, data = (real(place) for place in (config.root, Location.of(directory), dataset))
     is_inside = all(place.url.startswith(f"{root}/") for place in (data, run))
     place = data.relative_to(run) if is_inside else dataset.url
     return Origin(place=place, fingerprint=dataset_fingerprint)
 
 
-def dataset_of(directory: Path, config: TrainingConfig, manifest: RunManifest) -> Location:
+def dataset_of(directory: Place, config: TrainingConfig, manifest: RunManifest) -> Location:
     """Return where a run's dataset is."""
-    run = Location.of(directory, config.storage.options)
-    return _real(run).follow(manifest.dataset.place)
+    run = Location.of(directory).under(config.storage.options)
+    return real(run).follow(manifest.dataset.place)
 
 
-def _real(place: Location) -> Location:
+def real(place: Location) -> Location:
     """Follow symbolic links: a way from one folder to another holds between their real places."""
     return Location.of(place.path.resolve(), place.options) if place.is_local else place

@@ -3,9 +3,10 @@
 A reader finds a complete dataset or is told what is missing.
 """
 
+import logging
 from typing import ClassVar
 
-from simlib.artifact import Record, read_record, write_record
+from simlib.artifact import Record, encoded, read_record, replace_bytes, write_record
 from simlib.config import SimulationConfig
 from simlib.dataset.manifest import Fingerprint, Manifest, dataset_fingerprint
 from simlib.dataset.places import latest_in, manifest_in, plan_in, versions_of
@@ -14,6 +15,8 @@ from simlib.dataset.store import is_template_whole, kept_sizes, readable, record
 from simlib.errors import InputError
 from simlib.location import Location, Place
 from simlib.stellar.grid import open_grid_kept
+
+log = logging.getLogger(__name__)
 
 
 class Latest(Record):
@@ -74,7 +77,21 @@ def publish(folder: Location, manifest: Manifest) -> None:
         write_record(manifest_in(folder), manifest)
     latest = Latest(fingerprint=manifest.fingerprint)
     if readable(latest_in(folder.parent), Latest) != latest:
-        write_record(latest_in(folder.parent), latest)
+        _name_latest(latest_in(folder.parent), latest)
+
+
+def _name_latest(place: Location, latest: Latest) -> None:
+    """Say which version is published; what another builder said meanwhile is not undone unseen."""
+    seen: list[bytes | None] = []
+
+    def change(held: bytes | None) -> bytes:
+        if seen and held != seen[-1]:
+            log.warning("%s: another version was published meanwhile; %s takes its place",
+                        place, latest.fingerprint)  # fmt: skip
+        seen.append(held)
+        return encoded(latest)
+
+    replace_bytes(place, change)
 
 
 def _told(manifest: Manifest) -> Manifest:

@@ -27,6 +27,7 @@ from simlib.dataset.shards import ShardedArray
 from simlib.errors import InputError
 from simlib.fingerprint import digest
 from simlib.location import Location
+from simlib.retry import may_pass
 
 _PASSING = (OSError, IndexError, MemoryError)  # of the network, of the caller, of the machine
 
@@ -133,7 +134,8 @@ class _Stored(BackendArray):
         try:
             return read_values(self.arrays, self.array, key)
         except Exception as error:
-            if isinstance(error, _PASSING) and not isinstance(error, FileNotFoundError):
+            is_passing = isinstance(error, _PASSING) and not isinstance(error, FileNotFoundError)
+            if is_passing or may_pass(error):
                 raise
             raise self._explained(key, error) from error
 
@@ -146,6 +148,8 @@ class _Stored(BackendArray):
             try:
                 read_values(self.arrays, self.array, slice(int(start), stop))
             except Exception as reason:
+                if may_pass(reason):
+                    return reason
                 lines = str(reason).splitlines() or [type(reason).__name__]
                 return InputError(
                     f"{self.arrays}: {self.array.path} of rows {start} to {stop - 1} is damaged "

@@ -199,6 +199,8 @@ BESIDE: dict[str, list[str]] = {
 }
 # a URL that opens with the option alone, in place of an argument
 BEHIND_A_DOOR: dict[str, tuple[str, str]] = {
+    "evaluate": ("{desk}/run", "shut://root/run"),
+    "report": ("{desk}/run", "shut://root/run"),
     "inspect": ("{dataset}", "shut://root/{way}"),
     "replay": ("{dataset}", "shut://root/{way}"),
     "verify": ("{desk}/kept", "shut://root/kept"),

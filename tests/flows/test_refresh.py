@@ -24,7 +24,7 @@ Verb = Callable[..., tuple[int, str]]
 def settings(whole: tuple[Path, Location]) -> tuple[str, Path]:
     """Return a config file of what was made, judged and reported, and its run."""
     root, folder = whole
-    run = runs.run_directory(config_at(root), folder.name)
+    run = runs.run_directory(config_at(root), folder.name).path
     return str(run / "config.toml"), run
 
 

@@ -192,9 +192,10 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
     assert run != stages.train.fn(config, dataset.replace("0", "f"))  # another dataset's run
     assert made[0] == (config, dataset, run, {"progress": "the bar"})
     assert bars == [4.5, 4.5]
-    assert stages.evaluate.fn(config, run) == {run: config.evaluate}
+    place = Location.of(run)
+    assert stages.evaluate.fn(config, run) == {place: config.evaluate}
     assert config.evaluate.seed == 9
-    assert stages.report.fn(config, run) == [run, "page"]
+    assert stages.report.fn(config, run) == [place, "page"]
 
 
 def test_a_run_is_gone_on_with_only_where_it_was_begun(

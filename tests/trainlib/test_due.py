@@ -34,7 +34,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Location]:
     root = tmp_path_factory.mktemp("whole")
     config = config_at(root)
     folder = build_dataset(config, ensure_terms_grid(config), client=None)  # type: ignore[arg-type]
-    run = train_here(config, str(folder), runs.run_directory(config, folder.name))
+    run = train_here(config, str(folder), runs.run_directory(config, folder.name).path)
     evaluate(str(run), section=config.evaluate)
     write_report(str(run))
     return root, folder
@@ -46,7 +46,7 @@ def copied(whole: tuple[Path, Location], tmp_path: Path) -> tuple[Path, Location
     copy = Path(shutil.copytree(root, tmp_path / "root"))
     config, moved = config_at(copy), Location.of(copy / folder.path.relative_to(root))
     assert states(config, moved) == [True, False, False]  # its config names the old root
-    runs.write_config(runs.run_directory(config, moved.name), config)
+    runs.write_config(runs.run_directory(config, moved.name).path, config)
     return copy, moved
 
 
@@ -95,7 +95,7 @@ def test_how_it_is_judged_makes_the_judgement_due(copied: tuple[Path, Location])
 def test_what_is_gone_or_damaged_is_due(copied: tuple[Path, Location]) -> None:
     root, folder = copied
     config = config_at(root)
-    run = runs.run_directory(config, folder.name)
+    run = runs.run_directory(config, folder.name).path
     page = (run / "report.html").read_text()
     (run / "report.html").write_text(page.replace('content="', 'content="0', 3))
     assert states(config, folder) == [False, False, True]
@@ -114,7 +114,7 @@ def test_what_is_gone_or_damaged_is_due(copied: tuple[Path, Location]) -> None:
 def test_a_checkpoint_of_other_bytes_is_judged_again(copied: tuple[Path, Location]) -> None:
     root, folder = copied
     config = config_at(root)
-    checkpoint = runs.run_directory(config, folder.name) / "checkpoints/last.pt"
+    checkpoint = runs.run_directory(config, folder.name).path / "checkpoints/last.pt"
     whole = checkpoint.read_bytes()
     checkpoint.write_bytes(whole[:-1] + (b"0" if whole[-1:] != b"0" else b"1"))
     assert states(config, folder) == [False, True, False]

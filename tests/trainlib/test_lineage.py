@@ -244,8 +244,9 @@ def test_results_that_were_made_again_are_not_those_of_the_page(root: Path) -> N
 def test_a_page_about_two_runs_has_both(root: Path, tmp_path: Path) -> None:
     other, page = root / "runs/second", tmp_path / "pages" / "both.html"
     shutil.copytree(root / "runs/stars-run", other)
-    shown = {run: read_results(run).evaluation for run in (root / "runs/stars-run", other)}
-    told = html.escape(PageLineage.of(page, shown).model_dump_json())
+    both = (Location.of(run) for run in (root / "runs/stars-run", other))
+    shown = {run: read_results(run).evaluation for run in both}
+    told = html.escape(PageLineage.of(Location.of(page), shown).model_dump_json())
     page.parent.mkdir()
     page.write_text(f'<html><head><meta name="{NAME}" content="{told}"></head></html>')
     parents = lineage(str(page), Location.of(root)).parents

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from simlib.errors import InputError
+from simlib.location import Location
 from trainlib import runs
 from trainlib.config import TrainingConfig
 
@@ -14,15 +14,15 @@ def config_of(**train) -> TrainingConfig:
 def test_a_run_is_named_after_its_dataset_and_fingerprint():
     config = config_of()
     identity = runs.run_fingerprint(config, "abc")
-    assert runs.run_directory(config, "abc") == Path.cwd() / f"data/runs/demo-{identity}"
+    assert runs.run_directory(config, "abc").path == Path.cwd() / f"data/runs/demo-{identity}"
 
 
 @pytest.mark.parametrize("runs_folder", ["elsewhere", "{there}/elsewhere"])
 def test_a_run_is_kept_in_the_folder_of_runs_that_is_asked_for(runs_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = config_of(runs=runs_folder.format(there=tmp_path))
-    name = runs.run_directory(config_of(), "abc").name
-    assert runs.run_directory(config, "abc") == tmp_path / "elsewhere" / name
+    name = runs.run_directory(config_of(), "abc").path.name
+    assert runs.run_directory(config, "abc").path == tmp_path / "elsewhere" / name
 
 
 def test_another_dataset_makes_another_run():
@@ -43,10 +43,10 @@ def test_only_training_without_end_makes_another_run_of_the_same_dataset(mode, i
     assert same != is_another
 
 
-def test_a_remote_root_asks_for_a_local_folder_of_runs():
-    remote = TrainingConfig.model_validate({"storage": {"root": "s3://bucket/x"}})
-    with pytest.raises(InputError, match=r"set train\.runs"):
-        runs.run_directory(remote, "abc")
+def test_a_run_of_a_remote_root_is_there_too_with_the_options_of_its_file_system():
+    storage = {"root": "s3://bucket/x", "options": {"anon": True}}
+    run = runs.run_directory(TrainingConfig.model_validate({"storage": storage}), "abc")
+    assert run.parent == Location.of("s3://bucket/x/runs", {"anon": True})
 
 
 def test_importing_the_package_does_not_import_torch():

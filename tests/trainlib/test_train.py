@@ -138,7 +138,7 @@ def test_a_finished_run_is_not_trained_again_unless_asked_for_anew(toy, tmp_path
     ],
 )
 def test_the_cores_are_shared_out(keys, told, toy, tmp_path, monkeypatch):
-    def command(_, ranks: int) -> list[str]:
+    def command(_, ranks: int, run: object) -> list[str]:
         tell = f"import os; print({ranks}, 'of', os.environ['OMP_NUM_THREADS'])"
         if sys.platform == "linux":  # they meet on this host, whatever its name stands for
             tell += "; assert os.environ['GLOO_SOCKET_IFNAME'] == 'lo'"

@@ -1,7 +1,5 @@
 """What of a run would be made again, and why; told without loading torch."""
 
-from pathlib import Path
-
 from simlib.dataset.changes import Due, changes_between
 from simlib.errors import InputError
 from simlib.location import Location
@@ -26,7 +24,7 @@ def training_due(config: TrainingConfig, dataset: Location) -> Due:
         seconds = before.outcome.seconds if before and before.outcome else config.train.seconds
         told = "another one was trained last" if before else "none of this name was trained"
         return Due("train", str(directory), True, told, changes, seconds)
-    if manifest.outcome is None or not (directory / runs.CHECKPOINT).is_file():
+    if manifest.outcome is None or not (directory / runs.CHECKPOINT).exists():
         return Due("train", str(directory), True, "was begun", (), config.train.seconds)
     if not _is_recorded(config, dataset, directory, manifest):
         return Due("train", str(directory), True, "is finished; its records are not of today",
@@ -57,14 +55,14 @@ def report_due(config: TrainingConfig, dataset: Location) -> Due:
     return Due("report", str(page), not is_shown, "shows them" if is_shown else "is not of them")
 
 
-def _evaluated(directory: Path) -> Evaluation | None:
+def _evaluated(directory: Location) -> Evaluation | None:
     try:
         return read_results(directory).evaluation
     except InputError:  # none, or damaged: made again
         return None
 
 
-def _manifest(directory: Path) -> RunManifest | None:
+def _manifest(directory: Location) -> RunManifest | None:
     try:
         return runs.find_manifest(directory)
     except InputError:  # damaged, or of another version: written anew
@@ -72,7 +70,7 @@ def _manifest(directory: Path) -> RunManifest | None:
 
 
 def _is_recorded(
-    config: TrainingConfig, dataset: Location, directory: Path, manifest: RunManifest
+    config: TrainingConfig, dataset: Location, directory: Location, manifest: RunManifest
 ) -> bool:
     try:
         kept = runs.read_config(directory)
@@ -82,9 +80,10 @@ def _is_recorded(
     return is_same and runs.dataset_of(directory, kept, manifest).url == dataset.url
 
 
-def _newest(config: TrainingConfig, directory: Path) -> RunManifest | None:
+def _newest(config: TrainingConfig, directory: Location) -> RunManifest | None:
     """Return the manifest of the run of the same dataset name that was finished last."""
-    others = directory.parent.glob(f"{config.dataset.name}-*/{runs.MANIFEST}")
-    found = [_manifest(path.parent) for path in others]
+    runs_of_all = directory.parent
+    others = [name for name in runs_of_all.names() if name.startswith(f"{config.dataset.name}-")]
+    found = [_manifest(runs_of_all / name) for name in others]
     finished = [one for one in found if one is not None and one.outcome is not None]
     return max(finished, key=lambda one: one.outcome.ended if one.outcome else "", default=None)

@@ -4,7 +4,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from simlib.artifact import write_bytes
-from simlib.location import Location
+from simlib.location import Location, Place
 from trainlib.evaluation.metrics import SNR_EDGES
 
 NAMES = {
@@ -202,7 +201,7 @@ def style(figure: Figure) -> Figure:
     return figure
 
 
-def save_and_embed(figure: Figure, path: Path) -> str:
+def save_and_embed(figure: Figure, path: Place) -> str:
     """Write a figure as PNG and return it as a data URI."""
     buffer = io.BytesIO()
     style(figure).savefig(buffer, format="png", metadata={"Software": None})

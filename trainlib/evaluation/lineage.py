@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from simlib.dataset.lineage import (
@@ -38,8 +37,8 @@ from trainlib.runs import (
     RunManifest,
     dataset_of,
     find_manifest,
-    folder_of,
     read_config,
+    real,
     run_fingerprint,
 )
 from trainlib.training.seal import sealed_digest
@@ -74,18 +73,18 @@ def step_at(place: Location) -> Step:
 
 def _run_or_instrument(place: Location) -> Step:
     if _manifest(place.parent).get("kind") == "run":
-        return run_step(folder_of(place.parent))
+        return run_step(place.parent)
     return instrument_step(str(place))
 
 
 # the first that fits
 _BY_NAME: dict[str, Callable[[Location], Step]] = {
-    r".*\.html": lambda place: report_step(folder_of(place)),
-    re.escape(RESULTS): lambda place: results_step(folder_of(place.parent)),
+    r".*\.html": lambda place: report_step(place),  # noqa: PLW0108  defined below
+    re.escape(RESULTS): lambda place: results_step(place.parent),
     r"manifest\.json|spectra\.zarr|terms-[0-9a-f]{12}\.zarr": lambda place: step_at(place.parent),
     re.escape(CONFIG): _run_or_instrument,
     r".*\.toml": lambda place: instrument_step(str(place)),
-    r"last\.pt": lambda place: checkpoint_step(folder_of(place.parent.parent)),
+    r"last\.pt": lambda place: checkpoint_step(place.parent.parent),
 }
 
 
@@ -94,7 +93,7 @@ def _step_of_folder(place: Location) -> Step:
         return stellar_grid_step(str(place), options=place.options)
     manifest = _manifest(place)
     if manifest.get("kind") == "run":
-        return run_step(folder_of(place))
+        return run_step(place)
     if "arrays" in manifest:
         return terms_step(place)
     is_dataset = "plan" in manifest or any(at(place).exists() for at in (latest_in, plan_in))
@@ -118,21 +117,21 @@ def _manifest(place: Location) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def report_step(page: Path) -> Step:
+def report_step(page: Location) -> Step:
     """Return the step of a report; one that names no results is of the run it lies in."""
     step = Step("report", str(page), None)
     found = read_page_lineage(page)
     if found is None:
         note = "it names no results: those beside it are taken"
         return replace(step, note=note, parents=(results_step(page.parent),))
-    folder = Location.of(page.parent.resolve())
-    parents = (results_step(folder.follow(run.way).path, run.fingerprint) for run in found.runs)
+    folder = real(page.parent)
+    parents = (results_step(folder.follow(run.way), run.fingerprint) for run in found.runs)
     return made_by(replace(step, parents=tuple(parents)), found.provenance)
 
 
-def results_step(directory: Path, recorded: str | None = None) -> Step:
+def results_step(directory: Location, recorded: str | None = None) -> Step:
     """Return the step of a run's results. recorded: their fingerprint, by a report."""
-    place = Location.of(directory / RESULTS)
+    place = directory / RESULTS
     step = Step("results", str(place), recorded)
     try:
         evaluation = read_results(directory).evaluation
@@ -147,26 +146,25 @@ def results_step(directory: Path, recorded: str | None = None) -> Step:
     return compared(made_by(step, evaluation.provenance), evaluation.fingerprint)
 
 
-def checkpoint_step(directory: Path, recorded: str | None = None) -> Step:
+def checkpoint_step(directory: Location, recorded: str | None = None) -> Step:
     """Return the step of a run's network. recorded: its digest, by results."""
     path = directory / CHECKPOINT
     step = Step("checkpoint", str(path), recorded, parents=(run_step(directory),))
     if (digest := sealed_digest(path)) is None:
-        return failed(step, Location.of(path), InputError("it does not end with a digest"))
+        return failed(step, path, InputError("it does not end with a digest"))
     found = compared(step, digest)
     return found if found.state == "there" else replace(found, note="trained further since")
 
 
-def run_step(directory: Path) -> Step:
+def run_step(directory: Location) -> Step:
     """Return the step of a run, its config, its dataset and its code."""
-    place = Location.of(directory)
-    step = Step("run", str(place), None)
+    step = Step("run", str(directory), None)
     try:
         manifest = find_manifest(directory)
     except (InputError, OSError) as error:
-        return failed(step, place, error)
+        return failed(step, directory, error)
     if manifest is None:
-        return failed(step, place, InputError(f"it holds no {MANIFEST}"))
+        return failed(step, directory, InputError(f"it holds no {MANIFEST}"))
     outcome = manifest.outcome
     note = f"recipe {manifest.recipe}, " + (
         f"finished after {outcome.epoch} epochs" if outcome else "not finished"
@@ -175,18 +173,18 @@ def run_step(directory: Path) -> Step:
     trained_by = manifest.inputs.get("version", {}).get("version of training")
     code = code_step(manifest.provenance, "training", trained_by, TRAINING_VERSION)
     parents = (data, config, code)
-    step = Step("run", str(place), manifest.fingerprint, note=note, parents=parents)
+    step = Step("run", str(directory), manifest.fingerprint, note=note, parents=parents)
     return made_by(step, manifest.provenance)
 
 
-def _config_and_dataset(directory: Path, manifest: RunManifest) -> tuple[Step, Step]:
+def _config_and_dataset(directory: Location, manifest: RunManifest) -> tuple[Step, Step]:
     origin, path = manifest.dataset, directory / CONFIG
     step = Step("config", str(path), manifest.fingerprint)
     try:
         config = read_config(directory)
     except (InputError, OSError) as error:
-        place = Location.of(directory.resolve()).follow(origin.place)
-        return failed(step, Location.of(path), error), _dataset(place, origin.fingerprint)
+        place = real(directory).follow(origin.place)
+        return failed(step, path, error), _dataset(place, origin.fingerprint)
     place = dataset_of(directory, config, manifest)
     found = run_fingerprint(config, origin.fingerprint)
     return compared(step, found), _dataset(place, origin.fingerprint)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 
+from simlib.errors import InputError
 from simlib.fingerprint import fingerprint
+from simlib.location import Location, Place
 
 PAGE = "report.html"
 _HEAD = 2**12  # bytes of a page that hold its `meta`
@@ -20,11 +21,10 @@ def page_identity(results: Sequence[str]) -> str:
     return fingerprint(template_text(), list(results))
 
 
-def shows(page: Path, results: Sequence[str]) -> bool:
+def shows(page: Place, results: Sequence[str]) -> bool:
     """Return whether a page is there and is of these results."""
     try:
-        with page.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError:
+        head = Location.of(page).read_bytes(0, _HEAD) or b""
+    except (OSError, InputError):  # not to be read, or a folder
         return False
     return f'name="specdenoise-page" content="{page_identity(results)}"'.encode() in head

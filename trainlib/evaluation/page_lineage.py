@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,6 +10,7 @@ from simlib.errors import InputError
 from simlib.location import Location
 from simlib.provenance import provenance
 from trainlib.evaluation.results import Evaluation
+from trainlib.runs import real
 
 NAME = "specdenoise-lineage"
 
@@ -31,25 +31,24 @@ class PageLineage(BaseModel):
     provenance: dict[str, Any]
 
     @classmethod
-    def of(cls, page: Path, evaluations: Mapping[Path, Evaluation]) -> "PageLineage":
+    def of(cls, page: Location, evaluations: Mapping[Location, Evaluation]) -> "PageLineage":
         """Return it for a page that shows these evaluations, by the directory of their run."""
-        folder = Location.of(page.parent.resolve())
+        folder = real(page.parent)
         runs = (
-            ShownResults(
-                way=Location.of(run.resolve()).relative_to(folder), fingerprint=found.fingerprint
-            )
+            ShownResults(way=real(run).relative_to(folder), fingerprint=found.fingerprint)
             for run, found in evaluations.items()
         )
         return cls(runs=tuple(runs), provenance=provenance())
 
 
-def read_page_lineage(page: Path) -> PageLineage | None:
+def read_page_lineage(page: Location) -> PageLineage | None:
     """Return what a page says of its results, None where it says nothing.
 
     Raises InputError where what it says cannot be used.
     """
     head = _Head()
-    head.feed(page.read_text(encoding="utf-8", errors="replace").partition("</head>")[0])
+    text = (page.read_bytes() or b"").decode(errors="replace")
+    head.feed(text.partition("</head>")[0])
     if head.content is None:
         return None
     try:

@@ -50,7 +50,7 @@ class Example:
     labels: dict[str, float]
 
 
-def write_report(run_directories: Sequence[Place] | Place, out: str | Path | None = None) -> Path:
+def write_report(run_directories: Sequence[Place] | Place, out: Place | None = None) -> Place:
     """Write the page about evaluated runs and return its path; a run given twice is shown once.
 
     out: None for `report.html` in the first run's directory; figures go to `figures/` beside it.
@@ -60,13 +60,13 @@ def write_report(run_directories: Sequence[Place] | Place, out: str | Path | Non
         run_directories = [run_directories]
     if not run_directories:
         raise InputError("a report needs at least one run directory")
-    places = {runs.folder_of(run).resolve(): Location.of(run) for run in run_directories}
+    places = {runs.real(Location.of(run)): Location.of(run) for run in run_directories}
     same = Counter(path.name for path in places)
     shown = [
         _show(place, path.name if same[path.name] == 1 else str(path))
         for path, place in places.items()
     ]
-    page = runs.folder_of(out) if out is not None else shown[0].trained.directory / PAGE
+    page = shown[0].trained.directory / PAGE if out is None else Location.of(out)
     images, example = _draw(shown, page.parent / "figures")
     shown_results = {run.trained.directory: run.results.evaluation for run in shown}
     summaries = {run.name: run.results.evaluation.summary for run in shown}
@@ -86,8 +86,8 @@ def write_report(run_directories: Sequence[Place] | Place, out: str | Path | Non
         judged_below=_JUDGED_BELOW,
         judged_count=_JUDGED_COUNT,
     )
-    write_bytes(Location.of(page), html.encode())
-    return page
+    write_bytes(page, html.encode())
+    return page.path if page.is_local else page
 
 
 def _show(run: Location, name: str) -> Shown:
@@ -99,7 +99,7 @@ def _show(run: Location, name: str) -> Shown:
     return Shown(name, trained, results)
 
 
-def _draw(shown: list[Shown], folder: Path) -> tuple[dict[str, str], Example]:
+def _draw(shown: list[Shown], folder: Location) -> tuple[dict[str, str], Example]:
     first = shown[0]
     example = example_spectrum(first.trained, first.results)
     drawn = {

@@ -1,19 +1,19 @@
 """What an evaluation found, `results.zarr`: published in one step, checked when it is read."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
+from zarr.core.buffer import cpu
+from zarr.storage import MemoryStore
 
 from simlib.artifact import publishing, reading
 from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location, Place
 from trainlib.config import Evaluate
-from trainlib.runs import folder_of
 
 # Raised by hand when the same network is judged otherwise; a test with golden values guards it.
 EVALUATION_VERSION = 2
@@ -55,11 +55,11 @@ def evaluation_fingerprint(run: str, checkpoint: str, judged_on: str, section: E
     return fingerprint(EVALUATION_VERSION, run, checkpoint, judged_on, section)
 
 
-def write_results(directory: Path, results: Results) -> None:
+def write_results(directory: Place, results: Results) -> None:
     """Put the results of a run in place of those that are there, once they read back the same."""
     on = results.on.assign_attrs(evaluation=results.evaluation.model_dump())
     on = on.assign_attrs(checksum=_checksum(on, results.off))
-    with publishing(Location.of(directory / RESULTS), replace=True) as beside:
+    with publishing(Location.of(directory) / RESULTS, replace=True) as beside:
         on.to_zarr(**beside.zarr, consolidated=False)
         results.off.to_zarr(**beside.zarr, group=_OFF, mode="a", consolidated=False)
         _read(beside, "see what is wrong with the disk")
@@ -67,7 +67,7 @@ def write_results(directory: Path, results: Results) -> None:
 
 def read_results(run_directory: Place) -> Results:
     """Return the results of a run; InputError where there are none or they are damaged."""
-    place = Location.of(folder_of(run_directory) / RESULTS)
+    place = Location.of(run_directory) / RESULTS
     if not place.exists():
         raise InputError(f"{run_directory} is not evaluated; run `specdenoise evaluate` first")
     return _read(place, f"run `specdenoise evaluate {run_directory}` again")
@@ -75,8 +75,9 @@ def read_results(run_directory: Place) -> Results:
 
 def _read(place: Location, remedy: str) -> Results:
     with reading(place, remedy):
+        store = place.zarr if place.is_local else {"store": _fetched(place)}
         on, off = (
-            xr.open_zarr(**place.zarr, group=group, chunks=None, consolidated=False).load()
+            xr.open_zarr(**store, group=group, chunks=None, consolidated=False).load()
             for group in (None, _OFF)
         )
         evaluation = Evaluation.model_validate(on.attrs["evaluation"])
@@ -86,6 +87,12 @@ def _read(place: Location, remedy: str) -> Results:
             f"{place} is damaged: its values are not those that were written; {remedy}"
         )
     return Results(on, off, evaluation)
+
+
+def _fetched(place: Location) -> MemoryStore:
+    """Return a small store with all its files, read together."""
+    files = place.read_files(place.sizes())
+    return MemoryStore({name: cpu.Buffer.from_bytes(data) for name, data in files.items()})
 
 
 def _checksum(*parts: xr.Dataset) -> str:

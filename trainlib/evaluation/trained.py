@@ -1,7 +1,6 @@
 """A trained network, from its run directory."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -22,7 +21,7 @@ class Trained:
     state: how far it was trained. checkpoint: digest of the file that the network is from.
     """
 
-    directory: Path
+    directory: Location
     config: TrainingConfig
     manifest: RunManifest
     state: State
@@ -41,9 +40,9 @@ def load_trained(run_directory: Place) -> Trained:
     Options of the run directory's location are those of its dataset's URL, beside what the config
     says of them.
     """
-    directory = runs.folder_of(run_directory)
+    directory = Location.of(run_directory)
     config, manifest = runs.read_run(directory)
-    options = config.storage.options | Location.of(run_directory).options
+    options = config.storage.options | directory.options
     storage = config.storage.model_copy(update={"options": options})
     config = config.model_copy(update={"storage": storage})
     saved = load_state(directory, manifest.fingerprint, torch.device("cpu"))

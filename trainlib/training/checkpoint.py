@@ -14,7 +14,7 @@ import torch
 
 from simlib.artifact import reading, replacing
 from simlib.errors import InputError
-from simlib.location import Location
+from simlib.location import Location, Place
 from trainlib.training.seal import DIGITS, MARK
 
 
@@ -36,7 +36,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         raise
 
 
-def load_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, Any], str]:
+def load_checkpoint(path: Place, device: torch.device) -> tuple[dict[str, Any], str]:
     """Return what was saved, and its digest.
 
     Raises InputError for a file that is not such a checkpoint, byte for byte as it was written.

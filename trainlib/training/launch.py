@@ -17,12 +17,15 @@ import torch
 from simlib.errors import InputError
 from simlib.location import Location, Place
 from simlib.provenance import provenance
+from simlib.retry import persist
 from trainlib import runs
 from trainlib.config import TrainingConfig
 from trainlib.training.data import dataset_identity, open_endless_split, published
 from trainlib.training.failures import clear_failures, read_failures
 from trainlib.training.log import LOG as CURVE
 from trainlib.training.log import tail_log
+from trainlib.training.mirror import OUTPUT as LOG
+from trainlib.training.mirror import Mirror, mirrored
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -30,7 +33,6 @@ _POLL_S = 0.2
 _GRACE_S = 15.0  # between TERM and KILL
 _CPU_RANKS = 4
 _DISK_FULL = 2**16  # bytes free
-LOG = "train.log"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def train(
     """
     place = published(Location.of(dataset, config.storage.options))
     identity = dataset_identity(place)
-    directory = runs.folder_of(run_directory or runs.run_directory(config, identity))
+    directory = runs.run_directory(config, identity)
+    if run_directory is not None:
+        directory = Location.of(run_directory).under(config.storage.options)
     fingerprint = runs.run_fingerprint(config, identity)
     manifest = runs.find_manifest(directory)
     if manifest and manifest.fingerprint != fingerprint:
@@ -77,7 +81,7 @@ def train(
             f"{directory} holds run {manifest.fingerprint}, this config makes {fingerprint}; "
             "give another directory or remove that one"
         )
-    has_checkpoint = (directory / runs.CHECKPOINT).is_file()
+    has_checkpoint = (directory / runs.CHECKPOINT).exists()
     if manifest and manifest.outcome and resume and has_checkpoint:
         # what does not shape the network may have changed: how it is judged, where the data are
         runs.write_config(directory, config)
@@ -86,19 +90,25 @@ def train(
         return _result(directory, was_finished=True)
     if config.dataset.mode == "endless":
         open_endless_split(place)  # a mistake is told before anything is written
-    prepare_run(directory, config, place, identity, resume=resume)
     ranks = config.train.ranks or default_ranks(config.train.device)
-    command = torchrun_command(directory, ranks)
     environment = _environment(config.train.threads, ranks)
-    code = _follow(command, directory, environment, progress, is_cancelled)
-    if code != 0:
-        raise _failure(directory, code)
+    with mirrored(directory, fingerprint) as mirror:
+        prepare_run(mirror.folder, config, place, identity, resume=resume, place=directory)
+        if not (resume or directory.is_local):
+            (directory / runs.CHECKPOINT).remove()
+        persist(f"the run {directory}", mirror.send)
+        command = torchrun_command(mirror.folder, ranks, directory)
+        with mirror.sending():
+            code = _follow(command, mirror, environment, progress, is_cancelled)
+        if code != 0:
+            raise _failure(mirror.folder, code)
     return _result(directory, was_finished=False)
 
 
-def torchrun_command(directory: Path, ranks: int) -> list[str]:
-    """Return the command that starts all ranks on this host."""
-    worker = ["-m", "trainlib.training.train", str(directory), "--watch", str(os.getpid())]
+def torchrun_command(folder: Path, ranks: int, run: Location) -> list[str]:
+    """Return the command that starts all ranks on this host. folder: that they train `run` in."""
+    worker = ["-m", "trainlib.training.train", str(folder), "--watch", str(os.getpid()),
+              "--place", run.url]  # fmt: skip
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"]
     return [*torchrun, f"--nproc-per-node={ranks}", *worker]
 
@@ -110,10 +120,11 @@ def prepare_run(
     identity: str,
     *,
     resume: bool = True,
+    place: Place | None = None,
 ) -> None:
     """Write config.toml and manifest.json, which the ranks read; InputError while one trains.
 
-    identity: the dataset's fingerprint.
+    identity: the dataset's fingerprint. place: where the run belongs, where that is another.
     """
     with runs.lock_run(directory):
         clear_failures(directory)
@@ -125,7 +136,7 @@ def prepare_run(
         manifest = runs.RunManifest(
             fingerprint=runs.run_fingerprint(config, identity),
             inputs=runs.run_inputs(config, identity),
-            dataset=runs.origin_of(dataset, identity, directory, config),
+            dataset=runs.origin_of(dataset, identity, place or directory, config),
             recipe=config.train.recipe,
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             provenance=provenance(),
@@ -165,13 +176,13 @@ def _environment(threads: int | None, ranks: int) -> dict[str, str]:
 
 def _follow(
     command: list[str],
-    directory: Path,
+    mirror: Mirror,
     environment: dict[str, str],
     progress: Progress | None,
     is_cancelled: Callable[[], bool] | None,
 ) -> int:
-    intervals = tail_log(directory)
-    with (directory / LOG).open("ab") as output:
+    intervals = tail_log(mirror.folder)
+    with (mirror.folder / LOG).open("ab") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=environment, start_new_session=True
         )
@@ -186,6 +197,8 @@ def _follow(
                     return process.returncode
                 if is_cancelled is not None and is_cancelled():
                     raise KeyboardInterrupt("training cancelled")
+                if mirror.is_lost.is_set():
+                    return 1
         finally:
             _end(process)
 
@@ -221,7 +234,7 @@ def _failure(directory: Path, code: int) -> Exception:
     )
 
 
-def _result(directory: Path, *, was_finished: bool) -> TrainingResult:
+def _result(directory: Location, *, was_finished: bool) -> TrainingResult:
     manifest = runs.read_manifest(directory)
     if (outcome := manifest.outcome) is None:
         raise RuntimeError(f"training ended, but {directory / runs.MANIFEST} says of no end")

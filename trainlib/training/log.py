@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from simlib.artifact import write_bytes
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint
-from simlib.location import Location
+from simlib.location import Location, Place
 
 LOG = "log.jsonl"
 
@@ -45,9 +45,10 @@ def append_log(directory: Path, interval: Interval) -> None:
         os.fsync(file.fileno())
 
 
-def read_log(directory: Path) -> list[Interval]:
+def read_log(directory: Place) -> list[Interval]:
     """Return all intervals, a torn last line left out; InputError for a damaged one."""
-    return next(tail_log(directory))
+    place = Location.of(directory) / LOG
+    return _intervals(place.read_bytes() or b"", str(place))
 
 
 def cut_log(directory: Path, step: int) -> None:
@@ -70,15 +71,18 @@ def tail_log(directory: Path) -> Iterator[list[Interval]]:
                 offset, lines = 0, 0
             file.seek(offset)
             data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]  # a torn last line waits
-        fresh = []
-        for line in whole.splitlines():
-            lines += 1
-            fresh.append(_parse(line, f"{path}, line {lines}"))
-        offset += len(whole)
+        fresh = _intervals(data, str(path), lines)
+        offset += data.rfind(b"\n") + 1  # a torn last line waits
+        lines += len(fresh)
         fresh = [interval for interval in fresh if interval["step"] > step]
         step = max((interval["step"] for interval in fresh), default=step)
         yield fresh
+
+
+def _intervals(data: bytes, place: str, before: int = 0) -> list[Interval]:
+    """Return the intervals of whole lines. before: lines that stand before them in the file."""
+    lines = data[: data.rfind(b"\n") + 1].splitlines()
+    return [_parse(line, f"{place}, line {before + n}") for n, line in enumerate(lines, start=1)]
 
 
 def _line(interval: Interval) -> bytes:

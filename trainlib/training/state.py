@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from simlib.errors import InputError
+from simlib.location import Location, Place
 from trainlib import runs
 from trainlib.runs import State
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
@@ -19,7 +20,7 @@ from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 class Saved:
     """A checkpoint. digest: of its bytes. fingerprint: of its run. The rest is for `restore`."""
 
-    path: Path
+    path: Location
     digest: str
     fingerprint: str
     state: State
@@ -49,13 +50,13 @@ def save_state(
     )
 
 
-def load_state(directory: Path, fingerprint: str, device: torch.device) -> Saved:
+def load_state(directory: Place, fingerprint: str, device: torch.device) -> Saved:
     """Return the checkpoint of a run.
 
     Raises InputError where there is none, it belongs to a run of another fingerprint, or its
     network holds weights that are not finite.
     """
-    path = directory / runs.CHECKPOINT
+    path = Location.of(directory) / runs.CHECKPOINT
     parts, digest = load_checkpoint(path, device)
     try:
         saved = Saved(path, digest, **parts | {"state": State.model_validate(parts["state"])})

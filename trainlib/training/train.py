@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from simlib.errors import InputError
-from simlib.location import Location
+from simlib.location import Location, Place
 from simlib.rng import Purpose, Split
 from trainlib import runs
 from trainlib.config import TrainingConfig
@@ -58,9 +58,12 @@ class Objective(nn.Module):
 
 
 def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every state change in sight
-    directory: Path, config: TrainingConfig, ranks: Ranks
+    directory: Path, config: TrainingConfig, ranks: Ranks, run: Place | None = None
 ) -> State:
-    """Train until the epochs or the seconds of the config are spent; return the last state."""
+    """Train until the epochs or the seconds of the config are spent; return the last state.
+
+    run: where the run belongs, where that is not this directory.
+    """
     begin, begin_cpu = time.monotonic(), time.process_time()
     manifest = runs.read_manifest(directory)
     saved = None
@@ -72,7 +75,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     if state.is_finished:
         return finish(directory, state, ranks)
 
-    dataset, section = runs.dataset_of(directory, config, manifest), config.train
+    dataset, section = runs.dataset_of(run or directory, config, manifest), config.train
     source = open_source(config, dataset, ranks)
     held_out = read_validation(dataset, config, ranks)
     rows, pixels = source.rows, source.pixels
@@ -243,6 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Train as one rank; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m trainlib.training.train", description=__doc__)
     parser.add_argument("run_directory", type=Path)
+    parser.add_argument("--place", help="where the run belongs, if it is only trained in there")
     parser.add_argument("--watch", type=int, help="end when this process is gone")
     given = parser.parse_args(arguments)
     directory: Path = given.run_directory
@@ -255,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
                 level=logging.INFO if ranks.is_first else logging.WARNING, format="%(message)s"
             )
             with runs.lock_run(directory) if ranks.is_first else nullcontext():
-                train_rank(directory, config, ranks)
+                train_rank(directory, config, ranks, given.place)
     except InputError as error:
         report_failure(directory, "InputError", str(error))
         print(f"error: {error}", file=sys.stderr)
