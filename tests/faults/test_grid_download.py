@@ -360,7 +360,7 @@ def test_no_more_connections_than_told_are_open(archive: Archive, tmp_path: Path
 def test_an_archive_that_is_not_there_is_a_stated_failure(tmp_path: Path) -> None:
     targets = plan("http://127.0.0.1:9")[:1]
     report = download(targets, tmp_path, QUICK)
-    assert "no answer" in report.failed[targets[0].path]
+    assert "refused" in report.failed[targets[0].path].partition("no answer (")[2]
 
 
 def test_plus_signs_are_sent_as_each_archive_wants_them(tmp_path: Path) -> None:

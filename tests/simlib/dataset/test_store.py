@@ -133,6 +133,19 @@ def test_xarray_alone_opens_a_group_with_its_units(tmp_path: Path) -> None:
     assert ours.load().identical(data.load())
 
 
+@pytest.mark.parametrize("codec", ["lz4", "zstd", "none"])
+def test_every_chunk_of_every_array_carries_its_checksum(codec: str) -> None:
+    plan = PLAN.model_copy(update={"codec": codec})
+    for name, data in template_files(plan, EXAMPLE).items():
+        told = json.loads(data) if name.endswith("/zarr.json") else {}
+        if told.get("node_type") == "array":
+            codecs = told["codecs"]
+            if codecs[0]["name"] == "sharding_indexed":
+                assert codecs[0]["configuration"]["index_codecs"][-1]["name"] == "crc32c"
+                codecs = codecs[0]["configuration"]["codecs"]
+            assert codecs[-1]["name"] == "crc32c", name
+
+
 def test_an_opened_store_travels_to_another_process(tmp_path: Path) -> None:
     make_published(tmp_path, PLAN)
     data = open_dataset(tmp_path)
