@@ -350,7 +350,8 @@ def run(
     told = lambda source, overrides, *more: f"{config.load_config(source, overrides)!r} {more}"  # noqa: E731
     for name in ("specdenoise", "build", "train"):
         monkeypatch.setattr(pipeline, name, told)
-    monkeypatch.setattr(report, "write_report", lambda places: f"a page of {places}")
+    page = lambda places: f"a page of {[(str(at), at.exists()) for at in places]}"  # noqa: E731
+    monkeypatch.setattr(report, "write_report", page)
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
     box = ["--base-url", archive.url, "--teff", "3500", "4000", "--logg", "1", "1",
            "--feh", "0", "0.25", "--alpha", "0", "0"]  # fmt: skip

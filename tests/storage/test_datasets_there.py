@@ -110,7 +110,7 @@ def test_every_verb_that_looks_at_a_dataset_looks_at_it(
         return json.loads(capsys.readouterr().out)
 
     assert said("verify", folder.url)["problems"] == []
-    assert said("inspect", folder.url)["fingerprint"] == folder.name
+    assert said("inspect", folder.url)["complete"]
     found = said("lineage", folder.url)
     assert {step["state"] for step in [found, *found["parents"]]} == {"there"}
     (stays,) = said("prune", bucket.url)["stays"]
