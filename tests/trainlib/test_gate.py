@@ -9,8 +9,9 @@ from simlib.errors import InputError
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import SMALL, toy_config, train_here
 from trainlib.config import Gate
+from trainlib.evaluation.alike import judged_alike, pass_gate
 from trainlib.evaluation.evaluate import evaluate
-from trainlib.evaluation.gate import judged_alike, pass_gate, verdict
+from trainlib.evaluation.gate import known_judgement, verdict, write_judgement
 
 EDGES = ((0.0, 5.0), (5.0, 7.0), (7.0, None))
 GATE = Gate(margin=0.1, spectra=20)
@@ -116,3 +117,15 @@ def test_a_released_run_that_is_gone_is_told(runs: dict[str, Path], tmp_path: Pa
         pass_gate(runs["long"], tmp_path / "gone", Gate())
     with pytest.raises(InputError, match="is not evaluated"):
         pass_gate(tmp_path / "new", runs["long"], Gate())
+
+
+def test_what_was_found_is_kept_and_asked_again_for_another_comparison(tmp_path: Path) -> None:
+    assert known_judgement(tmp_path, "e", "r", GATE) is None
+    write_judgement(tmp_path, "e", "r", GATE, verdict(OLD, judged(0.5, 0.5, 0.5), GATE))
+    found = known_judgement(tmp_path, "e", "r", GATE)
+    assert found is not None and not found.passes and "S/N 0-5: 50.000%" in found.reason
+    for other in (("x", "r", GATE), ("e", "x", GATE), ("e", "r", Gate(margin=0.2, spectra=20))):
+        assert known_judgement(tmp_path, *other) is None
+    (tmp_path / "gate.json").write_text("{")
+    with pytest.raises(InputError, match="remove it: the run is judged again"):
+        known_judgement(tmp_path, "e", "r", GATE)

@@ -1,26 +1,19 @@
 """Whether a new network may take the place of the released one: not worse in any bin of S/N.
 
-Both are judged on the same frozen spectra, noise and augmentation, those of the new run; the
-released one again, where its dataset was another. Nothing is written.
+Both are judged on the same frozen spectra, noise and augmentation (`alike`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
-import torch
-
-from simlib.errors import InputError
-from simlib.location import Place
+from simlib.artifact import Record, read_record, write_record
+from simlib.location import Location
 from trainlib.config import Gate
-from trainlib.evaluation.evaluate import judge
-from trainlib.evaluation.metrics import summarise_bins
-from trainlib.evaluation.results import read_results
-from trainlib.evaluation.trained import load_trained
-from trainlib.training.data import open_split, read_spectra
 
-MEASURE = "mean_abs_relative_error"
-_NETWORK = "dae"
+MEASURE, NETWORK = "mean_abs_relative_error", "dae"
+JUDGEMENT = "gate.json"
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ def verdict(old: Mapping[str, Any], new: Mapping[str, Any], gate: Gate) -> Verdi
 
 
 def _compared(old: Mapping[str, Any], new: Mapping[str, Any], gate: Gate) -> Compared:
-    before, after = (one["methods"][_NETWORK][MEASURE] for one in (old, new))
+    before, after = (one["methods"][NETWORK][MEASURE] for one in (old, new))
     found = Compared(new["snr_low"], new["snr_high"], new["count"], before, after, False)
     is_worse = _is_judged(found, gate) and not after <= before * (1.0 + gate.margin)
     return replace(found, is_worse=is_worse)
@@ -80,36 +73,39 @@ def _told(one: Compared) -> str:
     return f"S/N {one.snr_low:g}-{high}: {one.new:.3%}, was {one.old:.3%}"
 
 
-def pass_gate(new_run: Place, released_run: Place, gate: Gate) -> Verdict:
-    """Return whether a judged run may take the place of the released one.
+class Judgement(Record):
+    """What the gate said of a run, `gate.json` in it; of which evaluation, against which run."""
 
-    Raises InputError where one of the two is not there or damaged. A network for other pixels
-    cannot be compared: that passes, and says so.
+    remedy: ClassVar[str] = "remove it: the run is judged again"
+    evaluation: str
+    released: str
+    gate: dict[str, float]
+    passes: bool
+    reason: str
+
+
+def write_judgement(
+    directory: Path, evaluation: str, released: str, gate: Gate, found: Verdict
+) -> None:
+    """Keep what was found of a run, so that it is not asked again. Both by their fingerprints."""
+    judgement = Judgement(
+        evaluation=evaluation,
+        released=released,
+        gate=gate.model_dump(),
+        passes=found.passes,
+        reason=found.reason,
+    )
+    write_record(Location.of(directory / JUDGEMENT), judgement)
+
+
+def known_judgement(
+    directory: Path, evaluation: str, released: str, gate: Gate
+) -> Judgement | None:
+    """Return what was found of a run in the same comparison, None where it was not made yet.
+
+    Raises InputError for a damaged record.
     """
-    new = read_results(new_run).evaluation
-    try:
-        old = judged_alike(released_run, new_run)
-    except _OtherPixelsError as error:
-        return Verdict(True, f"not compared: {error}")
-    return verdict(old, new.summary, gate)
-
-
-def judged_alike(released_run: Place, new_run: Place) -> Mapping[str, Any]:
-    """Return the bins of the released network on the spectra that the new run was judged on."""
-    mine, released = load_trained(new_run), load_trained(released_run)
-    pixels = [len(one.model.mean) for one in (mine, released)]  # type: ignore[arg-type]
-    if pixels[0] != pixels[1]:
-        raise _OtherPixelsError(
-            f"the released network is of {pixels[1]} pixels, this one of {pixels[0]}"
-        )
-    alike = {"augment": mine.config.augment, "evaluate": mine.config.evaluate}
-    released = replace(released, config=released.config.model_copy(update=alike))
-    section = mine.config.evaluate
-    labels = open_split(mine.dataset, section.split)
-    rows = min(labels.sizes["spectrum"], section.spectra or labels.sizes["spectrum"])
-    spectra = read_spectra(labels, 0, rows, torch.device("cpu"))
-    return summarise_bins(judge(released, {_NETWORK: released.model}, spectra, labels, is_on=True))
-
-
-class _OtherPixelsError(InputError):
-    """Two networks do not take the same spectra."""
+    found = read_record(Location.of(directory / JUDGEMENT), Judgement)
+    asked = (evaluation, released, gate.model_dump())
+    is_same = found is not None and (found.evaluation, found.released, found.gate) == asked
+    return found if is_same else None

@@ -33,6 +33,10 @@ _DISK_FULL = 2**16  # bytes free
 LOG = "train.log"
 
 
+class RanksLost(RuntimeError):
+    """Training ended without a word: it was killed, and its checkpoint is there to go on from."""
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """What a finished training came to. was_finished: nothing had to be done."""
@@ -215,7 +219,7 @@ def _failure(directory: Path, code: int) -> Exception:
             f"no space left on the disk of {directory}; free some and train again: the run goes on "
             "from its last checkpoint"
         )
-    return RuntimeError(
+    return RanksLost(
         f"training ended with code {code} and without a word (killed, or out of memory?); {where}; "
         "train again to go on from the last checkpoint"
     )
