@@ -18,6 +18,7 @@ from flows.cluster import dask_client
 from flows.cluster_report import kept_report
 from flows.cluster_view import inputs_of, require_seen
 from flows.config import Config
+from flows.launching import launch_command
 from flows.orchestration import stage
 from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
@@ -100,10 +101,17 @@ def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
 def train(config: Config, dataset: str) -> str:
     """Return the directory of the finished run."""
     directory = str(run_directory(config, dataset.rsplit("/", 1)[-1]))
+    command = launch_command(config, directory)
     with epoch_progress(config.train.seconds) as progress:
-        launch.train(config, dataset, directory, progress=progress)
+        launch.train(config, dataset, directory, progress=progress, on_line=_said, command=command)
     log.info("run %s", directory)
     return directory
+
+
+def _said(line: str) -> None:
+    """Pass on what the ranks print, but for intervals, which the progress tells."""
+    if line.strip() and not line.startswith("epoch "):
+        log.info("%s", line)
 
 
 @stage("evaluate", 24 * HOUR_S)

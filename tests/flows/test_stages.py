@@ -244,7 +244,8 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
     run = stages.train.fn(config, dataset)
     assert Path(run).parent == tmp_path / "runs"
     assert run != stages.train.fn(config, dataset.replace("0", "f"))  # another dataset's run
-    assert made[0] == (config, dataset, run, {"progress": "the bar"})
+    more = {"progress": "the bar", "on_line": stages._said, "command": None}
+    assert made[0] == (config, dataset, run, more)
     assert bars == [4.5, 4.5]
     assert stages.evaluate.fn(config, run) == {run: config.evaluate}
     assert config.evaluate.seed == 9

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,13 @@ from trainlib.training.log import LOG as CURVE
 from trainlib.training.log import tail_log
 
 Progress = Callable[[dict[str, Any]], None]
+Lines = Callable[[str], None]
 
 _POLL_S = 0.2
 _GRACE_S = 15.0  # between TERM and KILL
 _CPU_RANKS = 4
 _DISK_FULL = 2**16  # bytes free
+_SCRATCH = ".torchrun"  # in the run directory: else torchrun leaves its own among temporary files
 LOG = "train.log"
 
 
@@ -60,13 +62,17 @@ def train(
     run_directory: Place | None = None,
     *,
     progress: Progress | None = None,
+    on_line: Lines | None = None,
     is_cancelled: Callable[[], bool] | None = None,
     resume: bool = True,
+    command: Sequence[str] | None = None,
 ) -> TrainingResult:
     """Train on a dataset and return when done; a finished run is not trained again.
 
     dataset: as `open_dataset` takes it. run_directory: None for the one that
     `runs.run_directory` names. progress: called with every object of log.jsonl, old ones too.
+    on_line: called with every line that the ranks print. command: starts the ranks elsewhere, ends
+    with them and as they end; by default torchrun does so on this host.
     is_cancelled: asked several times a second; the ranks are ended when it says so. resume: False
     forgets a checkpoint. Raises InputError for a person's mistake, RuntimeError for our failure,
     KeyboardInterrupt when cancelled.
@@ -92,9 +98,9 @@ def train(
         open_endless_split(place)  # a mistake is told before anything is written
     prepare_run(directory, config, place, identity, resume=resume)
     ranks = config.train.ranks or default_ranks(config.train.device)
-    command = torchrun_command(directory, ranks)
-    environment = _environment(config.train.threads, ranks)
-    code = _follow(command, directory, environment, progress, is_cancelled)
+    environment = _environment(config.train.threads, ranks, is_here=command is None)
+    started = list(command or torchrun_command(directory, ranks))
+    code = _follow(started, directory, environment, progress, on_line, is_cancelled)
     if code != 0:
         raise _failure(directory, code)
     return _result(directory, was_finished=False)
@@ -104,7 +110,8 @@ def torchrun_command(directory: Path, ranks: int) -> list[str]:
     """Return the command that starts all ranks on this host."""
     worker = ["-m", "trainlib.training.train", str(directory), "--watch", str(os.getpid())]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"]
-    return [*torchrun, f"--nproc-per-node={ranks}", *worker]
+    scratch = f"--log-dir={directory / _SCRATCH}"
+    return [*torchrun, scratch, f"--nproc-per-node={ranks}", *worker]
 
 
 def prepare_run(
@@ -152,9 +159,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _environment(threads: int | None, ranks: int) -> dict[str, str]:
+def _environment(threads: int | None, ranks: int, is_here: bool) -> dict[str, str]:
     quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR", "OMP_WAIT_POLICY": "PASSIVE"}
-    if sys.platform == "linux":
+    if is_here and sys.platform == "linux":
         quiet["GLOO_SOCKET_IFNAME"] = "lo"  # one host: independent of how its name resolves
     paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
     return (
@@ -172,9 +179,10 @@ def _follow(
     directory: Path,
     environment: dict[str, str],
     progress: Progress | None,
+    on_line: Lines | None,
     is_cancelled: Callable[[], bool] | None,
 ) -> int:
-    intervals = tail_log(directory)
+    intervals, lines = tail_log(directory), _tail(directory / LOG)
     with (directory / LOG).open("ab") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=environment, start_new_session=True
@@ -186,12 +194,33 @@ def _follow(
                 if progress is not None:
                     for interval in next(intervals):
                         progress(dict(interval))
+                if on_line is not None:
+                    for line in next(lines):
+                        on_line(line)
                 if process.returncode is not None:
                     return process.returncode
                 if is_cancelled is not None and is_cancelled():
                     raise KeyboardInterrupt("training cancelled")
         finally:
             _end(process)
+            shutil.rmtree(directory / _SCRATCH, ignore_errors=True)
+
+
+def _tail(path: Path) -> Iterator[list[str]]:
+    """Yield, whenever asked, the whole lines that a file has gained since this was made."""
+    offset = path.stat().st_size if path.exists() else 0
+
+    def gained() -> Iterator[list[str]]:
+        nonlocal offset
+        while True:
+            with path.open("rb") as file:
+                file.seek(offset)
+                data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            offset += len(whole)
+            yield whole.decode(errors="replace").splitlines()
+
+    return gained()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
