@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from distributed import Client
 from matplotlib.figure import Figure
 
-from flows.claim import Refresh
+from flows.claim import Refresh, recent_refreshes
 from flows.config import Config
 from flows.orchestration import current_run
 from flows.planning import plan_of
@@ -57,6 +57,15 @@ def show(record: Refresh, config: Config, run: str, bins: Sequence[Compared] = (
     with _never_failing():
         if has_built:
             _table(f"{name}-plan", "The dataset, plan against actual", plan_rows(config))
+
+
+def settle_before(config: Config) -> None:
+    """Tell the server how earlier runs ended, where it was not there to be told."""
+    if current_run() is None:
+        return
+    from flows.served import settle
+
+    settle(recent_refreshes(config.root, config.dataset.name))
 
 
 def show_dashboard(client: Client, name: str) -> None:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from simlib.artifact import Record, create_record, read_record, write_record
 from simlib.dataset.changes import Due
+from simlib.dataset.store import readable
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.processes import is_alive
@@ -99,6 +100,13 @@ def last_refresh(root: Location, name: str) -> Refresh | None:
     """
     numbers = _numbers(refreshes_in(root, name))
     return _read(refreshes_in(root, name), numbers[-1]) if numbers else None
+
+
+def recent_refreshes(root: Location, name: str, count: int = 5) -> list[Refresh]:
+    """Return the records of the last refreshes that can be read, the newest last."""
+    folder = refreshes_in(root, name)
+    found = (readable(_record(folder, number), Refresh) for number in _numbers(folder)[-count:])
+    return [record for record in found if record is not None]
 
 
 class Claim:

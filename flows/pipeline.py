@@ -1,14 +1,13 @@
 """The flows, each a paragraph.
 
 A flow's parameters are recorded by the orchestrator, so each is checked before it starts: nothing
-is recorded of a mistake, or of a secret in the wrong place.
+is recorded of a mistake, or of a secret in the wrong place. Those that come from a form on its
+pages, which its types make, are checked by the flow.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from flows import artifacts, stages
 from flows.claim import Claim, Refresh, claimed
@@ -19,22 +18,12 @@ from simlib.dataset.publish import published
 from simlib.errors import InputError, shown
 from trainlib.runs import CHECKPOINT, run_directory
 
-# the form of a run in Prefect's pages is made of these
-Source = Annotated[
-    str, Field(title="config", description="A preset (tiny, demo, survey, paper) or a TOML file.")
-]
-Overrides = Annotated[
-    Sequence[str], Field(title="changes", description="section.key=value, one a line.")
-]
-Repair = Annotated[
-    bool, Field(description="Read all that is there, and make again what is damaged.")
-]
-
 
 @flow("specdenoise")
-def workflow(source: Source = "demo", overrides: Overrides = ()) -> Path:
+def workflow(source: str = "demo", overrides: Sequence[str] = ()) -> Path:
     """Simulate, train, evaluate and report; return the report's path."""
     config = _config(source, overrides)
+    artifacts.settle_before(config)
     with claimed(config.root, config.dataset.name, current_run()) as claim:
         claim.begin(dues(config))
         dataset, run, page = _made(config, claim)
@@ -44,12 +33,13 @@ def workflow(source: Source = "demo", overrides: Overrides = ()) -> Path:
 
 
 @flow("specdenoise-refresh")
-def refreshing(source: Source = "demo", overrides: Overrides = ()) -> Refresh:
+def refreshing(source: str = "demo", overrides: Sequence[str] = ()) -> Refresh:
     """Make again what is not of its inputs any more, and release it where it is not worse.
 
     What is released stays as it is until the new dataset and network have passed.
     """
     config = _config(source, overrides)
+    artifacts.settle_before(config)
     with claimed(config.root, config.dataset.name, current_run()) as claim:
         claim.begin(found := refresh_dues(config))
         if not any(due.is_due for due in found):
@@ -73,7 +63,7 @@ def _made(config: Config, claim: Claim) -> tuple[str, str, Path]:
 
 
 @flow("specdenoise-build")
-def building(source: Source = "demo", overrides: Overrides = (), repair: Repair = False) -> str:
+def building(source: str = "demo", overrides: Sequence[str] = (), repair: bool = False) -> str:
     """Make the dataset of a config, or what of it is missing or damaged; return its folder."""
     config = _config(source, overrides)
     stages.meet_workers(config)
@@ -82,7 +72,7 @@ def building(source: Source = "demo", overrides: Overrides = (), repair: Repair 
 
 
 @flow("specdenoise-train")
-def training(source: Source = "demo", overrides: Overrides = ()) -> str:
+def training(source: str = "demo", overrides: Sequence[str] = ()) -> str:
     """Make the dataset of a config where it is missing, and train on it; return the run."""
     config = _config(source, overrides)
     stages.meet_workers(config)
@@ -94,9 +84,9 @@ def training(source: Source = "demo", overrides: Overrides = ()) -> str:
 def _config(source: str, overrides: Sequence[str]) -> Config:
     """Return the config that was asked for, whatever came from a form. Raises InputError."""
     if not isinstance(source, str) or not source:
-        raise InputError(f"config = {shown(source)}: give a preset's name or a file's path")
+        raise InputError(f"source = {shown(source)}: give a preset's name or a file's path")
     if isinstance(overrides, str) or not all(isinstance(one, str) for one in overrides):
-        raise InputError(f"changes = {shown(overrides)}: give a list of section.key=value")
+        raise InputError(f"overrides = {shown(overrides)}: give a list of section.key=value")
     return load_config(source, overrides)
 
 

@@ -1,19 +1,27 @@
 """Flows and stages as Prefect runs them. The work never fails for the server.
 
 One that does not answer, or that ends meanwhile, costs a warning; what it missed is told to it by
-the next run (`flows.claims`).
+the next refresh (`settle`).
 """
 
 import logging
-from collections.abc import Callable
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
 
 from prefect import Flow, Task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from flows.claim import Held, Refresh
 from simlib.errors import InputError
@@ -24,6 +32,7 @@ logging.raiseExceptions = False  # else each log line that a server misses is to
 P = ParamSpec("P")
 R = TypeVar("R")
 
+POLL_S = 3.0  # between two looks whether a run is cancelled
 PAUSES_S = (10.0, 60.0)  # before a stage is tried again
 _told: set[str] = set()  # servers whose silence was told of
 
@@ -89,12 +98,14 @@ def run(
     """
     done: list[R] = []
     failed: list[BaseException] = []
+    cancelled: list[UUID] = []
 
     @wraps(fn)
     def noting(*given: P.args, **named: P.kwargs) -> R:
         failed.clear()
         try:
-            result = fn(*given, **named)
+            with _heeding_cancellation(cancelled):
+                result = fn(*given, **named)
         except BaseException as error:
             failed.append(error)
             raise
@@ -107,11 +118,76 @@ def run(
         orchestrate(noting)(*given, **named, return_state=True)
     except Exception as error:
         tell_silence(error)
+    finally:
+        for run in cancelled:
+            _set_state(run, Cancelled(message="cancelled, and ended here"))
     if done:
         return done[-1]
     if failed:
         raise failed[-1]
     return fn(*given, **named)
+
+
+@contextmanager
+def _heeding_cancellation(cancelled: list[UUID]) -> Iterator[None]:
+    """Interrupt this process where someone cancels its run on the server, and note which.
+
+    A worker does so with the processes that it started; of those that a person did, nobody else.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or TaskRunContext.get() is not None:
+        yield
+        return
+    run, stop = context.flow_run.id, threading.Event()
+
+    def heed() -> None:
+        with get_client(sync_client=True) as client:
+            while not stop.wait(POLL_S):
+                with suppress(Exception):  # no answer: asked again
+                    state = client.read_flow_run(run).state
+                    if state and (state.is_cancelling() or state.is_cancelled()):
+                        cancelled.append(run)
+                        os.kill(os.getpid(), signal.SIGINT)
+                        return
+
+    threading.Thread(target=heed, daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
+
+
+def settle(records: Iterable[Refresh]) -> None:
+    """Tell the server how runs ended of which it missed the end."""
+    for record in records:
+        if record.flow_run is None or record.is_held:
+            continue
+        try:
+            with get_client(sync_client=True) as client:
+                state = client.read_flow_run(UUID(record.flow_run)).state
+            if state is not None and not state.is_final():
+                _set_state(UUID(record.flow_run), end_of(record))
+        except ObjectNotFound:  # of another server, or removed there
+            continue
+        except Exception as error:
+            tell_silence(error)
+            return
+
+
+def end_of(record: Refresh) -> State[Any]:
+    """Return the state in which a refresh ended, which its server was not told of."""
+    if record.ended is None:
+        return Crashed(message=f"{record.holder} is gone; what it had finished is kept")
+    kind = Failed if record.has_failed else Completed
+    return kind(message=f"told later: {record.outcome}")
+
+
+def _set_state(run: UUID, state: State[Any]) -> None:
+    try:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(run, state, force=True)
+    except Exception as error:
+        tell_silence(error)
 
 
 def tell_silence(error: Exception) -> None:

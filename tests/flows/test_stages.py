@@ -87,9 +87,9 @@ def test_a_refresh_releases_what_it_made_and_nothing_where_nothing_is_due(
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [((5, ()), "config = 5: give a preset's name"), (("", ()), "config = ''"),
-     (("tiny", "train.lr=1"), "changes = 'train.lr=1': give a list"),
-     (("tiny", [5]), "changes = .5.: give a list"),
+    [((5, ()), "source = 5: give a preset's name"), (("", ()), "source = ''"),
+     (("tiny", "train.lr=1"), "overrides = 'train.lr=1': give a list"),
+     (("tiny", [5]), "overrides = .5.: give a list"),
      (("tiny", ["train.lt=1"]), "the nearest known key is")],
 )  # fmt: skip
 @pytest.mark.parametrize("flow", ["workflow", "refreshing", "building", "training"])
