@@ -6,6 +6,7 @@ Nothing where no server is named. The work never fails for what is only shown.
 import base64
 import getpass
 import io
+import logging
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,8 @@ from trainlib.evaluation.figures import loss_figure
 from trainlib.evaluation.gate import MEASURE, NETWORK, Compared
 from trainlib.evaluation.results import read_results
 from trainlib.training.log import read_log
+
+log = logging.getLogger(__name__)
 
 _INTERVAL_S = 5.0  # between two updates of the progress
 Rows = list[dict[str, Any]]
@@ -197,13 +200,19 @@ def _picture(title: str, png: bytes) -> str:
 def _table(key: str, description: str, rows: Rows) -> None:
     from prefect.artifacts import create_table_artifact
 
-    create_table_artifact(table=rows, key=_key(key), description=description)
+    from flows.served import is_silent
+
+    if not is_silent():
+        create_table_artifact(table=rows, key=_key(key), description=description)
 
 
 def _markdown(key: str, text: str) -> None:
     from prefect.artifacts import create_markdown_artifact
 
-    create_markdown_artifact(markdown=text, key=_key(key))
+    from flows.served import is_silent
+
+    if not is_silent():
+        create_markdown_artifact(markdown=text, key=_key(key))
 
 
 def _key(name: str) -> str:
@@ -213,12 +222,16 @@ def _key(name: str) -> str:
 
 @contextmanager
 def _never_failing() -> Iterator[None]:
+    from httpx import TransportError
+
     from flows.served import tell_silence
 
     try:
         yield
-    except Exception as error:
+    except TransportError as error:
         tell_silence(error)
+    except Exception as error:
+        log.warning("not shown on the page of this run: %s", error)
 
 
 def _open(high: float | None) -> str:

@@ -112,7 +112,7 @@ def run(
         done.append(result)
         return result
 
-    if str(get_current_settings().api.url) in _told:
+    if is_silent():
         return fn(*given, **named)
     try:
         orchestrate(noting)(*given, **named, return_state=True)
@@ -188,6 +188,11 @@ def _set_state(run: UUID, state: State[Any]) -> None:
             client.set_flow_run_state(run, state, force=True)
     except Exception as error:
         tell_silence(error)
+
+
+def is_silent() -> bool:
+    """Return whether it was told that the server does not answer; it is not asked again."""
+    return str(get_current_settings().api.url) in _told
 
 
 def tell_silence(error: Exception) -> None:
