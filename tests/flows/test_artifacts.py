@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows import artifacts
+from flows import artifacts, served
 from flows.claim import Did, Refresh
 from flows.config import load_config
 from trainlib.evaluation.gate import Compared
@@ -83,6 +83,7 @@ def test_without_a_server_nothing_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_what_cannot_be_shown_is_a_warning_and_the_rest_is_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(served, "_told", set())
     shown: list[str] = []
 
     def table(key: str, *_: object) -> None:
