@@ -89,7 +89,8 @@ def shown_progress(
         return
     from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-    ident, last = None, 0.0
+    last = 0.0
+    ident: Any = None
     with _never_failing():
         ident = create_progress_artifact(0.0, description=what)
 

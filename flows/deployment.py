@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from httpx import TransportError
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.schedules import CronSchedule
@@ -19,6 +20,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import serve as run_all
+from prefect.settings import get_current_settings
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
 from flows.config import Config, load_config
@@ -113,8 +115,14 @@ def register(source: str, overrides: Sequence[str] = ()) -> list[dict[str, str]]
     deploy = load_config(source, overrides).deploy
     _require_server()
     made = deployments(source, overrides)
-    _require_pool(deploy)
-    return [{"name": f"{one.flow_name}/{one.name}", "id": str(one.apply())} for one in made]
+    try:
+        _require_pool(deploy)
+        return [{"name": f"{one.flow_name}/{one.name}", "id": str(one.apply())} for one in made]
+    except TransportError as error:
+        raise InputError(
+            f"no Prefect server answers at {get_current_settings().api.url} ({error}); start it, "
+            "or correct PREFECT_API_URL"
+        ) from None
 
 
 def serve(source: str, overrides: Sequence[str] = ()) -> None:

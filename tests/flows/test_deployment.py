@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows import deployment, events, served
 from flows.claim import Held, Refresh
@@ -105,6 +105,17 @@ def test_without_a_server_both_verbs_say_how_to_have_one(
     assert "no Prefect server is named; start one" in capfd.readouterr().err
     assert run_program([verb, "tiny", "--set", "deploy.pol=x"]) == 2
     assert "the nearest known key is 'deploy.pool'" in capfd.readouterr().err
+
+
+def test_a_server_that_does_not_answer_is_a_mistake_in_its_address(tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:9/api"
+    with (
+        temporary_settings({PREFECT_API_URL: nobody, PREFECT_CLIENT_MAX_RETRIES: 0}),
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(InputError, match=f"no Prefect server answers at {nobody}"),
+    ):
+        patch.setenv("PREFECT_API_URL", nobody)
+        deployment.register("tiny", [f"storage.root='{tmp_path}'"])
 
 
 def test_an_event_says_which_grid_has_changed(tmp_path: Path) -> None:
