@@ -12,6 +12,9 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+# a server that is gone is told of once, and soon: 6 s a request; by default it is a minute
+os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "2")
 os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,simlib,trainlib")
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
@@ -21,6 +24,7 @@ _HOME = {
     "train": "flows.stages",
     "evaluate": "flows.stages",
     "report": "flows.stages",
+    "refresh": "flows.pipeline",
     "specdenoise": "flows.pipeline",
 }
 

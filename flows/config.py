@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.cluster_config import Cluster
+from flows.deploy_config import Deploy, Launch
 from simlib import config as simulation
 from simlib.config import Sky, read_tables, validate
 from simlib.errors import InputError
-from trainlib.config import TrainingConfig, lay_on_recipe
+from trainlib.config import Gate, TrainingConfig, lay_on_recipe
 
 __all__ = ["Cluster", "Config", "load_config", "load_sky_section"]
 
@@ -16,6 +17,9 @@ class Config(TrainingConfig):
     """Everything a run of the workflow needs to know."""
 
     cluster: Cluster = Cluster()
+    gate: Gate = Gate()
+    deploy: Deploy = Deploy()
+    launch: Launch = Launch()
 
 
 def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from flows.config import Config, load_config
 from simlib.dataset.changes import Due, dataset_due, terms_due
 from simlib.dataset.publish import folder_of
-from trainlib.evaluation.due import evaluation_due, report_due, training_due
+from trainlib.evaluation.due import evaluation_due, release_due, report_due, training_due
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,11 @@ def dues(config: Config) -> list[Due]:
         evaluation_due(config, folder),
         report_due(config, folder),
     ]
+
+
+def refresh_dues(config: Config) -> list[Due]:
+    """Return what is due of a refresh: every stage of the workflow, and the release."""
+    return [*dues(config), release_due(config, config.gate, folder_of(config))]
 
 
 def standing_dataset(source: str, overrides: Sequence[str]) -> str | None:

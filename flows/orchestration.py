@@ -11,6 +11,8 @@ from functools import cached_property, update_wrapper
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
+from simlib.retry import may_pass
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -19,32 +21,42 @@ _FILES = ("pyproject.toml", ".env")  # of the working folder, which Prefect read
 
 
 class Orchestrated(Generic[P, R]):
-    """A function that Prefect runs where there is a server. fn: the function itself."""
+    """A function that Prefect runs where there is a server. fn: the function itself.
 
-    def __init__(self, fn: Callable[P, R], kind: Literal["flow", "task"], name: str) -> None:
+    timeout_s: after which a stage ends. is_passing: whether a stage is tried again after an error.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        kind: Literal["flow", "task"],
+        name: str,
+        timeout_s: float | None = None,
+        is_passing: Callable[[Exception], bool] = may_pass,
+    ) -> None:
         self.fn, self.kind, self.name = fn, kind, name
+        self.timeout_s, self.is_passing = timeout_s, is_passing
         update_wrapper(self, fn)
 
     def __call__(self, *given: P.args, **named: P.kwargs) -> R:
         """Call the function, by way of Prefect where a server is known."""
         if not is_served():
             return self.fn(*given, **named)
-        result: R = self.in_prefect(*given, **named)
-        return result
+        from flows.served import run
+
+        return run(self.fn, self._orchestrate, *given, **named)
 
     @cached_property
     def in_prefect(self) -> Any:
-        """Return it as Prefect's flow or task.
+        """Return it as Prefect's flow or task."""
+        return self._orchestrate(self.fn)
 
-        A stage finds out by fingerprint whether its work is done already, so Prefect's own cache of
-        results stays off.
-        """
-        from prefect import flow, task
-        from prefect.cache_policies import NO_CACHE
+    def _orchestrate(self, fn: Callable[P, R]) -> Any:
+        from flows.served import as_flow, as_task
 
         if self.kind == "flow":
-            return flow(name=self.name)(self.fn)
-        return task(name=self.name, cache_policy=NO_CACHE)(self.fn)
+            return as_flow(fn, self.name)
+        return as_task(fn, self.name, self.timeout_s, self.is_passing)
 
 
 def flow(name: str) -> Callable[[Callable[P, R]], Orchestrated[P, R]]:
@@ -52,9 +64,21 @@ def flow(name: str) -> Callable[[Callable[P, R]], Orchestrated[P, R]]:
     return lambda fn: Orchestrated(fn, "flow", name)
 
 
-def stage(name: str) -> Callable[[Callable[P, R]], Orchestrated[P, R]]:
+def stage(
+    name: str, timeout_s: float, is_passing: Callable[[Exception], bool] = may_pass
+) -> Callable[[Callable[P, R]], Orchestrated[P, R]]:
     """Make a function a stage of this name: a task of the flow that calls it."""
-    return lambda fn: Orchestrated(fn, "task", name)
+    return lambda fn: Orchestrated(fn, "task", name, timeout_s, is_passing)
+
+
+def current_run() -> str | None:
+    """Return the id of Prefect's run that this is part of, None where it is of none."""
+    if not is_served():
+        return None
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    return str(context.flow_run.id) if context and context.flow_run else None
 
 
 def is_served() -> bool:

@@ -1,56 +1,108 @@
 """The flows, each a paragraph.
 
 A flow's parameters are recorded by the orchestrator, so each is checked before it starts: nothing
-is recorded of a mistake, or of a secret in the wrong place.
+is recorded of a mistake, or of a secret in the wrong place. Those that come from a form on its
+pages, which its types make, are checked by the flow.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from flows import stages
-from flows.config import load_config
-from flows.orchestration import Orchestrated, flow
+from flows import artifacts, stages
+from flows.claim import Claim, Refresh, claimed
+from flows.config import Config, load_config
+from flows.due import dues, refresh_dues
+from flows.orchestration import Orchestrated, current_run, flow
 from simlib.dataset.publish import published
-from simlib.errors import InputError
+from simlib.errors import InputError, shown
 from simlib.location import Place
 from trainlib.runs import CHECKPOINT, run_directory
 
 
 @flow("specdenoise")
-def workflow(source: str, overrides: Sequence[str]) -> Place:
+def workflow(source: str = "demo", overrides: Sequence[str] = ()) -> Place:
     """Simulate, train, evaluate and report; return the report's path."""
-    config = load_config(source, overrides)
+    config = _config(source, overrides)
+    artifacts.settle_before(config)
+    with claimed(config.root, config.dataset.name, current_run()) as claim:
+        claim.begin(dues(config))
+        dataset, run, page = _made(config, claim)
+        claim.note(outcome=f"made {run} of {dataset}")
+        artifacts.show(claim.record, config, run)
+    return page
+
+
+@flow("specdenoise-refresh")
+def refreshing(source: str = "demo", overrides: Sequence[str] = ()) -> Refresh:
+    """Make again what is not of its inputs any more, and release it where it is not worse.
+
+    What is released stays as it is until the new dataset and network have passed.
+    """
+    config = _config(source, overrides)
+    artifacts.settle_before(config)
+    with claimed(config.root, config.dataset.name, current_run()) as claim:
+        claim.begin(found := refresh_dues(config))
+        if not any(due.is_due for due in found):
+            claim.note(outcome="nothing was due")
+            return claim.record
+        dataset, run, _ = _made(config, claim)
+        released = claim.timed("release", stages.release, config, dataset, run)
+        claim.note(outcome=released.outcome)
+        artifacts.show(claim.record, config, run, released.bins)
+    return claim.record
+
+
+def _made(config: Config, claim: Claim) -> tuple[str, str, Place]:
+    """Return dataset, run and page, made as far as they were not."""
     stages.meet_workers(config)
-    terms = stages.etc_grid(config)
-    dataset = stages.build_dataset(config, terms)
-    run = stages.train(config, dataset)
-    stages.evaluate(config, run)
-    return stages.report(config, run)
+    terms = claim.timed("etc-grid", stages.etc_grid, config)
+    dataset = claim.timed("build-dataset", stages.build_dataset, config, terms)
+    run = claim.timed("train", stages.train, config, dataset)
+    claim.timed("evaluate", stages.evaluate, config, run)
+    return dataset, run, claim.timed("report", stages.report, config, run)
 
 
 @flow("specdenoise-build")
-def building(source: str, overrides: Sequence[str], repair: bool) -> str:
+def building(source: str = "demo", overrides: Sequence[str] = (), repair: bool = False) -> str:
     """Make the dataset of a config, or what of it is missing or damaged; return its folder."""
-    config = load_config(source, overrides)
+    config = _config(source, overrides)
     stages.meet_workers(config)
     terms = stages.etc_grid(config)
     return stages.build_dataset(config, terms, repair)
 
 
 @flow("specdenoise-train")
-def training(source: str, overrides: Sequence[str]) -> str:
+def training(source: str = "demo", overrides: Sequence[str] = ()) -> str:
     """Make the dataset of a config where it is missing, and train on it; return the run."""
-    config = load_config(source, overrides)
+    config = _config(source, overrides)
     stages.meet_workers(config)
     terms = stages.etc_grid(config)
     dataset = stages.build_dataset(config, terms)
     return stages.train(config, dataset)
 
 
+def _config(source: str, overrides: Sequence[str]) -> Config:
+    """Return the config that was asked for, whatever came from a form. Raises InputError."""
+    if not isinstance(source, str) or not source:
+        raise InputError(f"source = {shown(source)}: give a preset's name or a file's path")
+    if isinstance(overrides, str) or not all(isinstance(one, str) for one in overrides):
+        raise InputError(f"overrides = {shown(overrides)}: give a list of section.key=value")
+    return load_config(source, overrides)
+
+
 def specdenoise(source: str = "demo", overrides: Sequence[str] = ()) -> Place:
     """Run the whole workflow; return the report's path. Raises InputError for a mistake."""
     report: Place = _checked(workflow, source, overrides)
     return report
+
+
+def refresh(source: str = "demo", overrides: Sequence[str] = ()) -> Refresh:
+    """Make again what is due of a config, release it where it is not worse; return what was done.
+
+    Raises InputError for a mistake, and Held where another does so already.
+    """
+    done: Refresh = _checked(refreshing, source, overrides)
+    return done
 
 
 def build(source: str, overrides: Sequence[str] = (), repair: bool = False) -> str:
@@ -69,7 +121,7 @@ def train(source: str, overrides: Sequence[str] = ()) -> str:
 
 
 def _checked(run: Orchestrated[..., Any], source: str, overrides: Sequence[str], *more: Any) -> Any:
-    load_config(source, overrides)
+    _config(source, overrides)
     return run(source, list(overrides), *more)
 
 

@@ -7,14 +7,17 @@ fingerprint whether its work is done already.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client
 
+from flows.artifacts import show_dashboard, shown_progress
 from flows.cluster import dask_client
 from flows.cluster_report import kept_report
 from flows.cluster_view import inputs_of, require_seen
 from flows.config import Config
+from flows.launching import launch_command
 from flows.orchestration import stage
 from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
@@ -22,12 +25,26 @@ from simlib.dataset.publish import published
 from simlib.dataset.watch import Patience
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location, Place
+from simlib.retry import may_pass
+from trainlib.evaluation.alike import pass_gate
+from trainlib.evaluation.due import release_due
 from trainlib.evaluation.evaluate import evaluate as evaluate_run
+from trainlib.evaluation.gate import Compared, Verdict, write_judgement
 from trainlib.evaluation.report import write_report
+from trainlib.evaluation.results import read_results
+from trainlib.release import read_release, releases_in
+from trainlib.release import release as make_release
 from trainlib.runs import run_directory
 from trainlib.training import launch
 
 log = logging.getLogger(__name__)
+
+HOUR_S = 3600.0  # limits end a stage that hangs in spite of its own ways to find that
+
+
+def may_train_on(error: Exception) -> bool:
+    """Return whether training that ended so is to be gone on with from its checkpoint."""
+    return isinstance(error, launch.RanksLost) or may_pass(error)
 
 
 def meet_workers(config: Config) -> None:
@@ -49,7 +66,7 @@ def _workers(config: Config) -> Iterator[Client]:
         yield client
 
 
-@stage("etc-grid")
+@stage("etc-grid", 6 * HOUR_S)
 def etc_grid(config: Config) -> Location:
     """Return the location of the calculator's terms on the grid over conditions."""
     location = ensure_terms_grid(config)
@@ -57,7 +74,7 @@ def etc_grid(config: Config) -> Location:
     return location
 
 
-@stage("build-dataset")
+@stage("build-dataset", 720 * HOUR_S)
 def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
     """Return the folder of the complete dataset, simulated as far as it was not.
 
@@ -70,31 +87,71 @@ def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
     with (
         _workers(config) as client,
         item_progress("simulating", "blocks", "spectra") as progress,
+        shown_progress(progress, "blocks of the dataset") as show,
         kept_report(client, config.cluster.report) as keep,
     ):
-        folder = build.build_dataset(config, terms, client, progress, repair, patience)
+        show_dashboard(client, config.dataset.name)
+        folder = build.build_dataset(config, terms, client, show, repair, patience)
         keep(folder)
     return str(folder)
 
 
-@stage("train")
+@stage("train", 720 * HOUR_S, may_train_on)
 def train(config: Config, dataset: str) -> str:
     """Return the directory of the finished run."""
     directory = str(run_directory(config, dataset.rsplit("/", 1)[-1]))
+    command = launch_command(config, directory)
     with epoch_progress(config.train.seconds) as progress:
-        launch.train(config, dataset, directory, progress=progress)
+        launch.train(config, dataset, directory, progress=progress, on_line=_said, command=command)
     log.info("run %s", directory)
     return directory
 
 
-@stage("evaluate")
+def _said(line: str) -> None:
+    """Pass on what the ranks print, but for intervals, which the progress tells."""
+    if line.strip() and not line.startswith("epoch "):
+        log.info("%s", line)
+
+
+@stage("evaluate", 24 * HOUR_S)
 def evaluate(config: Config, run: str) -> dict[str, Any]:
     """Return the errors of the network and of the baselines by S/N, kept in the run."""
     place = Location.of(run, config.storage.options)
     return evaluate_run(place, section=config.evaluate)
 
 
-@stage("report")
+@stage("report", 6 * HOUR_S)
 def report(config: Config, run: str) -> Place:
     """Return the path of the run's report, where it is a URL its location."""
     return write_report([Location.of(run, config.storage.options)])
+
+
+@dataclass(frozen=True)
+class Released:
+    """How a release came out, in words, and what was compared, by bin of S/N."""
+
+    outcome: str
+    bins: tuple[Compared, ...] = ()
+
+
+@stage("release", 24 * HOUR_S)
+def release(config: Config, dataset: str, run: str) -> Released:
+    """Release dataset and run in one step, unless the network is worse than the released one."""
+    name, place = config.dataset.name, config.place(dataset)
+    due = release_due(config, config.gate, place)
+    if not due.is_due:
+        return Released(due.reason)
+    holds = read_release(config.root, name)
+    found = Verdict(True, "nothing to compare with was released before")
+    if holds is not None and holds.run is not None:
+        before = releases_in(config.root, name).follow(holds.run.place)
+        place_of_run = Location.of(run, config.storage.options)
+        found = pass_gate(place_of_run, before, config.gate)
+        judged = read_results(place_of_run).evaluation.fingerprint
+        write_judgement(place_of_run, judged, holds.run.fingerprint, config.gate, found)
+    if not found.passes:
+        log.warning("release %s of %s stays: %s", holds and holds.number, name, found.reason)
+        return Released(f"not released: {found.reason}", found.bins)
+    made = make_release(config.root, name, place, config.place(run))
+    log.info("release %d of %s: %s", made.number, name, found.reason)
+    return Released(f"release {made.number}: {found.reason}", found.bins)

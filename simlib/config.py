@@ -27,7 +27,9 @@ from simlib.secrets import entry, refuse_secrets
 from simlib.text_files import read_toml, refuse_odd_values
 
 LARGEST_REDSHIFT, LARGEST_EBV = 0.01, 5.0  # of any star, drawn or a person's own
-LATER_SECTIONS = frozenset({"model", "augment", "train", "evaluate", "cluster"})
+LATER_SECTIONS = frozenset(
+    {"model", "augment", "train", "evaluate", "cluster", "gate", "deploy", "launch"}
+)
 MOST_TOLD = 5  # mistakes in one message
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # of a dataset, which is also that of a folder
 

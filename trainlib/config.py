@@ -26,7 +26,8 @@ from simlib.errors import InputError, shown
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Recipe = Literal["A", "B"]
 RECIPES = ("A", "B")
-FOREIGN_SECTIONS = frozenset({"cluster"})  # of the layer above
+# of the layer above; no part of a run
+FOREIGN_SECTIONS = frozenset({"cluster", "gate", "deploy", "launch"})
 
 
 class _Model(Section):
@@ -198,6 +199,13 @@ class Evaluate(Section):
     # The first so many are compared with the information limit, which costs some 10 ms each.
     limit_spectra: NonNegativeInt = 2048
     example_snr: PositiveFloat = 10.0  # of the spectrum drawn in the report
+
+
+class Gate(Section):
+    """What a new network has to reach before it takes the place of the released one."""
+
+    margin: NonNegativeFloat = 0.05  # so much larger mean |R| may be in a bin of S/N, relative
+    spectra: PositiveInt = 20  # of a bin that is judged, at least
 
 
 class TrainingConfig(SimulationConfig):

@@ -25,6 +25,7 @@ def import_folder(
     """Turn a folder of BOSZ files into a store; run again, it does what is left."""
     from flows.cluster import dask_client, threads_or
     from flows.cluster_view import require_seen
+    from flows.events import tell_grid_changed
     from flows.terminal.grid_text import print_import
     from flows.terminal.progress import item_progress
     from simlib.location import Location
@@ -46,6 +47,8 @@ def import_folder(
         if address is not None:
             require_seen(client, {"PATH": Location.of(path)}, {"--to": store.parent})
         report = import_grid(plan, store, client, on_progress=show)
+    if report.files_read:
+        tell_grid_changed("stellar", store)
     if as_json:
         print(json.dumps(asdict(report), indent=1))
     else:

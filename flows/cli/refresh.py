@@ -20,24 +20,26 @@ def refresh(
 ) -> None:
     """Make again what of a config's results is not of its inputs any more, and nothing else.
 
-    Inputs are the config, the content of grids and tables that it names, and this version.
+    Inputs are the config, the content of grids and tables that it names, and this version. What is
+    new is released where it passes the gate ([gate]); what is released stays until then.
     """
     from flows.config import load_config
-    from flows.due import dues, standing
+    from flows.due import refresh_dues
 
-    stages = dues(load_config(config, overrides or []))
-    if as_json:
-        print(json.dumps([asdict(due) for due in stages], indent=1))
-    elif explain:
+    stages = refresh_dues(load_config(config, overrides or []))
+    if explain:
         from flows.terminal.due_text import print_dues
 
-        print_dues(stages)
-    if explain:
+        told = [asdict(due) for due in stages]
+        print(json.dumps(told, indent=1)) if as_json else print_dues(stages)
         return
-    page = standing(stages)
-    if page is None:
-        from flows.pipeline import specdenoise
+    outcome = "nothing was due"
+    if any(due.is_due for due in stages):
+        from flows.pipeline import refresh as run
 
-        page = str(specdenoise(config, overrides or []))
-    if not as_json:
-        print(page)
+        done = run(config, overrides or [])
+        outcome = done.outcome
+        if as_json:
+            print(done.model_dump_json(indent=1))
+            return
+    print(json.dumps({"outcome": outcome, "stages": []}) if as_json else outcome)

@@ -12,7 +12,8 @@ from datetime import datetime
 from simlib.errors import InputError
 
 MISTAKE, BUG = 2, 1
-_EXTRAS = {"demo": "flows", "build": "flows", "train": "flows", "evaluate": "train",
+_EXTRAS = {"demo": "flows", "build": "flows", "train": "flows", "deploy": "flows",
+           "serve": "flows", "refresh": "flows", "evaluate": "train",
            "report": "train"}  # fmt: skip
 _PACKAGES = ("flows", "simlib", "trainlib")
 _STORES = ("botocore", "aiobotocore", "aiohttp", "s3fs")  # object stores and their connections

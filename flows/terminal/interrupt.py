@@ -1,4 +1,4 @@
-"""Ctrl-C ends the program within seconds, with nothing half-written.
+"""Ctrl-C, or SIGTERM, ends the program within seconds, with nothing half-written.
 
 Stages clean up on KeyboardInterrupt, but a key press reaches every process that they started too,
 and who waits for one of those may wait without end. Records and blocks are whole or absent, so
@@ -15,15 +15,21 @@ from types import FrameType
 
 INTERRUPTED = 130
 _GRACE_SECONDS = 5.0
+_ASKS = (signal.SIGINT, signal.SIGTERM)
 
 
 def end_soon_when_interrupted() -> None:
-    """Install the handler: the first Ctrl-C asks all to stop, a second or the clock makes them."""
-    signal.signal(signal.SIGINT, _ask_to_stop)
+    """Install the handler: the first Ctrl-C asks all to stop, a second or the clock makes them.
+
+    So does the signal by which a batch system or `kill` ends a program.
+    """
+    for asked in _ASKS:
+        signal.signal(asked, _ask_to_stop)
 
 
 def _ask_to_stop(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, _end_now)
+    for asked in _ASKS:
+        signal.signal(asked, _end_now)
     logging.disable(logging.CRITICAL)  # what stops now has nothing to tell
     print("interrupted; what is finished is kept, run it again to go on", file=sys.stderr)
     clock = threading.Timer(_GRACE_SECONDS, _end_now)

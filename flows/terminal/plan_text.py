@@ -21,7 +21,7 @@ def print_plan(told: Mapping[str, Any]) -> None:
     )
     rows = [
         *((split, f"{count:,} rows", "") for split, count in told["splits"].items()),
-        *_lines(planned, actual),
+        *lines(planned, actual),
     ]
     print_table("", ("", "plan", "actual"), [row for row in rows if actual or row[1]])
     _print_training(told["training"])
@@ -29,7 +29,9 @@ def print_plan(told: Mapping[str, Any]) -> None:
         _print_scale(told["scale"])
 
 
-def _lines(planned: Mapping[str, Any], actual: Mapping[str, Any] | None) -> list[tuple[str, ...]]:
+def lines(planned: Mapping[str, Any], actual: Mapping[str, Any] | None) -> list[tuple[str, ...]]:
+    """Return name, plan and actual of everything that is planned of a dataset."""
+
     def beside(name: str, form: Any) -> str:
         return str(form(actual[name])) if actual else ""
 
@@ -71,7 +73,7 @@ def _print_training(training: Mapping[str, Any]) -> None:
 def _print_scale(scale: Mapping[str, Any]) -> None:
     load = scale["scheduler"]
     rows = [
-        *(line[:2] for line in _lines(scale, None)),
+        *(line[:2] for line in lines(scale, None)),
         ("spectra", f"{scale['spectra_per_s']:,.0f} /s"),
         ("written by all workers together", f"{size_text(scale['bytes_per_s'])}/s"),
         ("objects written (PUT)", f"{scale['puts_per_s']:,.0f} /s"),

@@ -5,9 +5,11 @@ Generated from the program's own list of verbs: a new option without an entry he
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import fsspec
@@ -88,6 +90,8 @@ BASE: dict[str, list[str]] = {
     "replay": ["{dataset}", "validation", "3"],
     "verify": ["{desk}/kept"],
     "refresh": ["tiny", "--explain"],
+    "deploy": ["tiny"],
+    "serve": ["tiny"],
     "diff": ["{dataset}", "{dataset}"],
     "lineage": ["{dataset}"],
     "prune": ["{desk}/life"],
@@ -118,6 +122,8 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "replay index": ("3", "4"),
     "verify store": ("{desk}/kept", "{desk}/others"),
     "refresh config": ("tiny", "demo"),
+    "deploy config": ("tiny", "demo"),
+    "serve config": ("tiny", "demo"),
     "refresh --explain": ("--explain", "--set=train.ranks=1"),
     "lineage path": ("{dataset}", "{desk}/run"),
     "prune root": ("{desk}/life", "{desk}/data"),
@@ -166,6 +172,9 @@ BESIDE: dict[str, list[str]] = {
     "verify --json": ["--json"],
     "refresh --set": ["--set", "dataset.seed=77"],
     "refresh --json": ["--json"],
+    "deploy --set": ["--set", "deploy.cron=0 4 * * *"],
+    "deploy --json": ["--json"],
+    "serve --set": ["--set", "deploy.cron=0 4 * * *"],
     "diff --json": ["--json"],
     "lineage --json": ["--json"],
     "prune --keep": ["--keep", "1"],
@@ -231,6 +240,8 @@ _THREADS = "tests/flows/test_every_option.py::test_an_import_has_as_many_threads
 _DIFFERENT = "tests/simlib/dataset/test_compare.py::test_the_verb_prints_what_was_found"
 _WAY = "tests/trainlib/test_lineage.py::test_the_verb_prints_a_tree"
 _PRUNED = "tests/flows/test_dataset_verbs.py::test_prune_removes_only_when_told"
+_DOOR = "tests/flows/test_rollback_verb.py::test_a_root_behind_a_door_is_opened_by_the_option"
+_BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_under_a_root"
 ELSEWHERE = {  # the tests that try what takes longer
     "etc --figures": _ETC,
     "etc-sky sky_tables": _SKY,
@@ -252,6 +263,10 @@ ELSEWHERE = {  # the tests that try what takes longer
     "diff --spectra": _DIFFERENT,
     "lineage --root": _WAY,
     "prune --yes": _PRUNED,
+    "rollback name": _BACK,
+    "rollback --root": _BACK,
+    "rollback --json": _BACK,
+    "rollback --storage-option": _DOOR,
     "grid info --figure": _DRAWN,
     "grid info --sanity": _SANE,
     "grid diff a": _SIDES,
@@ -350,6 +365,10 @@ def run(
     told = lambda source, overrides, *more: f"{config.load_config(source, overrides)!r} {more}"  # noqa: E731
     for name in ("specdenoise", "build", "train"):
         monkeypatch.setattr(pipeline, name, told)
+    server = SimpleNamespace(
+        register=lambda *given: [{"name": told(*given)}], serve=lambda *given: print(told(*given))
+    )
+    monkeypatch.setitem(sys.modules, "flows.deployment", server)
     page = lambda places: f"a page of {[(str(at), at.exists()) for at in places]}"  # noqa: E731
     monkeypatch.setattr(report, "write_report", page)
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
@@ -472,7 +491,7 @@ DEFAULTS = {
     "grid import --carbon": 0.0, "grid import --microturbulence": 2.0,
     "grid import --window": (670.0, 920.0), "grid list --root": "./data",
     "grid info --quality": True,
-    "diff --root": "./data", "diff --spectra": 1024,
+    "rollback --root": "./data", "diff --root": "./data", "diff --spectra": 1024,
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,
     "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
     "simulate config": "demo", "simulate --format": "zarr", "simulate --path": "compiled",

@@ -22,7 +22,8 @@ def finished(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_all_processes_soon(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_all_processes_soon(asked: signal.Signals, tmp_path: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a child inherits being ignored
     process = subprocess.Popen(
         [sys.executable, "-m", "flows", "build", "tiny", *BIG], cwd=tmp_path,
@@ -33,7 +34,7 @@ def test_ctrl_c_ends_all_processes_soon(tmp_path: Path) -> None:
         assert process.poll() is None and time.monotonic() < deadline
         with_timeout(process)
     children = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, asked)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "interrupted; what is finished is kept" in told
@@ -52,7 +53,9 @@ def with_timeout(process: subprocess.Popen[str]) -> None:
         return
 
 
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_a_program_that_does_not_stop_is_ended_by_the_clock(
+    asked: signal.Signals,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ended: list[int] = []
@@ -64,15 +67,16 @@ def test_a_program_that_does_not_stop_is_ended_by_the_clock(
 
     monkeypatch.setattr(threading, "Timer", Clock)
     monkeypatch.setattr(os, "_exit", ended.append)
-    before = signal.getsignal(signal.SIGINT)
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         interrupt.end_soon_when_interrupted()
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(asked)
         assert not logging.getLogger("flows").isEnabledFor(logging.CRITICAL)
     finally:
         logging.disable(logging.NOTSET)
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     (clock,) = clocks
     assert 1.0 <= clock.interval <= 10.0 and clock.daemon and ended == []
     clock.function(*clock.args, **clock.kwargs)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows import orchestration, pipeline, stages
+from flows import pipeline, stages
 from flows.orchestration import Orchestrated, flow, is_served, stage
 
 PROFILE = 'active = "x"\n[profiles.x]\n%s\n'
@@ -35,7 +35,7 @@ def test_without_a_server_the_functions_are_just_called(
 ) -> None:
     monkeypatch.setattr(Orchestrated, "in_prefect", property(lambda _: pytest.fail("Prefect ran")))
 
-    @stage("one")
+    @stage("one", 9.0)
     def one(number: int) -> int:
         """Add one."""
         return number + 1
@@ -75,29 +75,17 @@ def test_the_environment_says_so_first(unset: Path, monkeypatch: pytest.MonkeyPa
     assert not is_served()
 
 
-def test_where_a_server_is_named_prefect_runs_each_by_its_name(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(orchestration, "is_served", lambda: True)
-    ran: list[Any] = []
-
-    @stage("one")
-    def one() -> int:
-        return 1
-
-    one.__dict__["in_prefect"] = lambda: ran.append("one") or 7
-    assert one() == 7 and ran == ["one"]
-
-
 def test_every_stage_and_flow_has_its_name_in_prefect() -> None:
     named = {
         one.in_prefect.name: one for one in vars(stages).values() if isinstance(one, Orchestrated)
     }
-    assert sorted(named) == ["build-dataset", "etc-grid", "evaluate", "report", "train"]
+    assert sorted(named) == [
+        "build-dataset", "etc-grid", "evaluate", "release", "report", "train",
+    ]  # fmt: skip
     assert all(type(one.in_prefect).__name__ == "Task" for one in named.values())
-    flows = [pipeline.workflow, pipeline.building, pipeline.training]
+    flows = [pipeline.workflow, pipeline.building, pipeline.training, pipeline.refreshing]
     assert [one.in_prefect.name for one in flows] == [
-        "specdenoise", "specdenoise-build", "specdenoise-train",
+        "specdenoise", "specdenoise-build", "specdenoise-train", "specdenoise-refresh",
     ]  # fmt: skip
     assert {type(one.in_prefect).__name__ for one in flows} == {"Flow"}
 

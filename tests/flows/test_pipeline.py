@@ -62,12 +62,12 @@ def test_threads_of_this_process_build_the_tiny_dataset(tmp_path: Path) -> None:
     assert stages.build_dataset.fn(config, "not needed again") == folder
 
 
-@pytest.mark.parametrize("name", ["specdenoise", "build", "train"])
+@pytest.mark.parametrize("name", ["specdenoise", "build", "train", "refresh"])
 def test_a_secret_never_reaches_the_orchestrator(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[object] = []
-    for flow in ("workflow", "building", "training"):
+    for flow in ("workflow", "building", "training", "refreshing"):
         monkeypatch.setattr(pipeline, flow, lambda *given: begun.append(given))
     with pytest.raises(InputError, match="looks like a secret") as error:
         getattr(pipeline, name)("tiny", ["storage.options.secret=hunter2"])

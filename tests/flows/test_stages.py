@@ -1,6 +1,6 @@
 """What a flow hands from stage to stage, and what a stage hands to the work below it."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,30 @@ from flows import pipeline, stages
 from flows.cluster import threads_or
 from flows.cluster_view import inputs_of
 from flows.config import Cluster, Config, load_config, load_sky_section
+from simlib.dataset.changes import Due
 from simlib.dataset.watch import Patience
 from simlib.errors import InputError
 from simlib.location import Location
 
 Calls = list[tuple[Any, ...]]
 SETS = ["dataset.n_train=77", "train.seconds=3.5"]
+
+
+class Unwritten:
+    """Stands for a claim, of which nothing is written."""
+
+    record = "the record"
+
+    def begin(self, found: list[Due]) -> None:
+        assert found == ["what is due"]
+
+    def timed(self, name: str, stage: Any, *given: Any) -> Any:
+        made = stage(*given)
+        assert made == f"what {name.replace('-', '_')} made" or name == "release"
+        return made
+
+    def note(self, **changed: str) -> None:
+        self.record = changed["outcome"]
 
 
 @pytest.fixture
@@ -33,6 +51,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     for name in ("meet_workers", "etc_grid", "build_dataset", "train", "evaluate", "report"):
         monkeypatch.setattr(pipeline.stages, name, noting(name))
+    monkeypatch.setattr(pipeline, "dues", lambda _: ["what is due"])
+    monkeypatch.setattr(pipeline, "claimed", lambda *_: nullcontext(Unwritten()))
+    monkeypatch.setattr(pipeline.artifacts, "show", lambda *_: None)
     return made
 
 
@@ -44,6 +65,39 @@ def test_the_workflow_hands_on_what_each_stage_made(calls: Calls) -> None:
     assert pipeline.workflow.fn("tiny", SETS) == "what report made"
     assert calls == [*BEGIN, ("build_dataset", TERMS), ("train", DATASET), ("evaluate", RUN),
                      ("report", RUN)]  # fmt: skip
+
+
+def test_a_refresh_releases_what_it_made_and_nothing_where_nothing_is_due(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def release(config: Config, *given: Any) -> stages.Released:
+        calls.append(("release", *given))
+        return stages.Released("release 3")
+
+    monkeypatch.setattr(stages, "release", release)
+    monkeypatch.setattr(Unwritten, "begin", lambda *_: None)
+    for is_due in (False, True):
+        due = Due("train", "there", is_due, "why")
+        monkeypatch.setattr(pipeline, "refresh_dues", lambda _, due=due: [due])
+        told = pipeline.refreshing.fn("tiny", SETS)
+        assert told == ("release 3" if is_due else "nothing was due")
+        assert len(calls) == (7 if is_due else 0)
+    assert calls[-1] == ("release", DATASET, RUN)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [((5, ()), "source = 5: give a preset's name"), (("", ()), "source = ''"),
+     (("tiny", "train.lr=1"), "overrides = 'train.lr=1': give a list"),
+     (("tiny", [5]), "overrides = .5.: give a list"),
+     (("tiny", ["train.lt=1"]), "the nearest known key is")],
+)  # fmt: skip
+@pytest.mark.parametrize("flow", ["workflow", "refreshing", "building", "training"])
+def test_a_mistake_in_a_form_is_told_in_our_words(
+    flow: str, given: tuple[Any, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        getattr(pipeline, flow).fn(*given)
 
 
 @pytest.mark.parametrize("repair", [False, True])
@@ -60,14 +114,14 @@ def test_training_ends_with_the_run(calls: Calls) -> None:
 @pytest.mark.parametrize(
     ("function", "flow", "more"),
     [("specdenoise", "workflow", {}), ("train", "training", {}), ("build", "building", {}),
-     ("build", "building", {"repair": True})],
+     ("build", "building", {"repair": True}), ("refresh", "refreshing", {})],
 )  # fmt: skip
 def test_a_function_runs_its_flow_with_what_it_was_given(
     function: str, flow: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: Calls = []
     names = {"workflow": "specdenoise", "building": "specdenoise-build",
-             "training": "specdenoise-train"}  # fmt: skip
+             "training": "specdenoise-train", "refreshing": "specdenoise-refresh"}  # fmt: skip
     assert getattr(pipeline, flow).name == names[flow]  # schedules find it by this
     monkeypatch.setattr(pipeline, flow, lambda *some: given.append(some) or "its result")
     assert getattr(pipeline, function)("tiny", tuple(SETS), **more) == "its result"
@@ -190,7 +244,8 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
     run = stages.train.fn(config, dataset)
     assert Path(run).parent == tmp_path / "runs"
     assert run != stages.train.fn(config, dataset.replace("0", "f"))  # another dataset's run
-    assert made[0] == (config, dataset, run, {"progress": "the bar"})
+    more = {"progress": "the bar", "on_line": stages._said, "command": None}
+    assert made[0] == (config, dataset, run, more)
     assert bars == [4.5, 4.5]
     place = Location.of(run)
     assert stages.evaluate.fn(config, run) == {place: config.evaluate}

@@ -51,6 +51,25 @@ def test_the_first_failure_is_told_and_a_mistake_before_all(
         launch.train(toy_config(tmp_path), toy, str(directory))
 
 
+def test_every_line_of_the_ranks_is_passed_on_and_nothing_is_left(toy, tmp_path, monkeypatch):
+    directory, lines = tmp_path / "run", []
+    directory.mkdir()
+    (directory / launch.LOG).write_text("of an earlier start\n")
+    text = "import sys; print('one'); print('two', file=sys.stderr); print('torn', end='')"
+    with pytest.raises(launch.RanksLost, match="ended with code 3"):
+        launch.train(
+            toy_config(tmp_path), toy, str(directory), on_line=lines.append,
+            command=[sys.executable, "-c", f"{text}; sys.exit(3)"],
+        )  # fmt: skip
+    assert sorted(lines) == ["one", "two"]
+    assert "torn" in (directory / launch.LOG).read_text()
+    assert not [path for path in directory.iterdir() if path.name.startswith(".torch")]
+
+
+def test_torchrun_keeps_its_scratch_in_the_run(tmp_path):
+    assert f"--log-dir={tmp_path}/.torchrun" in launch.torchrun_command(tmp_path, 2)
+
+
 def test_a_silent_end_on_a_full_disk_is_told_as_such(toy, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 4096))

@@ -4,9 +4,11 @@ from simlib.dataset.changes import Due, changes_between
 from simlib.errors import InputError
 from simlib.location import Location
 from trainlib import runs
-from trainlib.config import TrainingConfig
+from trainlib.config import Gate, TrainingConfig
+from trainlib.evaluation.gate import known_judgement
 from trainlib.evaluation.page import PAGE, shows
 from trainlib.evaluation.results import Evaluation, evaluation_fingerprint, read_results
+from trainlib.release import numbers_of, read_release, releases_in
 from trainlib.runs import RunManifest, run_directory, run_inputs
 from trainlib.training.seal import sealed_digest
 
@@ -53,6 +55,35 @@ def report_due(config: TrainingConfig, dataset: Location) -> Due:
     known = _evaluated(page.parent)
     is_shown = known is not None and shows(page, [known.fingerprint])
     return Due("report", str(page), not is_shown, "shows them" if is_shown else "is not of them")
+
+
+def release_due(config: TrainingConfig, gate: Gate, dataset: Location) -> Due:
+    """Return whether a judged run is to be compared with the released one, and to follow it.
+
+    One that was released before is not: someone went back from it.
+    """
+    directory, name = run_directory(config, dataset.name), config.dataset.name
+    place = str(releases_in(config.root, name))
+    manifest, known = _manifest(directory), _evaluated(directory)
+    if manifest is None or known is None:
+        return Due("release", place, True, "nothing is judged yet")
+    if (holds := read_release(config.root, name)) is None:
+        return Due("release", place, True, "nothing of this name is released")
+    if holds.run is not None and holds.run.fingerprint == manifest.fingerprint:
+        return Due("release", place, False, f"release {holds.number} is it")
+    if manifest.fingerprint in released_runs(config.root, name):
+        return Due("release", place, False, "was released, and taken back")
+    before = holds.run.fingerprint if holds.run else ""
+    judgement = known_judgement(directory, known.fingerprint, before, gate)
+    if judgement is not None and not judgement.passes:
+        return Due("release", place, False, f"does not pass the gate: {judgement.reason}")
+    return Due("release", place, True, f"release {holds.number} is of another run")
+
+
+def released_runs(root: Location, name: str) -> set[str]:
+    """Return the fingerprints of all runs that were ever released under a name."""
+    records = (read_release(root, name, number) for number in numbers_of(root, name))
+    return {one.run.fingerprint for one in records if one is not None and one.run is not None}
 
 
 def _evaluated(directory: Location) -> Evaluation | None:

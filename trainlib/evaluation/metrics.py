@@ -75,7 +75,10 @@ def summarise(results: xr.Dataset, low: float, high: float) -> dict[str, object]
 
 
 def _against_limit(inside: xr.Dataset) -> dict[str, float | int | None]:
-    known = inside.isel(spectrum=np.isfinite(inside["floor"].values))
+    floor = (
+        inside["floor"].values if "floor" in inside else np.full(inside.sizes["spectrum"], np.nan)
+    )
+    known = inside.isel(spectrum=np.isfinite(floor))
     count = known.sizes["spectrum"]
     if not count:
         nothing = dict.fromkeys(("floor", "floor_thread", "eta", "eta_error"))

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +28,19 @@ from trainlib.training.mirror import OUTPUT as LOG
 from trainlib.training.mirror import Mirror, mirrored
 
 Progress = Callable[[dict[str, Any]], None]
+Lines = Callable[[str], None]
 
 _POLL_S = 0.2
 _GRACE_S = 15.0  # between TERM and KILL
 _CPU_RANKS = 4
 _DISK_FULL = 2**16  # bytes free
+_SCRATCH = (
+    ".torchrun"  # in the folder of the run: else torchrun leaves its own among temporary files
+)
+
+
+class RanksLost(RuntimeError):
+    """Training ended without a word: it was killed, and its checkpoint is there to go on from."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,17 @@ def train(
     run_directory: Place | None = None,
     *,
     progress: Progress | None = None,
+    on_line: Lines | None = None,
     is_cancelled: Callable[[], bool] | None = None,
     resume: bool = True,
+    command: Sequence[str] | None = None,
 ) -> TrainingResult:
     """Train on a dataset and return when done; a finished run is not trained again.
 
     dataset: as `open_dataset` takes it. run_directory: None for the one that
     `runs.run_directory` names. progress: called with every object of log.jsonl, old ones too.
+    on_line: called with every line that the ranks print. command: starts the ranks elsewhere, ends
+    with them and as they end; by default torchrun does so on this host.
     is_cancelled: asked several times a second; the ranks are ended when it says so. resume: False
     forgets a checkpoint. Raises InputError for a person's mistake, RuntimeError for our failure,
     KeyboardInterrupt when cancelled.
@@ -91,15 +103,15 @@ def train(
     if config.dataset.mode == "endless":
         open_endless_split(place)  # a mistake is told before anything is written
     ranks = config.train.ranks or default_ranks(config.train.device)
-    environment = _environment(config.train.threads, ranks)
+    environment = _environment(config.train.threads, ranks, is_here=command is None)
     with mirrored(directory, fingerprint) as mirror:
         prepare_run(mirror.folder, config, place, identity, resume=resume, place=directory)
         if not (resume or directory.is_local):
             (directory / runs.CHECKPOINT).remove()
         persist(f"the run {directory}", mirror.send)
-        command = torchrun_command(mirror.folder, ranks, directory)
+        started = list(command or torchrun_command(mirror.folder, ranks, directory))
         with mirror.sending():
-            code = _follow(command, mirror, environment, progress, is_cancelled)
+            code = _follow(started, mirror, environment, progress, on_line, is_cancelled)
         if code != 0:
             raise _failure(mirror.folder, code)
     return _result(directory, was_finished=False)
@@ -110,7 +122,8 @@ def torchrun_command(folder: Path, ranks: int, run: Location) -> list[str]:
     worker = ["-m", "trainlib.training.train", str(folder), "--watch", str(os.getpid()),
               "--place", run.url]  # fmt: skip
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"]
-    return [*torchrun, f"--nproc-per-node={ranks}", *worker]
+    scratch = f"--log-dir={folder / _SCRATCH}"
+    return [*torchrun, scratch, f"--nproc-per-node={ranks}", *worker]
 
 
 def prepare_run(
@@ -159,9 +172,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _environment(threads: int | None, ranks: int) -> dict[str, str]:
+def _environment(threads: int | None, ranks: int, is_here: bool) -> dict[str, str]:
     quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR", "OMP_WAIT_POLICY": "PASSIVE"}
-    if sys.platform == "linux":
+    if is_here and sys.platform == "linux":
         quiet["GLOO_SOCKET_IFNAME"] = "lo"  # one host: independent of how its name resolves
     paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
     return (
@@ -179,9 +192,10 @@ def _follow(
     mirror: Mirror,
     environment: dict[str, str],
     progress: Progress | None,
+    on_line: Lines | None,
     is_cancelled: Callable[[], bool] | None,
 ) -> int:
-    intervals = tail_log(mirror.folder)
+    intervals, lines = tail_log(mirror.folder), _tail(mirror.folder / LOG)
     with (mirror.folder / LOG).open("ab") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=environment, start_new_session=True
@@ -193,6 +207,9 @@ def _follow(
                 if progress is not None:
                     for interval in next(intervals):
                         progress(dict(interval))
+                if on_line is not None:
+                    for line in next(lines):
+                        on_line(line)
                 if process.returncode is not None:
                     return process.returncode
                 if is_cancelled is not None and is_cancelled():
@@ -201,6 +218,24 @@ def _follow(
                     return 1
         finally:
             _end(process)
+            shutil.rmtree(mirror.folder / _SCRATCH, ignore_errors=True)
+
+
+def _tail(path: Path) -> Iterator[list[str]]:
+    """Yield, whenever asked, the whole lines that a file has gained since this was made."""
+    offset = path.stat().st_size if path.exists() else 0
+
+    def gained() -> Iterator[list[str]]:
+        nonlocal offset
+        while True:
+            with path.open("rb") as file:
+                file.seek(offset)
+                data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            offset += len(whole)
+            yield whole.decode(errors="replace").splitlines()
+
+    return gained()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -228,7 +263,7 @@ def _failure(directory: Path, code: int) -> Exception:
             f"no space left on the disk of {directory}; free some and train again: the run goes on "
             "from its last checkpoint"
         )
-    return RuntimeError(
+    return RanksLost(
         f"training ended with code {code} and without a word (killed, or out of memory?); {where}; "
         "train again to go on from the last checkpoint"
     )
