@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,7 +100,16 @@ class Place:
         return found
 
     def run_now(self) -> None:
-        ask(f"{self.url}/deployments/{self.deployment()['id']}/create_flow_run", {})
+        url = f"{self.url}/deployments/{self.deployment()['id']}/create_flow_run"
+
+        def is_taken() -> bool:
+            try:
+                return bool(ask(url, {}))
+            except urllib.error.HTTPError as error:  # SQLite is busy
+                assert error.code == 503
+                return False
+
+        wait_for(is_taken, 60)
 
     def after(self, begin: Callable[[], object], seconds: float = 300.0) -> dict[str, Any]:
         """Do something, and return the refresh that came of it, when it ended.
