@@ -99,6 +99,7 @@ def test_no_more_than_ten_requests_of_a_client_are_made_at_once(
     assert 1 < built[0].server.at_once <= 20
 
 
+@pytest.mark.slow
 def test_every_verb_that_looks_at_a_dataset_looks_at_it(
     built: tuple[Bucket, Location], local: Location, capsys: pytest.CaptureFixture[str]
 ) -> None:
