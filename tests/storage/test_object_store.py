@@ -146,11 +146,11 @@ def test_a_lost_connection_is_no_damage_and_is_tried_again(
     error, paused = EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), []
     monkeypatch.setattr(retry, "sleep", paused.append)
 
-    async def refused(*_: Any, **__: Any) -> None:
+    def refused(*_: Any, **__: Any) -> None:
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr("simlib.dataset.stored._Whole.get", refused)
+        patched.setattr(Location, "read_part", refused)
         with pytest.raises(EndpointConnectionError):
             persist("rows", lambda: rows[:3].values)
     with pytest.raises(EndpointConnectionError), artifact.reading(Location.of("x"), "mend it"):

@@ -138,7 +138,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     save = figures.save_and_embed
 
     def kept(figure: Figure, path: Path) -> str:
-        drawn[path.stem] = figure
+        drawn[path.name.removesuffix(".png")] = figure
         return save(figure, path)
 
     with pytest.MonkeyPatch.context() as patch:
