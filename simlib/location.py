@@ -165,15 +165,6 @@ class Location:
             raise InputError(f"{self} is a folder; a file was expected") from None
         return data
 
-    def read_part(self, start: int | None = None, stop: int | None = None) -> bytes:
-        """Return bytes start … stop - 1 of a file; a negative start counts from its end.
-
-        FileNotFoundError where there is none.
-        """
-        filesystem, path = self.filesystem()
-        data: bytes = filesystem.cat_file(path, start=start, end=stop)
-        return data
-
     def read_parts(self, parts: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes from … to of a file, of each part; at once where that is a wait.
 

@@ -131,7 +131,8 @@ class ShardedArray:
         count = self.shard // self.chunk
         behind = 16 * count + _CRC_BYTES
         is_whole = len(wanted) == count
-        tail = place.read_part(None if is_whole else -behind)
+        if (tail := place.read_bytes(None if is_whole else -behind)) is None:
+            raise FileNotFoundError(f"{place} is not there")
         if len(tail) < behind:
             raise ValueError(f"{place} is {'cut' if tail else 'empty'}")
         index = np.frombuffer(_checked(tail[-behind:], f"the index of {place}"), "<u8", 2 * count)

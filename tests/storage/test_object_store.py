@@ -150,7 +150,7 @@ def test_a_lost_connection_is_no_damage_and_is_tried_again(
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(Location, "read_part", refused)
+        patched.setattr(Location, "read_bytes", refused)
         with pytest.raises(EndpointConnectionError):
             persist("rows", lambda: rows[:3].values)
     with pytest.raises(EndpointConnectionError), artifact.reading(Location.of("x"), "mend it"):

@@ -81,11 +81,11 @@ def test_a_part_of_a_shard_is_read_alone(tmp_path: Path, monkeypatch: pytest.Mon
     data[5] ^= 1
     file.write_bytes(data)
     taken = 0
-    of_part, of_parts = Location.read_part, Location.read_parts
+    of_bytes, of_parts = Location.read_bytes, Location.read_parts
 
-    def counted(place: Location, start: int | None = None, stop: int | None = None) -> bytes:
+    def counted(place: Location, start: int | None = None) -> bytes | None:
         nonlocal taken
-        taken += len(part := of_part(place, start, stop))
+        taken += len((part := of_bytes(place, start)) or b"")
         return part
 
     def counted_parts(place: Location, parts: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -93,7 +93,7 @@ def test_a_part_of_a_shard_is_read_alone(tmp_path: Path, monkeypatch: pytest.Mon
         taken += sum(map(len, found := of_parts(place, parts)))
         return found
 
-    monkeypatch.setattr(Location, "read_part", counted)
+    monkeypatch.setattr(Location, "read_bytes", counted)
     monkeypatch.setattr(Location, "read_parts", counted_parts)
     found = ShardedArray(Location.of(tmp_path), array)[8:12]
     assert np.array_equal(found, values(16, 100)[8:12])
