@@ -24,15 +24,15 @@ from simlib.artifact import Record, create_record, read_record, write_record
 from simlib.dataset.changes import Due
 from simlib.dataset.store import readable
 from simlib.errors import InputError
+from simlib.lease import is_gone
 from simlib.location import Location
-from simlib.processes import is_alive
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LEASE_S, BEAT_S = 300.0, 20.0
+BEAT_S = 20.0
 _KEPT = 100  # records of a name
 _JOIN_S = 60.0
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -84,8 +84,7 @@ class Refresh(Record):
     @property
     def is_held(self) -> bool:
         """Whether it still runs, as far as is known."""
-        is_gone = self.host == platform.node() and not is_alive(self.process)
-        return self.ended is None and not is_gone and time.time() - self.renewed < LEASE_S
+        return self.ended is None and not is_gone(self.host, self.process, self.renewed)
 
 
 def refreshes_in(root: Location, name: str) -> Location:

@@ -38,8 +38,16 @@ class Holder(Record):
     @property
     def is_gone(self) -> bool:
         """Whether it is known to have ended, or has not been heard of for too long."""
-        has_ended = self.node == platform.node() and not is_alive(self.process)
-        return has_ended or time.time() - self.renewed > LEASE_S
+        return is_gone(self.node, self.process, self.renewed)
+
+
+def is_gone(node: str, process: int, renewed: float) -> bool:
+    """Return whether a process is known to have ended, or was last heard of a lease ago.
+
+    renewed: s since 1970.
+    """
+    has_ended = node == platform.node() and not is_alive(process)
+    return has_ended or time.time() - renewed > LEASE_S
 
 
 @contextmanager

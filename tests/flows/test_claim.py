@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from flows import claim as claiming
-from flows.claim import LEASE_S, Claim, Held, Refresh, claimed, last_refresh, refreshes_in
+from flows.claim import Claim, Held, Refresh, claimed, last_refresh, refreshes_in
 from simlib.artifact import write_record
 from simlib.dataset.changes import Change, Due
 from simlib.errors import InputError
+from simlib.lease import LEASE_S
 from simlib.location import Location
 
 
