@@ -65,6 +65,30 @@ def test_it_is_the_bound_of_a_normal_prior_over_pixels(recipe: Recipe, spectra: 
         assert found == pytest.approx(expected, rel=2e-3)
 
 
+def test_of_the_spectrum_without_calibration_errors_they_hide_some(
+    recipe: Recipe, spectra: xr.Dataset
+) -> None:
+    """What is wanted, F, of what was seen, a F + b: S_FF - S_Fy (S_yy + N)^-1 S_yF."""
+    augment = PlainAugment(scale_sigma=0.02, offset_sigma=0.03, target="original")
+    some = spectra.isel(spectrum=[3])
+    seen = np.arange(some.sizes["wavelength"])[4::9]
+    is_seen = np.isin(np.arange(some.sizes["wavelength"]), seen)
+    some = some.assign(variance=some["variance"].where(is_seen, np.inf))
+    on, off = information_floor(some, recipe, augment, 0.02)
+    flux, variance = (some[n].values[0].astype(float) for n in ("flux", "variance"))
+    star = derivatives(recipe, some)[0] * prior_sigmas(recipe.config)[:, np.newaxis]
+    whole = np.concatenate([star, 0.02 * flux[np.newaxis], np.full((1, len(flux)), 0.03)])
+    noisy = whole[:, seen].T @ whole[:, seen] + np.diag(variance[seen])
+    both = star.T @ star[:, seen]
+    left = (star**2).sum(axis=0) - np.einsum("ps,sp->p", both, np.linalg.solve(noisy, both.T))
+    divisor = np.maximum(flux, 0.02 * np.median(flux))
+    expected = np.sqrt(2 / np.pi) * np.mean(np.sqrt(left) / divisor)
+    assert on.whole[0] == pytest.approx(expected, rel=2e-3)
+    other = augment.model_copy(update={"target": "augmented"})
+    assert off.whole[0] == information_floor(some, recipe, other, 0.02)[1].whole[0]
+    assert on.whole[0] > off.whole[0]
+
+
 def test_knowing_more_leaves_less(recipe: Recipe, spectra: xr.Dataset) -> None:
     augment = recipe.config.augment  # type: ignore[attr-defined]
     on, off = information_floor(spectra, recipe, augment, 0.02)

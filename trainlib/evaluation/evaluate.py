@@ -126,6 +126,7 @@ def _limits(
     found = (unknown, unknown)
     try:
         if known and not is_bare(place):
+            log.info("information limit of %d spectra", known)
             recipe, _ = recipe_of(*published_dataset(place))
             some = labels.isel(spectrum=slice(0, known))
             found = information_floor(some, recipe, trained.config.augment, section.flux_floor)

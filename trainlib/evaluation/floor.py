@@ -48,8 +48,9 @@ def information_floor(
     """Return the floor of rows of a dataset, with augmentation on and off.
 
     spectra: parameters, `flux` and `variance`, dims `spectrum`, `wavelength`; an infinite variance
-    masks a pixel. augment: what is unknown of the calibration where it is on; off, nothing is.
-    flux_floor: of the median flux, below which errors are divided by it.
+    masks a pixel. augment: what is unknown of the calibration where it is on (off, nothing is), and
+    whether the spectrum with its errors is wanted or the one without. flux_floor: of the median
+    flux, below which errors are divided by it. Raises InputError for what cannot be simulated.
     """
     prior = prior_sigmas(recipe.config)[:, np.newaxis]
     nuisance = _nuisance(augment, spectra.sizes["wavelength"])
@@ -64,6 +65,8 @@ def information_floor(
         for row in range(len(flux)):
             directions = np.concatenate([jacobian[row] * prior, nuisance.directions(flux[row])])
             information = (directions / variance[row]) @ directions.T
+            if augment.target == "original":  # the calibration hides it, and is no part of it
+                directions[len(prior) :] = 0.0
             found[start + row] = [
                 _mean_error(directions, information, is_free, divisor[row])
                 for is_free in _cases(len(directions), axis[row])
@@ -87,7 +90,7 @@ def _mean_error(
 ) -> float:
     """Return the mean over pixels of the absolute relative error that is left.
 
-    directions: (unknowns, pixels), a spectrum's change by one standard deviation of each.
+    directions: (unknowns, pixels), what is wanted, changed by one standard deviation of each.
     information: (unknowns, unknowns), of the noisy spectrum about them. is_free: which are unknown.
     """
     free = directions[is_free]
