@@ -11,6 +11,7 @@ import psutil
 import pytest
 from distributed import Event, LocalCluster
 
+from flows import cluster
 from flows.cluster import dask_client
 from flows.config import Cluster, load_config
 from simlib.dataset.manifest import dataset_fingerprint
@@ -44,6 +45,16 @@ def test_a_local_cluster_has_its_workers_and_a_dashboard_that_answers(kind: str)
             assert {at.laddr.ip for at in listening} <= {"127.0.0.1"}, process.cmdline()
         with urllib.request.urlopen(client.dashboard_link, timeout=20) as page:
             assert page.status == 200
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [(Cluster(workers=3, memory_gb=0.5), "3 workers of 0.5 GB"),
+     (Cluster(adaptive=(1, 2), memory_gb=0.5), "1 to 2 workers of 0.5 GB"),
+     (Cluster(kind="threads", workers=3), "3 threads")],
+)  # fmt: skip
+def test_the_size_of_a_cluster_is_told(section: Cluster, told: str) -> None:
+    assert cluster._size(section) == told
 
 
 def test_a_worker_is_given_its_limit_of_memory() -> None:

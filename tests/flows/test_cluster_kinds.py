@@ -1,5 +1,6 @@
 """Clusters on other machines: what would be submitted, rendered without a batch system or pods."""
 
+import re
 from itertools import pairwise
 
 import dask.config
@@ -93,6 +94,23 @@ def test_the_cluster_of_pods_is_one_that_the_operator_takes_and_holds_no_credent
     assert made["apiVersion"] == f"{definition['spec']['group']}/{version['name']}"
     assert made["kind"] == definition["spec"]["names"]["kind"]
     jsonschema.validate(made, version["schema"]["openAPIV3Schema"])
+
+
+def test_the_operator_is_asked_for_that_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = pytest.importorskip("dask_kubernetes.operator",
+                                   reason="pip install 'specdenoise[kubernetes]'")  # fmt: skip
+    from flows.cluster_kubernetes import kubernetes_cluster, manifest
+
+    monkeypatch.setattr(operator, "KubeCluster", lambda **asked: asked)
+    section = cluster_of("kind=kubernetes", "kubernetes.image=x", "kubernetes.namespace=survey",
+                         "memory_gb=3", "wait_s=77")  # fmt: skip
+    assert section.kubernetes
+    asked = kubernetes_cluster(section, section.kubernetes, 3.0)
+    spec = asked.pop("custom_cluster_spec")
+    assert asked == {"namespace": "survey", "resource_timeout": 77, "quiet": True}
+    name = spec["metadata"]["name"]
+    assert re.fullmatch(r"specdenoise-[0-9a-f]{8}", name)
+    assert spec == manifest(section.kubernetes, 3.0, name)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ No two figures of a result are alike here, so that none can stand for another.
 
 import logging
 import re
-from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
@@ -18,26 +17,7 @@ from simlib.stellar.archive.download_plan import Estimate
 from simlib.stellar.archive.importing import ImportReport
 from simlib.stellar.quality.compare import GridDifference, NodeDifference
 from simlib.stellar.quality.verify import Verification
-
-Print = Callable[..., list[str]]
-
-
-@pytest.fixture
-def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Print:
-    """Return what a function prints, its lines; a table's rows as cells with `|` between."""
-    monkeypatch.setenv("COLUMNS", "250")
-
-    def lines(function: Callable[..., None], *given: Any) -> list[str]:
-        function(*given)
-        found = []
-        for line in capsys.readouterr().out.splitlines():
-            cells = [cell.strip() for cell in line.replace("┃", "│").split("│")]
-            text = "|".join(cells[1:-1]) if len(cells) > 2 else line.strip()
-            if text and text[0] not in "┏┡└":
-                found.append(text)
-        return found
-
-    return lines
+from tests.flows.conftest import Print
 
 
 def node(number: int) -> dict[str, Any]:
