@@ -24,6 +24,7 @@ def workflow(source: str = "demo", overrides: Sequence[str] = ()) -> Place:
     """Simulate, train, evaluate and report; return the report's path."""
     config = _config(source, overrides)
     artifacts.settle_before(config)
+    stages.meet_workers(config)
     with claimed(config.root, config.dataset.name, current_run()) as claim:
         claim.begin(dues(config))
         dataset, run, page = _made(config, claim)
@@ -40,6 +41,7 @@ def refreshing(source: str = "demo", overrides: Sequence[str] = ()) -> Refresh:
     """
     config = _config(source, overrides)
     artifacts.settle_before(config)
+    stages.meet_workers(config)
     with claimed(config.root, config.dataset.name, current_run()) as claim:
         claim.begin(found := refresh_dues(config))
         if not any(due.is_due for due in found):
@@ -54,7 +56,6 @@ def refreshing(source: str = "demo", overrides: Sequence[str] = ()) -> Refresh:
 
 def _made(config: Config, claim: Claim) -> tuple[str, str, Place]:
     """Return dataset, run and page, made as far as they were not."""
-    stages.meet_workers(config)
     terms = claim.timed("etc-grid", stages.etc_grid, config)
     dataset = claim.timed("build-dataset", stages.build_dataset, config, terms)
     run = claim.timed("train", stages.train, config, dataset)

@@ -8,6 +8,7 @@ from collections import namedtuple
 import pytest
 
 from simlib.errors import InputError
+from simlib.location import Location
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import prepare, toy_config
 from trainlib import runs
@@ -67,7 +68,9 @@ def test_every_line_of_the_ranks_is_passed_on_and_nothing_is_left(toy, tmp_path,
 
 
 def test_torchrun_keeps_its_scratch_in_the_run(tmp_path):
-    assert f"--log-dir={tmp_path}/.torchrun" in launch.torchrun_command(tmp_path, 2)
+    assert f"--log-dir={tmp_path}/.torchrun" in launch.torchrun_command(
+        tmp_path, 2, Location.of(tmp_path)
+    )
 
 
 def test_a_silent_end_on_a_full_disk_is_told_as_such(toy, tmp_path, monkeypatch):
