@@ -41,12 +41,12 @@ def refreshing(source: str = "demo", overrides: Sequence[str] = ()) -> Refresh:
     """
     config = _config(source, overrides)
     artifacts.settle_before(config)
-    stages.meet_workers(config)
     with claimed(config.root, config.dataset.name, current_run()) as claim:
         claim.begin(found := refresh_dues(config))
         if not any(due.is_due for due in found):
             claim.note(outcome="nothing was due")
             return claim.record
+        stages.meet_workers(config)
         dataset, run, _ = _made(config, claim)
         released = claim.timed("release", stages.release, config, dataset, run)
         claim.note(outcome=released.outcome)
