@@ -418,7 +418,7 @@ def verb_of(name: str) -> str:
     return max((verb for verb in BASE if name.startswith(f"{verb} ")), key=len)
 
 
-SLOW = {"build config", "train config", "inspect --html", "inspect --out"}
+SLOW = {"build config", "train config", "refresh --explain", "inspect --html", "inspect --out"}
 
 
 @pytest.mark.parametrize(
