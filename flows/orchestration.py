@@ -6,6 +6,7 @@ for a workflow of a minute, and left that server behind where the program was ki
 """
 
 import os
+import tomllib
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
 from pathlib import Path
@@ -17,7 +18,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _SETTINGS = ("PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
-_FILES = ("pyproject.toml", ".env")  # of the working folder, which Prefect reads
 
 
 class Orchestrated(Generic[P, R]):
@@ -85,12 +85,28 @@ def is_served() -> bool:
     """Return whether a Prefect server is named; Prefect is asked only where it was ever set up."""
     if "PREFECT_API_URL" in os.environ:
         return bool(os.environ["PREFECT_API_URL"])
-    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
-    files = [home / "profiles.toml", *(Path(name) for name in _FILES)]
-    mentions = any(path.is_file() and b"PREFECT" in path.read_bytes().upper() for path in files)
-    mentions = mentions or Path("prefect.toml").is_file()
-    if not mentions and not any(name in os.environ for name in _SETTINGS):
+    is_set_up = _mentions_prefect() or any(name in os.environ for name in _SETTINGS)
+    if not is_set_up:
         return False
     from prefect.settings import get_current_settings
 
     return get_current_settings().api.url is not None
+
+
+def _mentions_prefect() -> bool:
+    """Return whether one of the files that Prefect reads may set something of it."""
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    named = (home / "profiles.toml", Path(".env"))
+    if any(path.is_file() and b"PREFECT" in path.read_bytes().upper() for path in named):
+        return True
+    return Path("prefect.toml").is_file() or _has_section(Path("pyproject.toml"))
+
+
+def _has_section(project: Path) -> bool:
+    """Return whether a project's file sets Prefect up, rather than only asking for its package."""
+    if not project.is_file():
+        return False
+    try:
+        return "prefect" in tomllib.loads(project.read_text(encoding="utf-8")).get("tool", {})
+    except ValueError:  # Prefect says what is wrong with it
+        return True

@@ -2,7 +2,7 @@
 
 Any program that knows Zarr reads what is written here, and here is read what Zarr wrote. All of a
 spectrum lies in one chunk, so that a shard is a row of chunks with an index behind them: that much
-is done here in the time of compressing, where Zarr's general way takes two to three times as long
+is done here in the time of compressing, where Zarr's general way takes about twice as long
 (`python -m tests.bench codecs`). Every chunk, and the index, ends with its crc32c.
 """
 

@@ -67,6 +67,23 @@ def test_prefect_s_own_settings_count(name: str, text: str, served: bool, unset:
     assert done.stdout.strip() == str(served)
 
 
+@pytest.mark.parametrize(
+    ("text", "loads"),
+    [('dependencies = ["prefect>=3"]', False), ("[tool.prefect.api]\nurl = 'http://h/api'", True),
+     ("not = [toml", True)],
+)  # fmt: skip
+def test_a_project_that_only_depends_on_prefect_does_not_load_it(
+    text: str, loads: bool, unset: Path
+) -> None:
+    """As this program's own does, in whose folder many commands are given."""
+    (unset / "here/pyproject.toml").write_text(text)
+    code = "import sys; from flows.orchestration import is_served; is_served()\n"
+    code += "print('prefect' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100,
+                          cwd=unset / "here", check=False)  # fmt: skip
+    assert "pyproject.toml" in done.stderr or done.stdout.strip() == str(loads)
+
+
 def test_the_environment_says_so_first(unset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_served()
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
