@@ -14,6 +14,9 @@ PACKAGE ?= simlib
 N ?= 60
 SEED ?= 0
 
+# Many processes are started; what Python compiles for one is kept for the next.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all mutants lint bench lock clean
 

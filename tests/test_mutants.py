@@ -69,9 +69,8 @@ def test_the_mirror_is_nearest_and_every_test_is_tried_once() -> None:
     assert [name for batch in batches(names) for name in batch] == names
 
 
-@pytest.mark.parametrize(
-    ("body", "verdict"), [("2", "killed"), pytest.param("1", "lived", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # a process of tests for each
+@pytest.mark.parametrize(("body", "verdict"), [("2", "killed"), ("1", "lived")])
 def test_a_mutant_is_judged_in_its_copy_which_is_as_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, verdict: str
 ) -> None:

@@ -107,6 +107,7 @@ def check_kills(
     assert open_grid(store)["present"].values.all()
 
 
+@pytest.mark.slow  # of kills a build's stay
 def test_a_killed_import_goes_on_and_ends_with_the_same_bits(
     source: Path, tmp_path: Path, undisturbed
 ) -> None:

@@ -30,7 +30,7 @@ main()
 ONES_OWN = ("HOME", "PREFECT_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME",
             "XDG_CONFIG_HOME", "SPECDENOISE_CACHE", "SPECDENOISE_CACHE_TOLD")  # fmt: skip
 HOMES = [
-    pytest.param(None, id="unknown"),
+    pytest.param(None, id="unknown", marks=pytest.mark.slow),
     pytest.param("/proc/none", id="no folder", marks=pytest.mark.slow),
 ]
 

@@ -105,6 +105,7 @@ def is_as(root: Path, whole: Undisturbed) -> None:
     assert not list(root.rglob("*.writing"))
 
 
+@pytest.mark.slow  # some of the seeds below have two builders
 def test_builders_at_once_make_one_store(
     builders: Builders, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:

@@ -107,6 +107,7 @@ def test_every_stage_and_flow_has_its_name_in_prefect() -> None:
     assert {type(one.in_prefect).__name__ for one in flows} == {"Flow"}
 
 
+@pytest.mark.slow  # its parts: test_pipeline.py
 def test_a_whole_build_loads_no_prefect_and_leaves_no_process(unset: Path) -> None:
     code = (
         "import psutil, sys; from flows.cli import run_program\n"

@@ -71,6 +71,7 @@ def test_two_ranks_train_as_one_in_the_folder_of_runs_they_are_told(mode_and_dat
     assert result.samples == 3 * 192
 
 
+@pytest.mark.slow  # in one process: breaks off anywhere, below
 def test_a_run_killed_mid_epoch_and_resumed_equals_an_uninterrupted_one(mode_and_data, tmp_path):
     mode, data = mode_and_data
     epochs = 20 if mode == "stored" else 12

@@ -190,6 +190,6 @@ def _near(value: Any, draw: Random) -> Any:
 def as_json(record: Any) -> bytes:
     """Return the record as JSON, however odd: NaN, lone surrogates, any depth."""
     try:
-        return json.dumps(record, indent=1).encode()
+        return json.dumps(record).encode()
     except (RecursionError, ValueError):  # deeper than Python writes, or an integer it does not
         return b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"

@@ -145,6 +145,7 @@ def test_two_works_of_one_name_are_not_mixed_up() -> None:
     assert len(mixed) == 6 and all(isinstance(one, str) for one in mixed[1:])
 
 
+@pytest.mark.slow  # a killed one: test_build_faults.py
 def test_a_worker_that_hangs_is_started_anew_and_others_take_its_blocks(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -45,6 +45,7 @@ def try_shapes(cache: Path, shapes: int, grids: int, seed: int) -> int:
     return int(said["shapes"])
 
 
+@pytest.mark.slow  # compiles every loop once more
 def test_no_loop_leaves_its_arrays_whatever_their_sizes(cache: Path) -> None:
     assert try_shapes(cache, shapes=800, grids=8, seed=9) >= 500
 
