@@ -92,11 +92,12 @@ class ShardedArray:
         """Return some rows, or the part `[rows, pixels]` of them, each a number, slice or list."""
         of_rows, of_pixels = key if isinstance(key, tuple) else (key, slice(None))
         numbers = rows_of(of_rows, self.array.shape[0])
-        rows = self._rows(np.atleast_1d(numbers))
+        rows = np.empty((numbers.size, self.array.shape[1]), self.array.dtype)
+        self.read_into(np.atleast_1d(numbers), rows)
         return (rows if numbers.ndim else rows[0])[..., of_pixels]
 
-    def _rows(self, numbers: np.ndarray) -> np.ndarray:
-        found = np.empty((len(numbers), self.array.shape[1]), self.array.dtype)
+    def read_into(self, numbers: np.ndarray, found: np.ndarray) -> None:
+        """Put the rows of these numbers, in their order, into `found`, of the array's type."""
         order = np.argsort(numbers, kind="stable")
         asked = _groups(numbers, order, self.shard)
         if self.folder.is_local or len(asked) < 2:
@@ -105,7 +106,6 @@ class ShardedArray:
         else:
             with ThreadPoolExecutor(min(_AT_ONCE, len(asked))) as pool:
                 list(pool.map(lambda places: self._read(numbers, places, found), asked))
-        return found
 
     def _read(self, numbers: np.ndarray, places: np.ndarray, found: np.ndarray) -> None:
         """Put the rows of one shard where they are wanted.

@@ -6,7 +6,9 @@ is an error, never a fill value.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore, StorePath, WrapperStore
 
 from simlib.artifact import reading
-from simlib.dataset.layout import VARIABLES, template_names
+from simlib.dataset.layout import PIXEL_VARIABLES, VARIABLES, template_names
 from simlib.dataset.manifest import Manifest
 from simlib.dataset.places import arrays_in
 from simlib.dataset.plan import REPAIR, rows_of
@@ -44,12 +46,24 @@ def open_stored(folder: Location, manifest: Manifest, split: str) -> xr.Dataset:
         return _assembled(arrays, open_arrays(arrays, split, files))
 
 
+def open_pixels(folder: Location, manifest: Manifest, split: str) -> dict[str, "StoredArray"]:
+    """Return what of a split has a value a pixel, by name, to be read row by row, without xarray.
+
+    Raises as `open_stored` does.
+    """
+    arrays = arrays_in(folder)
+    files = _checked_files(arrays, manifest, split)
+    with reading(arrays, REPAIR):
+        opened = open_arrays(arrays, split, files)
+        return {name: StoredArray(arrays, opened[name]) for name in PIXEL_VARIABLES}
+
+
 def _assembled(arrays: Location, opened: dict[str, Any]) -> xr.Dataset:
     wavelength = opened.pop("wavelength")
     coordinate = ("wavelength", np.asarray(wavelength[:]), dict(wavelength.attrs))
     variables = {}
     for name, array in opened.items():
-        lazy = indexing.LazilyIndexedArray(_Stored(arrays, array))
+        lazy = indexing.LazilyIndexedArray(StoredArray(arrays, array))
         dims = array.metadata.dimension_names
         chunks = {"preferred_chunks": dict(zip(dims, array.chunks, strict=True))}
         variables[name] = xr.Variable(dims, lazy, dict(array.attrs), chunks)
@@ -118,8 +132,8 @@ class _Whole(WrapperStore[Store]):
         return found
 
 
-class _Stored(BackendArray):
-    """One variable, as xarray indexes it."""
+class StoredArray(BackendArray):
+    """One variable, as xarray indexes it; (rows, pixels) or (rows,)."""
 
     def __init__(self, arrays: Location, array: Any) -> None:
         self.arrays, self.array = arrays, array
@@ -131,8 +145,22 @@ class _Stored(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-        try:
+        with self._damage_told(key):
             return read_values(self.arrays, self.array, key)
+
+    def read_into(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """Put all pixels of these rows into `out`; InputError where they are damaged."""
+        with self._damage_told((rows,)):
+            self._sharded.read_into(rows, out)
+
+    @cached_property
+    def _sharded(self) -> ShardedArray:
+        return ShardedArray(self.arrays, self.array)
+
+    @contextmanager
+    def _damage_told(self, key: tuple[Any, ...]) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             is_passing = isinstance(error, _PASSING) and not isinstance(error, FileNotFoundError)
             if is_passing or may_pass(error):

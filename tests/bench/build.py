@@ -21,7 +21,7 @@ import psutil
 from tests.bench.simulate import entry
 
 ROWS = int(os.environ.get("SPECDENOISE_BENCH_ROWS", "0"))  # 0: all of the preset
-READ, BUFFER = 16_384, 32  # spectra read; chunks held to be mixed
+READ, BATCH = 16_384, 250  # spectra read, at least; spectra handed out at once
 POLL_S = 0.1
 COMMAND = "OMP_NUM_THREADS=1 python -m tests.bench build"
 
@@ -144,23 +144,14 @@ def compute_and_copy(job: tuple[str, int, int, int]) -> None:
 
 def reading(folder: Path) -> list[dict[str, object]]:
     """Read chunks in a shuffled order, by one core, and hand out rows mixed from a buffer."""
-    from simlib.dataset.open import open_dataset
+    from simlib.dataset.shuffled import HELD, shuffled
 
-    data = open_dataset(folder)
-    chunk = data["flux"].encoding.get("preferred_chunks", {}).get("spectrum", 128)
-    dice = np.random.default_rng(1)
-    starts = dice.permutation(np.arange(0, data.sizes["spectrum"] - chunk + 1, chunk))
-    starts = starts[: READ // chunk]
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     begun, read = time.monotonic(), 0
-    for first in range(0, len(starts), BUFFER):
-        some = starts[first : first + BUFFER]
-        parts = [[data[name][start : start + chunk].values for name in ("flux", "variance")]
-                 for start in some]  # fmt: skip
-        order = dice.permutation(len(some) * chunk)
-        for place in (0, 1):
-            mixed = np.concatenate([part[place] for part in parts])[order]
-        read += len(mixed)
+    for some in shuffled(folder, "train", BATCH, seed=1):
+        read += len(some["rows"])
+        if read >= READ:
+            break
     rate = read / (time.monotonic() - begun)
-    what = f"flux and variance of {read} spectra, chunks of {chunk} shuffled, {BUFFER} mixed"
+    what = f"flux and variance of {read} spectra in batches of {BATCH}, {HELD} chunks mixed"
     return [told("read.spectra_per_s_per_core", round(rate), "1/s", what)]
