@@ -1,6 +1,7 @@
 """The training's config sections: the network, the augmentation, the optimisation, the evaluation.
 
-A recipe ("A": the paper's, "B": the fast one) gives the values that a file does not. Some keys act
+A recipe ("A": the paper's, "B": the fast one, "C": the one that knows of Doppler shifts) gives the
+values that a file does not. Some keys act
 only in a certain mode, e.g. `train.momentum` only with `train.optimizer = "sgd"`: each mode is a
 class with its own keys and defaults, and such a key given in another mode is refused.
 """
@@ -24,14 +25,17 @@ from simlib.config import AbsolutePath, Section, SimulationConfig, models_in, re
 from simlib.errors import InputError, shown
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Recipe = Literal["A", "B"]
-RECIPES = ("A", "B")
+Recipe = Literal["A", "B", "C"]
+RECIPES = ("A", "B", "C")
 # of the layer above; no part of a run
 FOREIGN_SECTIONS = frozenset({"cluster", "gate", "deploy", "launch"})
 
 
-class _Model(Section):
+class _Network(Section):
     activation: Literal["relu", "gelu"] = "gelu"
+
+
+class _Model(_Network):
     noise_level: bool = True  # the network is told the noise level of each spectrum
     skip: Literal["none", "wiener"] = "wiener"  # a linear filter that the network corrects
 
@@ -63,7 +67,19 @@ class ProjectionModel(_Model):
     blocks: PositiveInt = 3
 
 
-Model = Annotated[HourglassModel | ProjectionModel, Field(discriminator="kind")]
+class RestFrameModel(_Network):
+    """A residual network between coefficients of a basis in the frame in which the star rests."""
+
+    kind: Literal["restframe"] = "restframe"
+    rank: PositiveInt = 224
+    hidden: PositiveInt = 512
+    blocks: PositiveInt = 3
+    steps: Annotated[int, Field(ge=0, le=100)] = 3  # of conjugate gradients before the network
+    scan_rank: PositiveInt = 48  # components that the scan for the redshift knows, at most `rank`
+    passes: PositiveInt = 8  # epochs that go through the same noisy rows, which are costly to make
+
+
+Model = Annotated[HourglassModel | ProjectionModel | RestFrameModel, Field(discriminator="kind")]
 
 
 class _Augment(Section):
@@ -286,8 +302,9 @@ def _merge(section: str, recipe: dict[str, Any], given: dict[str, Any]) -> dict[
                     f"{section}.{key} = {shown(chosen)}: known are {sorted(set(acts_in))}"
                 )
             if key in given:
+                known = " or ".join(repr(mode) for mode in dict.fromkeys(acts_in))
                 raise InputError(
-                    f"{section}.{key} acts only with {section}.{selector} = {acts_in[0]!r}, which "
+                    f"{section}.{key} acts only with {section}.{selector} = {known}, which "
                     f"is {chosen!r} here; remove it or change {section}.{selector}"
                 )
             del merged[key]

@@ -172,7 +172,7 @@ def make_methods(trained: Trained, dataset: Location) -> dict[str, Method]:
 
 def augmenter_of(trained: Trained, split: str, *, is_on: bool) -> Augmenter:
     """Return the frozen augmentation of an evaluation."""
-    pixels = len(trained.model.mean)  # type: ignore[arg-type]
+    pixels = len(trained.model.noise_shape)  # type: ignore[arg-type]
     seed = trained.config.evaluate.seed
     return Augmenter(
         trained.config.augment, pixels, seed, Split[split], Purpose.evaluation_noise, is_on

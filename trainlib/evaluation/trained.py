@@ -5,13 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from simlib.errors import InputError
 from simlib.location import Location, Place
 from trainlib import runs
 from trainlib.config import TrainingConfig
-from trainlib.models import basis_rank, build_model, empty_statistics
 from trainlib.runs import RunManifest, State
-from trainlib.training.state import load_state, restore
+from trainlib.training.state import blank_network, load_state, restore
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,7 @@ def load_trained(run_directory: Place) -> Trained:
     storage = config.storage.model_copy(update={"options": options})
     config = config.model_copy(update={"storage": storage})
     saved = load_state(directory, manifest.fingerprint, torch.device("cpu"))
-    if "mean" not in saved.model:
-        raise InputError(f"{saved.path} holds no network of ours; remove it and train again")
-    pixels = len(saved.model["mean"])
-    model = build_model(config.model, empty_statistics(pixels, basis_rank(config.model)))
+    model = blank_network(saved, config.model)
     restore(saved, model)
     model.eval()
     return Trained(directory, config, manifest, saved.state, model, saved.digest)

@@ -19,7 +19,7 @@ from trainlib.config import Augment, WalkAugment
 from trainlib.training.calibration import calibration_error, calibration_modes
 from trainlib.training.normals import noise, normals_from, row_words, uniforms_from, words
 
-_AMPLITUDE = 0  # word of a row; its normals begin at a whole Philox step
+_AMPLITUDE, _SPARE = 0, 1  # words of a row; its normals begin at a whole Philox step
 _FIRST_NORMAL = 8
 
 
@@ -61,17 +61,8 @@ class Augmenter:
 
         First (rows, pixels); second (rows, 2) with a and b.
         """
-        count = 2 * max(1, -(-(len(self.modes) + 2) // 2))
-        bits = words(
-            self.seed,
-            self.split,
-            Purpose.augmentation,
-            epoch,
-            start,
-            rows,
-            row_words(_FIRST_NORMAL + count),
-        )
-        normals = normals_from(bits[:, _FIRST_NORMAL : _FIRST_NORMAL + count])
+        bits = self._bits(epoch, start, rows)
+        normals = normals_from(bits[:, _FIRST_NORMAL : _FIRST_NORMAL + self._normals])
         scale_offset = normals[:, :2] * np.array(
             [self.config.scale_sigma, self.config.offset_sigma], np.float32
         )
@@ -86,6 +77,26 @@ class Augmenter:
             self.config.calibration_law,
         )
         return (1.0 + error) * scale_offset[:, :1], scale_offset
+
+    @property
+    def _normals(self) -> int:
+        return 2 * max(1, -(-(len(self.modes) + 2) // 2))
+
+    def _bits(self, epoch: int, start: int, rows: int) -> np.ndarray:
+        count = row_words(_FIRST_NORMAL + self._normals)
+        return words(self.seed, self.split, Purpose.augmentation, epoch, start, rows, count)
+
+    def spare(self, epoch: int, start: int, rows: int) -> np.ndarray:
+        """Return a uniform number (rows,) that the augmentation makes no use of."""
+        return uniforms_from(self._bits(epoch, start, rows)[:, _SPARE])
+
+    def offsets(self, epoch: int, start: int, rows: int) -> np.ndarray:
+        """Return what was added to the target flux, (rows, 1)."""
+        if not self.is_on or self.config.target == "original":
+            return np.zeros((rows, 1), np.float32)
+        bits = self._bits(epoch, start, rows)
+        normals = normals_from(bits[:, _FIRST_NORMAL : _FIRST_NORMAL + self._normals])
+        return normals[:, 1:2] * np.float32(self.config.offset_sigma)
 
     def target(self, flux: Tensor, epoch: int, start: int) -> tuple[Tensor, Tensor]:
         """Return the noiseless augmented flux (rows, pixels) and the scale a (rows, 1)."""

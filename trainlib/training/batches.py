@@ -5,9 +5,9 @@ endless ones go on where the epoch before ended, and none comes twice. What the 
 follows from epoch and batch alone: neither their number nor an interruption changes a run.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain, count, islice
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, chain, count, islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -38,13 +38,15 @@ _CALLS_AHEAD = 1  # beside the one whose batches are in use: 34 kB a row of 4096
 class LocalBatch:
     """This rank's rows of one batch, clean flux and noise sigma, float32 (rows, pixels).
 
-    place: of the first row in the epoch's order. batch_rows: of all ranks together.
+    place: of the first row in the epoch's order. batch_rows: of all ranks together. labels: those
+    that were asked for of the parameters, by name, (rows,).
     """
 
     flux: Tensor
     sigma: Tensor
     place: int
     batch_rows: int
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -68,13 +70,18 @@ class Source(Protocol):
         """End what works in the background."""
 
 
-def open_source(config: TrainingConfig, dataset: Location, ranks: Ranks) -> Source:
-    """Return the source that `dataset.mode` asks for; InputError where it cannot be one."""
+def open_source(
+    config: TrainingConfig, dataset: Location, ranks: Ranks, labels: Sequence[str] = ()
+) -> Source:
+    """Return the source that `dataset.mode` asks for; InputError where it cannot be one.
+
+    labels: names of the parameters that come with the spectra.
+    """
     batch_size = config.train.batch_size
     if config.dataset.mode == "endless":
-        return Endless(open_endless_split(dataset), batch_size, ranks)
+        return Endless(open_endless_split(dataset), batch_size, ranks, labels)
     split = open_split(dataset, "train")
-    clean = read_spectra(split, 0, split.sizes["spectrum"], ranks.device)
+    clean = read_spectra(split, 0, split.sizes["spectrum"], ranks.device, labels)
     return Stored(clean, config.train.seed, batch_size, ranks)
 
 
@@ -103,15 +110,22 @@ class Stored:
 
     def first(self, rows: int) -> Spectra:
         """Return the first rows of the split."""
-        return Spectra(self.clean.flux[:rows], self.clean.sigma[:rows])
+        labels = {name: values[:rows] for name, values in self.clean.labels.items()}
+        return Spectra(self.clean.flux[:rows], self.clean.sigma[:rows], labels=labels)
 
     def epoch(self, number: int) -> Iterator[LocalBatch]:
         """Yield this rank's rows of every batch of an epoch."""
-        order = torch.from_numpy(epoch_order(self.seed, number, self.rows)).to(self.ranks.device)
+        numbers = epoch_order(self.seed, number, self.rows)
+        order = torch.from_numpy(numbers).to(self.ranks.device)
         for local in local_rows(self.rows, self.batch_size, self.ranks):
             chosen = order[local.start : local.stop]
+            own = numbers[local.start : local.stop]
             yield LocalBatch(
-                self.clean.flux[chosen], self.clean.sigma[chosen], local.start, local.batch_rows
+                self.clean.flux[chosen],
+                self.clean.sigma[chosen],
+                local.start,
+                local.batch_rows,
+                {name: values[own] for name, values in self.clean.labels.items()},
             )
 
     def close(self) -> None:
@@ -121,8 +135,10 @@ class Stored:
 class Endless:
     """Spectra simulated by a thread, a little ahead of their use; epoch 0 are the split's own."""
 
-    def __init__(self, split: EndlessSplit, batch_size: int, ranks: Ranks) -> None:
-        self.split, self.batch_size, self.ranks = split, batch_size, ranks
+    def __init__(
+        self, split: EndlessSplit, batch_size: int, ranks: Ranks, labels: Sequence[str] = ()
+    ) -> None:
+        self.split, self.batch_size, self.ranks, self.labels = split, batch_size, ranks, labels
         self.rows, self.pixels = split.rows, split.pixels
         self._prefetcher: Prefetcher[list[LocalBatch]] | None = None
         self._batches: Iterator[LocalBatch] = iter(())
@@ -132,11 +148,14 @@ class Endless:
         """Return the first rows of the split."""
         flux = torch.empty(rows, self.pixels, device=self.ranks.device)
         sigma = torch.empty_like(flux)
+        labels = {name: np.empty(rows) for name in self.labels}
         for start in range(0, rows, _ROWS_A_CALL):
             some = slice(start, min(start + _ROWS_A_CALL, rows))
             made = self._simulate(np.arange(some.start, some.stop))
             flux[some], sigma[some] = made.flux, made.sigma
-        return Spectra(flux, sigma)
+            for name, values in made.labels.items():
+                labels[name][some] = values
+        return Spectra(flux, sigma, labels=labels)
 
     def epoch(self, number: int) -> Iterator[LocalBatch]:
         """Yield this rank's rows of every batch of an epoch; the next is simulated meanwhile."""
@@ -171,10 +190,16 @@ class Endless:
         rows = [np.arange(first + local.start, first + local.stop) for first, local in planned]
         made = self._simulate(np.concatenate(rows))
         sizes = [len(some) for some in rows]
-        flux, sigma = torch.split(made.flux, sizes), torch.split(made.sigma, sizes)
+        parts = [slice(end - size, end) for end, size in zip(accumulate(sizes), sizes, strict=True)]
         return [
-            LocalBatch(f, s, local.start, local.batch_rows)
-            for f, s, (_, local) in zip(flux, sigma, planned, strict=True)
+            LocalBatch(
+                made.flux[part],
+                made.sigma[part],
+                local.start,
+                local.batch_rows,
+                {name: values[part] for name, values in made.labels.items()},
+            )
+            for part, (_, local) in zip(parts, planned, strict=True)
         ]
 
     def _simulate(self, numbers: np.ndarray) -> Spectra:
@@ -186,5 +211,6 @@ class Endless:
                 f"row {numbers[bad]} of the endless training set has a flux that is not finite or "
                 "a variance that is not positive; narrow the ranges of stellar and conditions"
             )
-        device = self.ranks.device
-        return Spectra(torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device))
+        pixels = (torch.from_numpy(part).to(self.ranks.device) for part in (flux, sigma))
+        labels = {name: spectra[name].values for name in self.labels}
+        return Spectra(*pixels, labels=labels)

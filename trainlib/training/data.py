@@ -3,8 +3,8 @@
 One split of the paper's size is 3.3 GB: it fits a GPU, so there are no loader workers.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,11 +26,15 @@ _REMEDY = "write the store again"  # of a bare one: a dataset checks itself
 
 @dataclass(frozen=True)
 class Spectra:
-    """Rows of a split, float32 (rows, pixels); `start` is the split's number of the first."""
+    """Rows of a split, float32 (rows, pixels); `start` is the split's number of the first.
+
+    labels: what was asked for of the parameters, by name, (rows,) on the processor.
+    """
 
     flux: Tensor
     sigma: Tensor
     start: int = 0
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Rows held here."""
@@ -96,8 +100,13 @@ def open_endless_split(dataset: Location) -> EndlessSplit:
     return open_endless(dataset, "train")
 
 
-def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.device) -> Spectra:
-    """Return rows start … stop - 1 on a device; InputError where a value cannot be used."""
+def read_spectra(
+    spectra: xr.Dataset, start: int, stop: int, device: torch.device, labels: Sequence[str] = ()
+) -> Spectra:
+    """Return rows start … stop - 1 on a device; InputError where a value cannot be used.
+
+    labels: names of parameters to read beside them.
+    """
     flux = np.empty((stop - start, spectra.sizes["wavelength"]), np.float32)
     sigma = np.empty_like(flux)
     for first in range(start, stop, _READ_ROWS):
@@ -110,7 +119,9 @@ def read_spectra(spectra: xr.Dataset, start: int, stop: int, device: torch.devic
                 f"spectrum {first + bad} of {_source(spectra)} holds a flux that is not finite or "
                 "a variance that is not positive; make the set again without such spectra"
             )
-    return Spectra(torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), start)
+    named = {name: read_rows(spectra, name, slice(start, stop)) for name in labels}
+    pixels = (torch.from_numpy(part).to(device) for part in (flux, sigma))
+    return Spectra(*pixels, start, named)
 
 
 def read_rows(spectra: xr.Dataset, name: str, rows: slice) -> np.ndarray:

@@ -12,6 +12,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from simlib.errors import InputError
 from simlib.location import Location, Place
 from trainlib import runs
+from trainlib.config import Model
+from trainlib.models import blank_model
 from trainlib.runs import State
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -74,6 +76,16 @@ def load_state(directory: Place, fingerprint: str, device: torch.device) -> Save
             "finite; remove it and train again with a lower train.lr"
         )
     return saved
+
+
+def blank_network(saved: Saved, config: Model) -> nn.Module:
+    """Return a network of the shapes in a checkpoint; InputError where it holds none of ours."""
+    try:
+        return blank_model(config, saved.model)
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"{saved.path} holds no network of ours; remove it and train again"
+        ) from None
 
 
 def restore(

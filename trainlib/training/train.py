@@ -12,49 +12,55 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from simlib.errors import InputError
 from simlib.location import Location, Place
 from simlib.rng import Purpose, Split
 from trainlib import runs
-from trainlib.config import TrainingConfig
-from trainlib.models import Statistics, basis_rank, build_model, empty_statistics
+from trainlib.config import RestFrameModel, TrainingConfig
+from trainlib.models import (
+    RestStatistics,
+    Statistics,
+    basis_rank,
+    build_model,
+    empty_statistics,
+)
 from trainlib.models import training_statistics as compute_statistics
+from trainlib.models.rest.statistics import empty_rest_statistics
+from trainlib.models.restframe import RestFrameNetwork
 from trainlib.runs import State
 from trainlib.training.augment import Augmenter
 from trainlib.training.batches import Source, open_source
 from trainlib.training.data import Spectra, check_pixels, open_split, read_spectra
 from trainlib.training.distributed import Ranks, joined_ranks
+from trainlib.training.examples import (
+    Examples,
+    Objective,
+    ObservedExamples,
+    RestExamples,
+    statistics_of_rest,
+)
 from trainlib.training.failures import report_failure
 from trainlib.training.log import Interval, append_log, cut_log
-from trainlib.training.loss import rmse
 from trainlib.training.optimizer import build_optimizer, set_learning_rate
 from trainlib.training.schedule import learning_rate, plateau_scheduler
-from trainlib.training.state import load_state, restore, save_state
+from trainlib.training.state import blank_network, load_state, restore, save_state
+from trainlib.training.truth import LABELS, Truth, truth_of
 from trainlib.training.watch import follow_parent
 
 log = logging.getLogger(__name__)
 
 _STATISTICS_ROWS = 16384  # spectra that the basis is made from, at most
-_VALIDATION_ROWS = 256  # validated at once
+_REST_ROWS = 10240  # the same in the rest frame
 
-
-class Objective(nn.Module):
-    """The network as DDP sees it: its forward is the error that is minimised."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, flux_noisy: Tensor, variance: Tensor, target: Tensor) -> Tensor:
-        """Return (rows,) root mean square error of each spectrum (paper, equation 2)."""
-        return rmse(self.model.squared_error(flux_noisy, variance, target))  # type: ignore[operator]
+__all__ = ["Objective", "main", "train_rank"]
 
 
 def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every state change in sight
@@ -76,8 +82,10 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
         return finish(directory, state, ranks)
 
     dataset, section = runs.dataset_of(run or directory, config, manifest), config.train
-    source = open_source(config, dataset, ranks)
-    held_out = read_validation(dataset, config, ranks)
+    truth = truth_of(dataset) if isinstance(config.model, RestFrameModel) else None
+    labels = LABELS if truth else ()
+    source = open_source(config, dataset, ranks, labels)
+    held_out = read_validation(dataset, config, ranks, labels)
     rows, pixels = source.rows, source.pixels
     check_pixels(pixels, config.model)
     log.info("%s training spectra, %d an epoch, of %d pixels, %d rank(s), %s",
@@ -87,15 +95,19 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     validating = Augmenter(
         config.augment, pixels, section.seed, Split.validation, Purpose.evaluation_noise
     )
-    statistics = make_statistics(config, source, training, ranks, is_needed=saved is None)
-    torch.manual_seed(section.seed)
-    model = build_model(config.model, statistics).to(ranks.device)
+    if saved is None:
+        statistics = make_statistics(config, source, training, ranks, truth)
+        torch.manual_seed(section.seed)
+        model = build_model(config.model, statistics).to(ranks.device)
+    else:
+        model = blank_network(saved, config.model).to(ranks.device)
     optimizer = build_optimizer(section, model)
     plateau = plateau_scheduler(section, optimizer)
     if saved is not None:
         restore(saved, model, optimizer, plateau)
         log.info("going on from epoch %d, step %d", state.epoch, state.step)
-    objective: nn.Module = Objective(model)
+    examples = make_examples(config, source, held_out, training, validating, model, truth)
+    objective = examples.objective(model)
     if ranks.world > 1:
         objective = DistributedDataParallel(objective, forward_sync_buffers=False)
     state.parameters = sum(p.numel() for p in model.parameters())
@@ -111,8 +123,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     reserve = 0.0  # seconds that the last validation and checkpoint will take
     with closing(source):
         while not state.is_finished:
-            for mine in source.epoch(state.epoch):
-                batch = training(mine.flux, mine.sigma, state.epoch, mine.place)
+            for inputs, batch_rows in examples.epoch(state.epoch):
                 progress = state.step / steps
                 if section.seconds is not None:
                     spent = before + time.monotonic() - begin + reserve
@@ -120,17 +131,17 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 if plateau is None:
                     set_learning_rate(optimizer, learning_rate(section, progress))
 
-                errors = objective(batch.noisy, batch.variance, batch.target)
+                errors = objective(*inputs)
                 # ranks average their gradients: weighted so, the mean is over the global batch
-                loss = errors.sum() * (ranks.world / mine.batch_rows)
+                loss = errors.sum() * (ranks.world / batch_rows)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
 
                 loss_sum += errors.detach().double().sum()  # on the device: no step waits for it
                 state.step += 1
-                state.samples += mine.batch_rows
-                interval_samples += mine.batch_rows
+                state.samples += batch_rows
+                interval_samples += batch_rows
                 if progress >= 1.0:
                     break
             state.epoch = state.step // steps_an_epoch
@@ -143,7 +154,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
             (loss_total,) = ranks.sum(float(loss_sum))
             validation_begin = time.monotonic()
             state.loss = loss_total / interval_samples
-            state.validation_loss = validate(objective, held_out, validating, ranks)
+            state.validation_loss = validate(objective, examples, len(held_out), ranks)
             if not math.isfinite(state.loss + state.validation_loss):
                 raise InputError(
                     f"the loss is not finite at epoch {state.epoch}, learning rate {rate:g}; "
@@ -172,49 +183,75 @@ def finish(directory: Path, state: State, ranks: Ranks) -> State:
     return state
 
 
-def read_validation(dataset: Location, config: TrainingConfig, ranks: Ranks) -> Spectra:
+def read_validation(
+    dataset: Location, config: TrainingConfig, ranks: Ranks, labels: Sequence[str] = ()
+) -> Spectra:
     """Return this rank's share of the validation spectra used while training."""
     spectra = open_split(dataset, "validation")
     share = ranks.part(min(spectra.sizes["spectrum"], config.train.validation_spectra))
-    return read_spectra(spectra, share.start, share.stop, ranks.device)
+    return read_spectra(spectra, share.start, share.stop, ranks.device, labels)
 
 
 def make_statistics(
-    config: TrainingConfig, source: Source, training: Augmenter, ranks: Ranks, *, is_needed: bool
-) -> Statistics:
+    config: TrainingConfig, source: Source, training: Augmenter, ranks: Ranks, truth: Truth | None
+) -> Statistics | RestStatistics:
     """Return the statistics of the augmented training set, made by rank 0 for all.
 
-    is_needed: False returns blanks, for a network that a checkpoint will fill.
+    truth: for those of the rest frame.
     """
     rank = basis_rank(config.model)
-    used = min(source.rows, _STATISTICS_ROWS)
-    if rank > min(used, source.pixels):
+    used = min(source.rows, _REST_ROWS if truth else _STATISTICS_ROWS)
+    points = truth.axis.points if truth else source.pixels
+    if rank > min(used, points):
         raise InputError(
             f"the network's basis has {rank} components but {used} training spectra of "
             f"{source.pixels} pixels cannot fill it; lower it or "
             "raise dataset.n_train"
         )
-    blank = empty_statistics(source.pixels, rank)
-    if is_needed and ranks.is_first:
+    kind = RestStatistics if truth else Statistics
+    made: Statistics | RestStatistics = (
+        empty_rest_statistics(truth.axis, rank) if truth else empty_statistics(points, rank)
+    )
+    if ranks.is_first:
         clean = source.first(used)
-        target, _ = training.target(clean.flux, 0, 0)
-        blank = compute_statistics(target, clean.sigma, rank, config.train.seed)
-    parts = [ranks.from_first(part.to(ranks.device).contiguous()) for part in vars(blank).values()]
-    return Statistics(*parts)
+        if truth:
+            made = statistics_of_rest(truth, clean, training, rank, config.train.seed)
+        else:
+            target, _ = training.target(clean.flux, 0, 0)
+            made = compute_statistics(target, clean.sigma, rank, config.train.seed)
+    return kind(*(
+        ranks.from_first(part.to(ranks.device).contiguous()) for part in vars(made).values()
+    ))  # fmt: skip
 
 
-def validate(objective: nn.Module, held_out: Spectra, augmenter: Augmenter, ranks: Ranks) -> float:
-    """Return the mean loss over the validation spectra of all ranks, noise and draws frozen."""
+def make_examples(
+    config: TrainingConfig,
+    source: Source,
+    held_out: Spectra,
+    training: Augmenter,
+    validating: Augmenter,
+    model: nn.Module,
+    truth: Truth | None,
+) -> Examples:
+    """Return what the network learns from."""
+    if truth is None or not isinstance(config.model, RestFrameModel):
+        return ObservedExamples(source, held_out, training, validating)
+    if not isinstance(model, RestFrameNetwork):
+        raise TypeError(f"{config.model.kind} is no {type(model).__name__}")
+    passes = config.model.passes
+    return RestExamples(source, held_out, training, validating, truth, model.frame, passes)
+
+
+def validate(objective: nn.Module, examples: Examples, spectra: int, ranks: Ranks) -> float:
+    """Return the mean loss over the validation spectra of all ranks; spectra: of this one."""
     total = 0.0
     objective.eval()
+    inner = objective.module if ranks.world > 1 else objective
     with torch.no_grad():
-        for first in range(0, len(held_out), _VALIDATION_ROWS):
-            some = slice(first, first + _VALIDATION_ROWS)
-            batch = augmenter(held_out.flux[some], held_out.sigma[some], 0, held_out.start + first)
-            inner = objective.module if ranks.world > 1 else objective
-            total += float(inner(batch.noisy, batch.variance, batch.target).double().sum())  # type: ignore[operator]
+        for inputs in examples.held_out():
+            total += float(inner(*inputs).double().sum())  # type: ignore[operator]
     objective.train()
-    loss, count = ranks.sum(total, float(len(held_out)))
+    loss, count = ranks.sum(total, float(spectra))
     return loss / count
 
 

@@ -1,0 +1,119 @@
+"""The redshift of a noisy spectrum: the evidence of a linear Gaussian model at every shift.
+
+At each of some hundred shifts, a pixel apart, a star's spectrum is the mean and a few principal
+components in a noise of the mean shape. What the components could make of a spectrum is integrated
+out, so the evidence is a sum over a few projections, and that of all shifts is one product of
+matrices.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainlib.models.rest.axis import RestAxis
+from trainlib.models.rest.statistics import RestStatistics
+
+BEYOND = 2.0  # pixels searched beyond the range of redshifts
+_EVERY = 8  # pixels of which the noise level is taken
+_ROWS = 256  # at a time: 23 kB a row
+# Noisier than the level by this much, a pixel is drawn towards the mean as its noise says.
+_USUAL = 2.0
+_APART = 2  # shifts that a second peak is away, at least
+
+
+@dataclass(frozen=True)
+class Redshifts:
+    """What a scan found, (rows,) float64.
+
+    redshift: the most probable. error: its sigma, from the curvature of the evidence. second: of
+    the highest other peak, NaN where there is none. log_odds: of the first against it.
+    """
+
+    redshift: Tensor
+    error: Tensor
+    second: Tensor
+    log_odds: Tensor
+
+
+class Scan:
+    """A bank of `components` principal directions at every shift, made once."""
+
+    def __init__(self, statistics: RestStatistics, components: int) -> None:
+        axis = statistics.rest_axis
+        self.shape = statistics.noise_shape
+        self.shifts = shifts_of(statistics, axis)
+        kept = statistics.vectors[:components] * statistics.eigenvalues[:components, None].sqrt()
+        left = statistics.eigenvalues[components:].sum() / axis.pixels
+        self.left_out = float(left)  # variance of a pixel that the components do not make
+        whitened = np.stack([
+            axis.gather(row.numpy()[None], self.shifts) for row in (statistics.mean, *kept)
+        ], axis=1)  # fmt: skip
+        bank = torch.from_numpy(whitened) / self.shape
+        self.centre = bank[:, 0].mean(dim=0)
+        means = bank[:, 0] - self.centre
+        squares, turn = torch.linalg.eigh((bank[:, 1:] @ bank[:, 1:].mT).double())
+        self.squares = squares.clamp(min=1e-12)
+        directions = (turn / self.squares.sqrt()[:, None]).mT.float() @ bank[:, 1:]
+        self.of_means = (directions @ means[:, :, None])[:, :, 0].double()
+        self.mean_squares = means.double().square().sum(dim=1)
+        self.bank = torch.cat([directions, means[:, None]], dim=1).flatten(0, 1)
+
+    def __call__(self, flux: Tensor, variance: Tensor) -> Redshifts:
+        """Return the redshifts of spectra (rows, pixels), finite; infinite variance: masked."""
+        parts = [
+            self._peaks(self.log_evidence(flux[n : n + _ROWS], variance[n : n + _ROWS]))
+            for n in range(0, max(len(flux), 1), _ROWS)
+        ]
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return Redshifts(*(torch.cat(column) for column in columns))
+
+    def log_evidence(self, flux: Tensor, variance: Tensor) -> Tensor:
+        """Return (rows, shifts) float64, but for a constant of each row."""
+        noise = variance.sqrt() / self.shape
+        some = noise[:, ::_EVERY]
+        level = some.where(some < torch.inf, torch.nan).nanmedian(dim=1, keepdim=True).values
+        level = level.nan_to_num(nan=1.0)
+        far = 1.0 + 8.0 * level  # beyond what a star or its noise does
+        seen = (flux / self.shape - self.centre).clamp(-far, far)
+        seen = seen * (_USUAL * level / noise).square().clamp(max=1.0)
+        products = (seen @ self.bank.T).double().unflatten(1, (len(self.shifts), -1))
+        squared = (level.double().square() + self.left_out)[:, :, None]
+        inside = (products[..., :-1] - self.of_means).square()
+        fitted = (inside * (self.squares / (self.squares + squared))).sum(dim=2)
+        misfit = self.mean_squares - 2.0 * products[..., -1] - fitted
+        volume = torch.log1p(self.squares / squared).sum(dim=2)
+        return -0.5 * (misfit / squared[..., 0] + volume)
+
+    def _peaks(self, evidence: Tensor) -> Redshifts:
+        """Return the place of the highest peak, by a parabola, and the second highest."""
+        shifts = torch.from_numpy(self.shifts)
+        pitch = self.shifts[1] - self.shifts[0]
+        last = len(shifts) - 1
+        best = evidence.argmax(dim=1, keepdim=True)
+        at = best.clamp(1, last - 1)
+        before, here, behind = (evidence.gather(1, at + n)[:, 0] for n in (-1, 0, 1))
+        bend = (2.0 * here - before - behind).clamp(min=1e-9)
+        offset = (0.5 * (behind - before) / bend).clamp(-1.0, 1.0)
+        first = evidence.gather(1, best)[:, 0]
+        padded = torch.nn.functional.pad(evidence, (1, 1), value=-math.inf)
+        is_peak = (evidence >= padded[:, :-2]) & (evidence >= padded[:, 2:])
+        is_other = is_peak & ((torch.arange(last + 1) - best).abs() > _APART)
+        second, where = evidence.where(is_other, -math.inf).max(dim=1)
+        return Redshifts(
+            redshift=shifts[at[:, 0]] + offset * pitch,
+            error=pitch / bend.sqrt(),
+            second=shifts[where].where(second > -math.inf, math.nan),
+            log_odds=first - second,
+        )
+
+
+def shifts_of(statistics: RestStatistics, axis: RestAxis) -> np.ndarray:
+    """Return the redshifts that are tried, a pixel apart, float64."""
+    low, high = statistics.redshifts.tolist()
+    pitch = axis.pixel_redshift
+    count = math.ceil((high - low) / pitch + 2.0 * BEYOND) + 1
+    middle = 0.5 * (low + high)
+    return middle + pitch * (np.arange(count) - 0.5 * (count - 1))

@@ -1,0 +1,228 @@
+"""A residual network around a linear solution, in the frame in which the star rests.
+
+A noisy spectrum's redshift is scanned for, its most probable coefficients there are solved for with
+its own weights, the network corrects these, and the curve is looked at from the observed frame. A
+pixel of infinite variance is masked: it has no weight anywhere. All but the network is computed on
+the processor, wherever the network is.
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from trainlib.models.projection import Block
+from trainlib.models.rest.frame import RestFrame
+from trainlib.models.rest.scan import Scan
+from trainlib.models.rest.statistics import RestStatistics, statistics_in
+
+STARS = ("teff", "logg", "feh", "alpha")
+_LEVEL_FEATURES, _REDSHIFT_FEATURES = 3, 2
+_TYPICAL = 0.05  # of a noise level: S/N 10
+_TYPICAL_ERROR = 0.02  # relative, at that level; it goes with a power of the level
+_POWER = 0.8
+_BESIDE = 0.02  # weight in the loss of what is not the spectrum
+_ROWS = 512  # at a time
+_SMALLEST = 1e-10
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """What is known of noisy spectra; (rows, pixels) or (rows,) unless said.
+
+    error: sigma of `flux`: the shape of the linear Gaussian posterior's, of which a pixel's prior
+    and the level of the noise are all it knows, at the size that the network has learnt its errors
+    to have. It does not grow inside a gap. redshift, redshift_error, second_redshift and log_odds:
+    see `rest.scan.Redshifts`. stars: (rows, 4) teff, logg, feh, alpha.
+    """
+
+    flux: Tensor
+    error: Tensor
+    redshift: Tensor
+    redshift_error: Tensor
+    second_redshift: Tensor
+    log_odds: Tensor
+    stars: Tensor
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What the network makes of a linear solution.
+
+    coefficients: (rows, rank). stars: (rows, 4), in units of their spread. relative: (rows,) error
+    that is expected, relative to the mean spectrum, root mean square.
+    """
+
+    coefficients: Tensor
+    stars: Tensor
+    relative: Tensor
+
+
+class RestFrameNetwork(nn.Module):
+    """Denoiser of `blocks` residual blocks of width `hidden` about `rank` coefficients.
+
+    steps: of conjugate gradients. components: that the scan for redshifts knows.
+    """
+
+    axis: Tensor
+    redshifts: Tensor
+    mean: Tensor
+    metric: Tensor
+    vectors: Tensor
+    eigenvalues: Tensor
+    noise_shape: Tensor
+    stars: Tensor
+
+    def __init__(
+        self,
+        statistics: RestStatistics,
+        *,
+        hidden: int,
+        blocks: int,
+        activation: str,
+        steps: int,
+        components: int,
+    ) -> None:
+        super().__init__()
+        rank = len(statistics.vectors)
+        self.steps, self.components = steps, components
+        for field in fields(RestStatistics):
+            self.register_buffer(field.name, getattr(statistics, field.name))
+        self.first = nn.Linear(rank + _LEVEL_FEATURES + _REDSHIFT_FEATURES, hidden)
+        self.blocks = nn.Sequential(*[Block(hidden, activation) for _ in range(blocks)])
+        self.norm = nn.LayerNorm(hidden)
+        self.last = nn.Linear(hidden, rank + len(STARS) + 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+        self._frame: RestFrame | None = None
+        self._scan: Scan | None = None
+        self.register_load_state_dict_post_hook(_forget)
+
+    @property
+    def bottleneck(self) -> int:
+        """Coefficients that a spectrum is made of."""
+        return len(self.vectors)
+
+    @property
+    def frame(self) -> RestFrame:
+        """The rest frame, on the processor."""
+        if self._frame is None:
+            self._frame = RestFrame(statistics_in(dict(self.named_buffers())), self.steps)
+        return self._frame
+
+    @property
+    def scan(self) -> Scan:
+        """What finds redshifts; made when it is first needed."""
+        if self._scan is None:
+            self._scan = Scan(self.frame.statistics, self.components)
+        return self._scan
+
+    def forward(self, flux_noisy: Tensor, variance: Tensor) -> Tensor:
+        """Return flux_denoised (rows, pixels) of float32 flux_noisy and variance."""
+        return self.denoise(flux_noisy, variance).flux
+
+    def denoise(self, flux_noisy: Tensor, variance: Tensor) -> Denoised:
+        """Return all that is known of spectra (rows, pixels).
+
+        A variance that is not finite, or not positive, masks a pixel.
+        """
+        is_seen = (variance > 0.0) & (variance < torch.inf) & flux_noisy.isfinite()
+        variance = variance.where(is_seen, torch.inf).float().cpu()
+        flux = flux_noisy.where(is_seen, 0.0).float().cpu()
+        parts = [
+            self._denoise(flux[n : n + _ROWS], variance[n : n + _ROWS])
+            for n in range(0, max(len(flux), 1), _ROWS)
+        ]
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return Denoised(*(torch.cat(column).to(flux_noisy.device) for column in columns))
+
+    def _denoise(self, flux: Tensor, variance: Tensor) -> Denoised:
+        frame, found = self.frame, self.scan(flux, variance)
+        redshift = found.redshift.numpy()
+        solution, level = frame.solved(flux, variance, redshift)
+        here = self.eigenvalues.device
+        made = self.correct(solution.to(here), level.to(here), found.redshift.float().to(here))
+        coefficients, stars, relative = (part.detach().cpu() for part in vars(made).values())
+        left = level[:, None].square() * gain_of(frame.statistics.eigenvalues, level)
+        spread = frame.spread(left, redshift)
+        over_mean = spread / torch.from_numpy(
+            frame.axis.gather(frame.statistics.mean[None].numpy(), redshift)
+        )
+        size = relative / over_mean.square().mean(dim=1).sqrt()
+        mean, width = frame.statistics.stars
+        return Denoised(
+            flux=frame.spectra(coefficients, redshift),
+            error=spread * size[:, None],
+            redshift=found.redshift,
+            redshift_error=found.error,
+            second_redshift=found.second,
+            log_odds=found.log_odds,
+            stars=mean + width * stars,
+        )
+
+    def correct(self, solution: Tensor, level: Tensor, redshift: Tensor) -> Corrected:
+        """Return what the network makes of linear solutions (rows, rank); all float32.
+
+        level, redshift: (rows,). Inside, arithmetic is short while it trains.
+        """
+        low, high = self.redshifts.unbind()
+        scaled = ((redshift - 0.5 * (low + high)) / (0.5 * (high - low)).clamp(min=1e-5)).float()
+        log = torch.log(level / _TYPICAL)
+        inputs = torch.cat([
+            solution / self.eigenvalues.sqrt(),
+            torch.stack([0.5 * log, torch.tanh(log), torch.exp(-0.5 * log.square()),
+                         scaled, scaled.square() - 1.0 / 3.0], dim=1),
+        ], dim=1)  # fmt: skip
+        kind = solution.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.training):
+            hidden = self.blocks(self.first(inputs))
+        learnt = self.last(self.norm(hidden.float()))
+        rank = solution.shape[1]
+        width = level[:, None] * gain_of(self.eigenvalues, level).sqrt()  # that the solution leaves
+        return Corrected(
+            coefficients=solution + width * learnt[:, :rank],
+            stars=learnt[:, rank:-1],
+            relative=usual_error(level) * torch.exp(learnt[:, -1].clamp(-5.0, 5.0)),
+        )
+
+
+def _forget(model: RestFrameNetwork, _: object) -> None:
+    model._frame = model._scan = None
+
+
+def gain_of(eigenvalues: Tensor, level: Tensor) -> Tensor:
+    """Return (rows, rank) share of a coefficient's variance that is signal at mean weights."""
+    return eigenvalues / (eigenvalues + level.square()[:, None])
+
+
+def usual_error(level: Tensor) -> Tensor:
+    """Return (rows,) relative error that a spectrum is known to at a noise level, about."""
+    return _TYPICAL_ERROR * (level / _TYPICAL).pow(_POWER)
+
+
+class RestObjective(nn.Module):
+    """The network as DDP sees it: its forward is the error that is minimised."""
+
+    relative: Tensor
+
+    def __init__(self, model: RestFrameNetwork) -> None:
+        super().__init__()
+        self.model = model
+        relative = model.frame.relative.to(model.mean.device)
+        self.register_buffer("relative", relative, persistent=False)
+
+    def forward(
+        self, solution: Tensor, level: Tensor, redshift: Tensor, truth: Tensor, stars: Tensor
+    ) -> Tensor:
+        """Return (rows,) relative errors of spectra, in units of what is usual at their noise.
+
+        A little of the errors of the stars' parameters, and of the error that is told itself, is
+        added. truth: (rows, rank). stars: (rows, 4), in units of their spread.
+        """
+        made = self.model.correct(solution, level, redshift)
+        squared = ((made.coefficients - truth) @ self.relative).square().sum(dim=1)
+        error = (squared + _SMALLEST).sqrt()
+        beside = (made.stars - stars).square().mean(dim=1)
+        told = torch.log(made.relative / usual_error(level))
+        told = told + 0.5 * squared.detach() / made.relative.square()
+        return error / usual_error(level) + _BESIDE * (beside + told)
