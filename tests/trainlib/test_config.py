@@ -4,7 +4,9 @@ from simlib.config import validate
 from simlib.errors import InputError
 from trainlib import runs
 from trainlib.config import (
+    RECIPES,
     PlainAugment,
+    RestFrameModel,
     TrainingConfig,
     WalkAugment,
     lay_on_recipe,
@@ -50,13 +52,18 @@ def test_overrides_win_over_a_preset():
     ("tables", "told"),
     [
         ({"model": {"widths": [8, 4]}}, r"model\.widths acts only with model\.kind = 'hourglass'"),
+        (
+            {"train": {"recipe": "C"}, "model": {"skip": "none"}},
+            r"model\.skip acts only with model\.kind = 'hourglass' or 'projection', which is",
+        ),
+        ({"model": {"passes": 2}}, r"model\.passes acts only with model\.kind = 'restframe'"),
         ({"train": {"momentum": 0.9}}, r"train\.momentum acts only with train\.optimizer = 'sgd'"),
         ({"train": {"patience": 3}}, r"train\.patience acts only with train\.schedule = 'plateau'"),
         (
             {"augment": {"calibration": "none", "calibration_max": 0.1}},
             r"augment\.calibration_max acts only with augment\.calibration = 'walk'",
         ),
-        ({"train": {"recipe": "Z"}}, r"known recipes are A, B"),
+        ({"train": {"recipe": "Z"}}, r"known recipes are A, B, C"),
         (
             {"train": {"optimizer": "sgd"}},
             r"train\.optimizer = 'sgd' is not recipe B's, whose train\.lr = 0\.003 .* train\.lr",
@@ -87,6 +94,7 @@ def test_a_recipes_idle_keys_give_way_to_a_chosen_mode():
         ("B", "model", {"kind": "hourglass", "skip": "none"},
          {"widths": (4096, 3136, 2176, 1216, 256), "input": "flux", "output": "sigmoid"}),
         ("A", "model", {"kind": "projection"}, {"rank": 512, "hidden": 512, "blocks": 3}),
+        ("B", "model", {"kind": "restframe"}, {"steps": 3, "scan_rank": 48, "passes": 8}),
         ("A", "augment", {"calibration": "none"}, {}),
     ],
 )  # fmt: skip
@@ -119,8 +127,19 @@ def test_a_file_that_says_nothing_trains_recipe_b_value_by_value():
     }  # fmt: skip
 
 
+def test_recipe_c_is_the_defaults_of_its_network():
+    written = read_recipe("C")
+    assert RestFrameModel().model_dump() == written["model"]
+    config = config_of(train={"recipe": "C"})
+    assert config.model == RestFrameModel()
+    assert (config.train.optimizer, config.train.schedule, config.train.lr) == (
+        "adamw", "cosine", 2.5e-3,
+    )  # fmt: skip
+
+
 def test_the_defaults_of_the_augmentation_are_the_papers():
     papers = read_recipe("A")["augment"]
+    assert papers == read_recipe("C")["augment"]
     assert WalkAugment().model_dump() == papers
     assert PlainAugment().model_dump().items() <= (papers | {"calibration": "none"}).items()
 
@@ -133,11 +152,14 @@ def test_the_defaults_of_the_augmentation_are_the_papers():
         ("[[augment]]", r"augment = \[{}\] stands in no section"),
         ("evaluate = 'x'", r"evaluate = 'x' stands in no section"),
         ("[nothing]", r"unknown key 'nothing'"),
-        ("[train]\nrecipe = []", r"train\.recipe = \[\]: known recipes are A, B"),
+        ("[train]\nrecipe = []", r"train\.recipe = \[\]: known recipes are A, B, C"),
         ("[train]\noptimizer = []", r"train\.optimizer = \[\]: known are \['adamw', 'sgd'\]"),
         ("[train]\noptimizer = 'adam'", r"train\.optimizer = 'adam': known are"),
         ("[train]\nschedule = {a = 1}", r"train\.schedule = {'a': 1}: known are"),
-        ("[model]\nkind = 3", r"model\.kind = 3: known are \['hourglass', 'projection'\]"),
+        (
+            "[model]\nkind = 3",
+            r"model\.kind = 3: known are \['hourglass', 'projection', 'restframe'\]",
+        ),
         ("[train]\nbetas = 'x'", r"train\.betas = 'x': Input should be a valid tuple"),
         ("[train]\nbetas = [0.5, 7]", r"train\.betas\.1 = 7: Input should be less"),
         ("[model]\nrank = {}", r"model\.rank = {}: Input should be a valid integer"),
@@ -173,7 +195,7 @@ def test_an_unknown_key_names_the_nearest():
 
 
 def test_the_resolved_config_reads_back_as_itself(tmp_path):
-    for recipe in ("A", "B"):
+    for recipe in RECIPES:
         config = config_of(train={"recipe": recipe})
         runs.write_config(tmp_path, config)
         assert runs.read_config(tmp_path) == config

@@ -11,6 +11,7 @@ import torch
 
 from simlib.config import models_in
 from simlib.rng import Purpose, Split
+from tests.trainlib.rest import toy_frame
 from tests.trainlib.toy_dataset import toy_split, write_toy
 from tests.trainlib.training_runs import SMALL, toy_config, train_here
 from trainlib import runs
@@ -42,6 +43,15 @@ MODEL = {
     "widths": (HOURGLASS, [128, 12]),
     "input": (HOURGLASS, "flux"),
     "output": (HOURGLASS, "sigmoid"),
+}
+REST = {"kind": "restframe", "rank": 6, "hidden": 16, "blocks": 1, "scan_rank": 6}
+MODEL_AT_REST = {  # the same of networks in the rest frame
+    "activation": "relu",
+    "rank": 5,
+    "hidden": 24,
+    "blocks": 2,
+    "steps": 1,
+    "scan_rank": 2,
 }
 AUGMENT = {
     "calibration": "none",
@@ -91,6 +101,8 @@ EVALUATE = {
     "wiener_rank": 3,
     "flux_floor": 1.0,
 }
+# what is learnt from in an epoch: tests/trainlib/test_restframe_run.py
+OF_TRAINING = {"passes"}
 # The two last tests below; and tests/test_end_to_end.py, since a bare store has no limit.
 ELSEWHERE = {"split", "example_snr", "limit_spectra"}
 
@@ -100,7 +112,7 @@ def keys_of(section: str) -> set[str]:
 
 
 def test_no_key_is_forgotten():
-    assert set(MODEL) == keys_of("model")
+    assert set(MODEL) | set(MODEL_AT_REST) | OF_TRAINING == keys_of("model")
     assert set(AUGMENT) == keys_of("augment")
     assert set(TRAIN) | set(CIRCUMSTANCES) == keys_of("train")
     assert set(EVALUATE) | ELSEWHERE == set(Evaluate.model_fields)
@@ -131,6 +143,21 @@ def test_a_model_key_changes_the_network(key):
         base = {k: v for k, v in base.items() if k != key} | {key: base[key]}
     changed = moved if key == "kind" else base | {key: moved}
     assert not np.allclose(output(base), output(changed), atol=1e-6)
+
+
+@pytest.mark.parametrize("key", MODEL_AT_REST)
+def test_a_key_of_a_model_at_rest_changes_the_network(key):
+    flux, variance, _, _ = toy_frame.observed(30, 0.1)
+
+    def output(tables: dict) -> np.ndarray:
+        config = TrainingConfig.model_validate({"model": tables}).model
+        torch.manual_seed(0)
+        model = build_model(config, toy_frame.statistics(basis_rank(config))).eval()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        return model(flux, variance).detach().numpy()
+
+    assert not np.allclose(output(REST), output(REST | {key: MODEL_AT_REST[key]}), atol=1e-6)
 
 
 @pytest.mark.parametrize("key", AUGMENT)
@@ -172,6 +199,12 @@ def test_a_model_key_makes_another_run(key):
     base, moved = MODEL[key]
     changed = moved if key == "kind" else base | {key: moved}
     assert fingerprint_of(model=base) != fingerprint_of(model=changed)
+
+
+@pytest.mark.parametrize("key", [*MODEL_AT_REST, *OF_TRAINING])
+def test_a_key_of_a_model_at_rest_makes_another_run(key):
+    moved = (MODEL_AT_REST | {"passes": 3})[key]
+    assert fingerprint_of(model=REST) != fingerprint_of(model=REST | {key: moved})
 
 
 @pytest.mark.parametrize("key", AUGMENT)

@@ -7,6 +7,7 @@ the processor, wherever the network is.
 """
 
 from dataclasses import dataclass, fields
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -163,7 +164,7 @@ class RestFrameNetwork(nn.Module):
     def correct(self, solution: Tensor, level: Tensor, redshift: Tensor) -> Corrected:
         """Return what the network makes of linear solutions (rows, rank); all float32.
 
-        level, redshift: (rows,). Inside, arithmetic is short while it trains.
+        level, redshift: (rows,). While it trains, arithmetic inside is bfloat16 where that is fast.
         """
         low, high = self.redshifts.unbind()
         scaled = ((redshift - 0.5 * (low + high)) / (0.5 * (high - low)).clamp(min=1e-5)).float()
@@ -174,7 +175,8 @@ class RestFrameNetwork(nn.Module):
                          scaled, scaled.square() - 1.0 / 3.0], dim=1),
         ], dim=1)  # fmt: skip
         kind = solution.device.type
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.training):
+        is_short = self.training and is_short_fast(kind)
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=is_short):
             hidden = self.blocks(self.first(inputs))
         learnt = self.last(self.norm(hidden.float()))
         rank = solution.shape[1]
@@ -188,6 +190,13 @@ class RestFrameNetwork(nn.Module):
 
 def _forget(model: RestFrameNetwork, _: object) -> None:
     model._frame = model._scan = None
+
+
+@cache
+def is_short_fast(kind: str) -> bool:
+    """Return whether a kind of device multiplies in bfloat16: many a processor is slower in it."""
+    known = torch.cpu.get_capabilities()
+    return kind != "cpu" or any(known.get(f"{name}bf16") for name in ("avx512_", "amx_", ""))
 
 
 def gain_of(eigenvalues: Tensor, level: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainlib.models.rest.axis import RestAxis, spline_samples
+from trainlib.models.rest.axis import RestAxis, spline_coefficients, spline_samples
 from trainlib.models.rest.statistics import RestStatistics
 
 _MOST_WEIGHT = 4.0  # of a pixel, in units of the median's
@@ -46,9 +46,9 @@ class RestFrame:
         return self.statistics.vectors * self.statistics.metric
 
     @cached_property
-    def _squared_samples(self) -> Tensor:
+    def _squared_vectors(self) -> Tensor:
         samples = spline_samples(self.statistics.vectors.numpy())
-        return torch.from_numpy(np.square(samples))
+        return torch.from_numpy(spline_coefficients(np.square(samples)))
 
     def coefficients(self, curves: Tensor) -> Tensor:
         """Return (rows, rank) coefficients of true curves (rows, points) in the basis."""
@@ -108,8 +108,9 @@ class RestFrame:
 
         variances: (rows, rank), of the coefficients.
         """
-        at_rest = (variances @ self._squared_samples).clamp(min=0.0)
-        return torch.from_numpy(self.axis.gather(at_rest.numpy(), redshift)).clamp(min=0.0).sqrt()
+        at_rest = variances @ self._squared_vectors
+        seen = torch.from_numpy(self.axis.gather(at_rest.numpy(), redshift))
+        return seen.clamp(min=0.0).sqrt()
 
     @cached_property
     def relative(self) -> Tensor:

@@ -1,0 +1,140 @@
+"""The network in the rest frame: it begins as the linear solution, and what its answer holds."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainlib.rest.toy_frame import observed, statistics
+from trainlib.config import RestFrameModel
+from trainlib.models import blank_model, build_model, empty_statistics
+from trainlib.models.restframe import RestFrameNetwork, RestObjective, usual_error
+
+STATISTICS = statistics()
+CONFIG = RestFrameModel(rank=6, hidden=16, blocks=1, scan_rank=6)
+
+
+def network(is_random: bool = False, **section) -> RestFrameNetwork:
+    torch.manual_seed(0)
+    model = build_model(CONFIG.model_copy(update=section), STATISTICS).eval()
+    if is_random:
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    assert isinstance(model, RestFrameNetwork)
+    return model
+
+
+def test_an_untrained_network_is_the_linear_solution_at_the_redshift_found():
+    flux, variance, clean, _ = observed(50, 0.03)
+    model = network()
+    found = model.denoise(flux, variance)
+    redshift = model.scan(flux, variance).redshift.numpy()
+    solution, level = model.frame.solved(flux, variance, redshift)
+    assert torch.equal(found.flux, model.frame.spectra(solution, redshift))
+    assert torch.equal(model(flux, variance), found.flux)
+    assert float((found.flux - clean).square().mean()) < 0.05 * float(variance.mean())
+    assert torch.allclose(found.stars, STATISTICS.stars[0].expand(50, 4))
+    mean = torch.from_numpy(model.frame.axis.gather(STATISTICS.mean[None].numpy(), redshift))
+    size = (found.error / mean).square().mean(dim=1).sqrt()
+    assert torch.allclose(size, usual_error(level), rtol=1e-4)
+
+
+def test_rows_in_any_batch_and_order_are_the_same():
+    flux, variance, _, _ = observed(600, 0.05)  # more than are denoised at once
+    model = network(is_random=True)
+    whole = model.denoise(flux, variance)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(600))
+    mixed = model.denoise(flux[order], variance[order])
+    alone = model.denoise(flux[7:8], variance[7:8])
+    for found, place in ((mixed, order), (alone, slice(7, 8))):
+        assert torch.allclose(found.flux, whole.flux[place], atol=1e-6, rtol=0)
+        assert torch.allclose(found.error, whole.error[place], atol=1e-6, rtol=0)
+        assert torch.allclose(found.redshift, whole.redshift[place], atol=1e-8, rtol=0)
+    nothing = model.denoise(flux[:0], variance[:0])
+    assert nothing.flux.shape == (0, 400) and nothing.stars.shape == (0, 4)
+
+
+@pytest.mark.parametrize("mask", [torch.inf, torch.nan, 0.0, -1.0])
+def test_a_masked_pixel_is_as_if_it_had_not_been_observed(mask):
+    flux, variance, clean, _ = observed(200, 0.03)
+    model = network(is_random=True)
+    masked = variance.clone()
+    masked[:, 100:120] = mask
+    struck = flux.clone()
+    struck[:, 105], struck[:, 110] = 1e6, torch.nan
+    zeroed = flux.clone()
+    zeroed[:, 100:120] = 0.0
+    made = [model.denoise(x, masked) for x in (flux, struck, zeroed)]
+    assert torch.equal(made[0].flux, made[1].flux) and torch.equal(made[0].flux, made[2].flux)
+    assert torch.equal(made[0].redshift, made[1].redshift)
+    elsewhere = torch.ones(400, dtype=torch.bool)
+    elsewhere[95:125] = False
+    linear = network()
+    whole, gap = (linear(flux, v) - clean for v in (variance, masked))
+    sizes = [float(off[:, elsewhere].square().mean().sqrt()) for off in (whole, gap)]
+    assert sizes[1] < 1.15 * sizes[0] * (400 / 380) ** 0.5
+
+
+def test_a_state_alone_makes_the_network_again():
+    flux, variance, _, _ = observed(5, 0.05)
+    model = network(is_random=True)
+    state = model.state_dict()
+    again = blank_model(CONFIG, state).eval()
+    again(flux, variance)  # what is kept of this one is forgotten
+    again.load_state_dict(state)
+    assert torch.equal(again(flux, variance), model(flux, variance))
+    with pytest.raises(KeyError):
+        blank_model(CONFIG, {"mean": state["mean"]})
+    with pytest.raises(TypeError, match="statistics of the rest frame"):
+        build_model(CONFIG, empty_statistics(400, 6))
+
+
+def test_its_arithmetic_is_short_while_it_trains_and_whole_elsewhere(monkeypatch):
+    monkeypatch.setattr("trainlib.models.restframe.is_short_fast", lambda kind: kind == "cpu")
+    model = network(is_random=True)
+    inputs = (torch.randn(8, 6), torch.full((8,), 0.05), torch.zeros(8))
+    whole, short = (model.train(on).correct(*inputs).stars.detach() for on in (False, True))
+    assert whole.dtype == short.dtype == torch.float32
+    off = float((whole - short).abs().max() / whole.abs().max())
+    assert 1e-5 < off < 0.03
+
+
+def test_the_objective_is_the_error_over_the_usual_and_learns_its_own_size():
+    model = network()
+    objective = RestObjective(model).eval()
+    truth = torch.randn(300, 6) * STATISTICS.eigenvalues.sqrt()
+    level = torch.full((300,), 0.05)
+    off = 1e-3 * torch.randn(300, 6)
+    given = (truth + off, level, torch.zeros(300), truth, torch.zeros(300, 4))
+    errors = objective(*given)
+    over_mean = (off @ STATISTICS.vectors / STATISTICS.mean)[:, model.frame.axis.arm]
+    relative = over_mean.square().mean(dim=1).sqrt() / usual_error(level)
+    told = 0.02 * 0.5 * relative.square()
+    assert torch.allclose(errors, relative + told, rtol=2e-3, atol=1e-3)
+    size = float(relative.square().mean().sqrt())
+    with torch.no_grad():
+        loss = []
+        for factor in (0.5, 1.0, 2.0):
+            model.last.bias[-1] = np.log(size * factor)
+            loss.append(float(objective(*given).mean()))
+    assert loss[1] < min(loss[0], loss[2])
+
+
+def test_a_network_is_as_good_as_its_solution_once_it_has_learnt():
+    model = network(hidden=32).train()
+    objective = RestObjective(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    generator = torch.Generator().manual_seed(3)
+    losses = []
+    for _ in range(70):
+        size = STATISTICS.eigenvalues.sqrt()
+        truth = size * torch.randn(128, 6, generator=generator).sign()  # far from normal
+        level = torch.full((128,), 0.3 * float(size[0]))
+        gain = STATISTICS.eigenvalues / (STATISTICS.eigenvalues + level[0] ** 2)
+        noise = level[:, None] * torch.randn(128, 6, generator=generator)
+        solution = gain * (truth + noise)
+        loss = objective(solution, level, torch.zeros(128), truth, torch.zeros(128, 4)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:5])

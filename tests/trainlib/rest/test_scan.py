@@ -1,0 +1,76 @@
+"""Redshifts from noisy spectra: the evidence against a dense Gaussian, and what is said of it."""
+
+import numpy as np
+import torch
+
+from tests.trainlib.rest.toy_frame import AXIS, RANGE, observed, statistics
+from trainlib.models.rest.scan import Scan
+
+STATISTICS = statistics()
+SCAN = Scan(STATISTICS, 6)
+
+
+def test_all_shifts_of_the_range_are_tried_and_a_little_more():
+    pitch = AXIS.pixel_redshift
+    assert np.allclose(np.diff(SCAN.shifts), pitch)
+    assert RANGE[0] - 3 * pitch < SCAN.shifts[0] <= RANGE[0] - 1.9 * pitch
+    assert RANGE[1] + 1.9 * pitch <= SCAN.shifts[-1] < RANGE[1] + 3 * pitch
+
+
+def test_the_evidence_is_that_of_a_normal_distribution_over_pixels():
+    flux, variance, _, _ = observed(2, 0.05)
+    told, shape = STATISTICS, STATISTICS.noise_shape.double().numpy()
+    spread = told.vectors.numpy() * told.eigenvalues.sqrt().numpy()[:, None]
+    found, some = SCAN.log_evidence(flux, variance).numpy(), slice(None, None, 4)
+    expected = np.empty((2, len(SCAN.shifts[some])))
+    for number, shift in enumerate(SCAN.shifts[some]):
+        at = np.full(len(spread), shift)
+        seen = AXIS.gather(spread, at).astype(float)
+        covariance = seen.T @ seen + np.diag((0.05 * shape) ** 2)
+        off = flux.numpy() - AXIS.gather(told.mean[None].numpy(), at[:1])
+        misfit = (off * np.linalg.solve(covariance, off.T).T).sum(axis=1)
+        expected[:, number] = -0.5 * (misfit + np.linalg.slogdet(covariance)[1])
+    gap = found[:, some] - expected
+    assert (np.ptp(gap, axis=1) < 2e-3 * np.ptp(expected, axis=1)).all()
+
+
+def test_redshifts_are_found_within_their_errors():
+    flux, variance, _, redshift = observed(300, 0.03)
+    found = SCAN(flux, variance)
+    off = (found.redshift.numpy() - redshift) / AXIS.pixel_redshift
+    assert np.median(np.abs(off)) < 0.1
+    pulls = off * AXIS.pixel_redshift / found.error.numpy()
+    assert 0.5 < np.median(np.abs(pulls)) / 0.674 < 1.5
+    assert bool((found.log_odds > 0).all())
+    is_other = ~found.second.isnan()
+    apart = (found.second - found.redshift).abs()[is_other] / AXIS.pixel_redshift
+    assert float(apart.min()) > 1.5
+
+
+def test_where_two_redshifts_fit_alike_both_are_told():
+    flux, variance, _, redshift = observed(60, 0.9)
+    found = SCAN(flux, variance)
+    pitch = AXIS.pixel_redshift
+    is_wrong = np.abs(found.redshift.numpy() - redshift) > 3 * pitch
+    assert is_wrong.sum() > 3
+    odds = found.log_odds.numpy()
+    assert np.median(odds[is_wrong]) < 3.0
+    again = np.abs(found.second.numpy() - redshift)[is_wrong] < 2 * pitch
+    assert again.mean() > 0.2
+
+
+def test_masked_pixels_say_nothing():
+    flux, variance, _, redshift = observed(100, 0.03)
+    variance[:, 60:90] = torch.inf
+    struck = flux.clone()
+    struck[:, 60:90] = torch.linspace(-50.0, 50.0, 30)
+    clean, hit = SCAN(flux, variance), SCAN(struck, variance)
+    assert torch.equal(clean.redshift, hit.redshift) and torch.equal(clean.error, hit.error)
+    assert torch.equal(clean.log_odds, hit.log_odds)
+    off = np.abs(clean.redshift.numpy() - redshift) / AXIS.pixel_redshift
+    assert np.median(off) < 0.12
+
+
+def test_a_spectrum_without_a_single_pixel_has_no_redshift_but_breaks_nothing():
+    found = SCAN(torch.zeros(2, AXIS.pixels), torch.full((2, AXIS.pixels), torch.inf))
+    assert bool(found.redshift.isfinite().all()) and bool(found.error.isfinite().all())
