@@ -74,4 +74,4 @@ def _at_whole_points(templates: Templates) -> np.ndarray:
     values[:, :-1] += after * even[:, 1:]
     if rows % KINDS:
         raise AssertionError("the templates hold no whole set of kinds")
-    return values
+    return np.asarray(values)

@@ -97,7 +97,7 @@ class RestFrameNetwork(nn.Module):
         nn.init.zeros_(self.last.bias)
         self._frame: RestFrame | None = None
         self._scan: Scan | None = None
-        self.register_load_state_dict_post_hook(_forget)
+        self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
     @property
     def bottleneck(self) -> int:

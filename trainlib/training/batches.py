@@ -211,6 +211,8 @@ class Endless:
                 f"row {numbers[bad]} of the endless training set has a flux that is not finite or "
                 "a variance that is not positive; narrow the ranges of stellar and conditions"
             )
-        pixels = (torch.from_numpy(part).to(self.ranks.device) for part in (flux, sigma))
+        device = self.ranks.device
         labels = {name: spectra[name].values for name in self.labels}
-        return Spectra(*pixels, labels=labels)
+        return Spectra(
+            torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), labels=labels
+        )

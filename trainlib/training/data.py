@@ -120,8 +120,9 @@ def read_spectra(
                 "a variance that is not positive; make the set again without such spectra"
             )
     named = {name: read_rows(spectra, name, slice(start, stop)) for name in labels}
-    pixels = (torch.from_numpy(part).to(device) for part in (flux, sigma))
-    return Spectra(*pixels, start, named)
+    return Spectra(
+        torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), start, named
+    )
 
 
 def read_rows(spectra: xr.Dataset, name: str, rows: slice) -> np.ndarray:

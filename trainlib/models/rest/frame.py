@@ -123,7 +123,8 @@ class RestFrame:
         over_mean = self.statistics.vectors[:, arm].double() / mean
         gram = over_mean @ over_mean.T / over_mean.shape[1]
         tiny = 1e-12 * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-        return torch.linalg.cholesky(gram + tiny).float()
+        triangle: Tensor = torch.linalg.cholesky(gram + tiny)
+        return triangle.float()
 
 
 def weights_of(variance: Tensor) -> tuple[Tensor, Tensor]:

@@ -79,13 +79,14 @@ class Scan:
         far = 1.0 + 8.0 * level  # beyond what a star or its noise does
         seen = (flux / self.shape - self.centre).clamp(-far, far)
         seen = seen * (_USUAL * level / noise).square().clamp(max=1.0)
-        products = (seen @ self.bank.T).double().unflatten(1, (len(self.shifts), -1))
+        products = (seen @ self.bank.T).double().view(len(seen), len(self.shifts), -1)
         squared = (level.double().square() + self.left_out)[:, :, None]
         inside = (products[..., :-1] - self.of_means).square()
         fitted = (inside * (self.squares / (self.squares + squared))).sum(dim=2)
         misfit = self.mean_squares - 2.0 * products[..., -1] - fitted
         volume = torch.log1p(self.squares / squared).sum(dim=2)
-        return -0.5 * (misfit / squared[..., 0] + volume)
+        evidence: Tensor = -0.5 * (misfit / squared[..., 0] + volume)
+        return evidence
 
     def _peaks(self, evidence: Tensor) -> Redshifts:
         """Return the place of the highest peak, by a parabola, and the second highest."""
@@ -116,4 +117,4 @@ def shifts_of(statistics: RestStatistics, axis: RestAxis) -> np.ndarray:
     pitch = axis.pixel_redshift
     count = math.ceil((high - low) / pitch + 2.0 * BEYOND) + 1
     middle = 0.5 * (low + high)
-    return middle + pitch * (np.arange(count) - 0.5 * (count - 1))
+    return np.asarray(middle + pitch * (np.arange(count) - 0.5 * (count - 1)))

@@ -41,7 +41,8 @@ class RestStatistics:
     @property
     def rest_axis(self) -> RestAxis:
         """Return the axis that the curves lie on."""
-        return RestAxis(*self.axis.tolist(), len(self.noise_shape), len(self.mean))
+        observed, rest, pitch = self.axis.tolist()
+        return RestAxis(observed, rest, pitch, len(self.noise_shape), len(self.mean))
 
 
 @dataclass(frozen=True)
