@@ -75,8 +75,8 @@ class RestFrameModel(_Network):
     hidden: PositiveInt = 512
     blocks: PositiveInt = 3
     steps: Annotated[int, Field(ge=0, le=100)] = 3  # of conjugate gradients before the network
-    scan_rank: PositiveInt = 48  # components that the scan for the redshift knows, at most `rank`
-    passes: PositiveInt = 8  # epochs that go through the same noisy rows, which are costly to make
+    scan_rank: PositiveInt = 16  # components that the scan for the redshift knows, at most `rank`
+    passes: PositiveInt = 6  # epochs that go through the same noisy rows, which are costly to make
 
 
 Model = Annotated[HourglassModel | ProjectionModel | RestFrameModel, Field(discriminator="kind")]

@@ -6,6 +6,7 @@ pixel of infinite variance is masked: it has no weight anywhere. All but the net
 the processor, wherever the network is.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from trainlib.models.projection import Block
 from trainlib.models.rest.frame import RestFrame
-from trainlib.models.rest.scan import Scan
+from trainlib.models.rest.scan import Redshifts, Scan
 from trainlib.models.rest.statistics import RestStatistics, statistics_in
 
 STARS = ("teff", "logg", "feh", "alpha")
@@ -120,45 +121,44 @@ class RestFrameNetwork(nn.Module):
 
     def forward(self, flux_noisy: Tensor, variance: Tensor) -> Tensor:
         """Return flux_denoised (rows, pixels) of float32 flux_noisy and variance."""
-        return self.denoise(flux_noisy, variance).flux
+        parts = [self._flux(self._known(*part)) for part in parts_of(flux_noisy, variance)]
+        return torch.cat(parts).to(flux_noisy.device)
 
     def denoise(self, flux_noisy: Tensor, variance: Tensor) -> Denoised:
         """Return all that is known of spectra (rows, pixels).
 
         A variance that is not finite, or not positive, masks a pixel.
         """
-        is_seen = (variance > 0.0) & (variance < torch.inf) & flux_noisy.isfinite()
-        variance = variance.where(is_seen, torch.inf).float().cpu()
-        flux = flux_noisy.where(is_seen, 0.0).float().cpu()
-        parts = [
-            self._denoise(flux[n : n + _ROWS], variance[n : n + _ROWS])
-            for n in range(0, max(len(flux), 1), _ROWS)
-        ]
+        parts = [self._denoised(self._known(*part)) for part in parts_of(flux_noisy, variance)]
         columns = zip(*(vars(part).values() for part in parts), strict=True)
         return Denoised(*(torch.cat(column).to(flux_noisy.device) for column in columns))
 
-    def _denoise(self, flux: Tensor, variance: Tensor) -> Denoised:
-        frame, found = self.frame, self.scan(flux, variance)
-        redshift = found.redshift.numpy()
-        solution, level = frame.solved(flux, variance, redshift)
+    def _known(self, flux: Tensor, variance: Tensor) -> tuple[Redshifts, Tensor, Corrected]:
+        """Return redshifts, levels of the noise, and the corrected solutions there."""
+        found = self.scan(flux, variance)
+        solution, level = self.frame.solved(flux, variance, found.redshift.numpy())
         here = self.eigenvalues.device
         made = self.correct(solution.to(here), level.to(here), found.redshift.float().to(here))
-        coefficients, stars, relative = (part.detach().cpu() for part in vars(made).values())
-        left = level[:, None].square() * gain_of(frame.statistics.eigenvalues, level)
-        spread = frame.spread(left, redshift)
-        over_mean = spread / torch.from_numpy(
-            frame.axis.gather(frame.statistics.mean[None].numpy(), redshift)
-        )
-        size = relative / over_mean.square().mean(dim=1).sqrt()
-        mean, width = frame.statistics.stars
+        return found, level, Corrected(*(part.detach().cpu() for part in vars(made).values()))
+
+    def _flux(self, known: tuple[Redshifts, Tensor, Corrected]) -> Tensor:
+        found, _, made = known
+        return self.frame.spectra(made.coefficients, found.redshift.numpy())
+
+    def _denoised(self, known: tuple[Redshifts, Tensor, Corrected]) -> Denoised:
+        found, level, made = known
+        frame = self.frame
+        told = frame.statistics
+        left = level[:, None].square() * gain_of(told.eigenvalues, level)
+        size = made.relative / (left @ frame.relative_squares).sqrt()
         return Denoised(
-            flux=frame.spectra(coefficients, redshift),
-            error=spread * size[:, None],
+            flux=self._flux(known),
+            error=frame.spread(left * size[:, None].square(), found.redshift.numpy()),
             redshift=found.redshift,
             redshift_error=found.error,
             second_redshift=found.second,
             log_odds=found.log_odds,
-            stars=mean + width * stars,
+            stars=told.stars[0] + told.stars[1] * made.stars,
         )
 
     def correct(self, solution: Tensor, level: Tensor, redshift: Tensor) -> Corrected:
@@ -190,6 +190,16 @@ class RestFrameNetwork(nn.Module):
 
 def _forget(model: RestFrameNetwork, _: object) -> None:
     model._frame = model._scan = None
+
+
+def parts_of(flux_noisy: Tensor, variance: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield some rows at a time on the processor, masked pixels 0 with infinite variance."""
+    is_seen = (variance > 0.0) & (variance < torch.inf) & flux_noisy.isfinite()
+    variance = variance.where(is_seen, torch.inf).float().cpu()
+    flux = flux_noisy.where(is_seen, 0.0).float().cpu()
+    for first in range(0, max(len(flux), 1), _ROWS):
+        some = slice(first, first + _ROWS)
+        yield flux[some], variance[some]
 
 
 @cache

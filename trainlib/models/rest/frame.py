@@ -113,6 +113,11 @@ class RestFrame:
         return seen.clamp(min=0.0).sqrt()
 
     @cached_property
+    def relative_squares(self) -> Tensor:
+        """Return (rank,) mean squares over the mean flux of a unit of each coefficient."""
+        return self.relative.square().sum(dim=1)
+
+    @cached_property
     def relative(self) -> Tensor:
         """Return (rank, rank) L: |c L|² is the mean square of a small change c over the mean flux.
 

@@ -18,55 +18,84 @@ _OF_120, _OF_24, _OF_12 = (np.float32(1.0 / x) for x in (120.0, 24.0, 12.0))
 
 
 @njit(**OPTIONS)
-def _before(t):
-    """Return the shares of the three coefficients before a place, the outermost first.
+def _outer(u):
+    """Return the share of the outermost coefficient; u: of the way that is left to the next."""
+    u2 = u * u
+    return u2 * u2 * u * _OF_120
 
-    t: of the way from the third to the fourth. Those behind have the shares at 1 - t.
+
+@njit(**OPTIONS)
+def _second(t):
+    return _26 - t * (_FIFTY - t * (_TWENTY + t * (_TWENTY - t * (_TWENTY - _FIVE * t))))
+
+
+@njit(**OPTIONS)
+def _third(t):
+    t2 = t * t
+    return _66 - t2 * (_SIXTY - t2 * (_THIRTY - _TEN * t))
+
+
+@njit(**OPTIONS)
+def _run(first, step, begin, pixels):
+    """Return the pixels from `begin` on that advance by whole points, less a little.
+
+    As: the last of them + 1, the point before the first of them, the way of it from there to the
+    next, and what is added to the way a pixel. Over these, loops need no whole number a pixel.
     """
-    u = _ONE - t
-    u2, t2 = u * u, t * t
-    second = _26 - t * (_FIFTY - t * (_TWENTY + t * (_TWENTY - t * (_TWENTY - _FIVE * t))))
-    third = _66 - t2 * (_SIXTY - t2 * (_THIRTY - _TEN * t))
-    return u2 * u2 * u * _OF_120, second, third
+    place = first + step * begin
+    point = int(place)
+    way, drift = place - point, step - 1.0
+    if drift > 0.0:
+        count = (1.0 - way) / drift
+    elif drift < 0.0:
+        count = way / -drift
+    else:
+        count = float(pixels)
+    end = begin + 1 + int(min(count, float(pixels)))
+    return min(end, pixels), point, np.float32(way), np.float32(drift)
 
 
 @njit(**OPTIONS)
 def gather_rows(coefficients, first, step, out):
     """Put the values of splines at the pixels into `out`. One row of coefficients serves all."""
     for n in range(len(out)):
-        row = coefficients[n if len(coefficients) > 1 else 0]
-        seen = out[n]
-        for i in range(len(seen)):
-            place = first[n] + step[n] * i
-            k = int(place)
-            t = np.float32(place - k)
-            a, b, c = _before(t)
-            f, e, d = _before(_ONE - t)
-            seen[i] = (
-                a * row[k - 2] + b * row[k - 1] + c * row[k]
-                + (d * row[k + 1] + e * row[k + 2] + f * row[k + 3])
-            )  # fmt: skip
+        begin, pixels = 0, out.shape[1]
+        while begin < pixels:
+            end, point, way, drift = _run(first[n], step[n], begin, pixels)
+            row = coefficients[n if len(coefficients) > 1 else 0, point - 2 :]
+            seen = out[n, begin:end]
+            for i in range(len(seen)):
+                t = way + drift * np.float32(i)
+                u = _ONE - t
+                before = _outer(u) * row[i] + (_second(t) * row[i + 1] + _third(t) * row[i + 2])
+                behind = _outer(t) * row[i + 5] + (_second(u) * row[i + 4] + _third(u) * row[i + 3])
+                seen[i] = before + behind
+            begin = end
 
 
 @njit(**OPTIONS)
 def scatter_rows(values, first, step, out):
     """Add values at the pixels to the coefficients in `out` that they are made of."""
     for n in range(len(values)):
-        row = out[n]
-        seen = values[n]
-        for i in range(len(seen)):
-            place = first[n] + step[n] * i
-            k = int(place)
-            t = np.float32(place - k)
-            a, b, c = _before(t)
-            f, e, d = _before(_ONE - t)
-            x = seen[i]
-            row[k - 2] += a * x
-            row[k - 1] += b * x
-            row[k] += c * x
-            row[k + 1] += d * x
-            row[k + 2] += e * x
-            row[k + 3] += f * x
+        begin, pixels = 0, values.shape[1]
+        while begin < pixels:
+            end, point, way, drift = _run(first[n], step[n], begin, pixels)
+            row = out[n, point - 2 :]
+            seen = values[n, begin:end]
+            # One coefficient after the other: within a loop no two pixels add to the same.
+            for i in range(len(seen)):
+                row[i] += _outer(_ONE - (way + drift * np.float32(i))) * seen[i]
+            for i in range(len(seen)):
+                row[i + 1] += _second(way + drift * np.float32(i)) * seen[i]
+            for i in range(len(seen)):
+                row[i + 2] += _third(way + drift * np.float32(i)) * seen[i]
+            for i in range(len(seen)):
+                row[i + 3] += _third(_ONE - (way + drift * np.float32(i))) * seen[i]
+            for i in range(len(seen)):
+                row[i + 4] += _second(_ONE - (way + drift * np.float32(i))) * seen[i]
+            for i in range(len(seen)):
+                row[i + 5] += _outer(way + drift * np.float32(i)) * seen[i]
+            begin = end
 
 
 @njit(**OPTIONS)

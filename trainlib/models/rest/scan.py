@@ -79,7 +79,8 @@ class Scan:
         far = 1.0 + 8.0 * level  # beyond what a star or its noise does
         seen = (flux / self.shape - self.centre).clamp(-far, far)
         seen = seen * (_USUAL * level / noise).square().clamp(max=1.0)
-        products = (seen @ self.bank.T).double().view(len(seen), len(self.shifts), -1)
+        each = len(self.bank) // len(self.shifts)
+        products = (seen @ self.bank.T).double().view(len(seen), len(self.shifts), each)
         squared = (level.double().square() + self.left_out)[:, :, None]
         inside = (products[..., :-1] - self.of_means).square()
         fitted = (inside * (self.squares / (self.squares + squared))).sum(dim=2)
