@@ -74,6 +74,20 @@ def test_the_first_epoch_is_the_stored_split_and_later_ones_repeat_nothing(store
     assert np.array_equal(flux[ROWS:], split.spectra(np.arange(ROWS, 3 * ROWS))["flux"].values)
 
 
+@pytest.mark.parametrize("mode", ["stored", "endless"])
+def test_parameters_come_with_their_spectra_where_they_are_asked_for(mode, stored, tmp_path):
+    kept, names = open_dataset(stored), ("redshift", "teff")
+    source = open_source(toy_config(tmp_path, mode=mode), Location.of(stored), ALONE, names)
+    batches = seen(source, [0])[0]
+    flux = torch.cat([batch.flux for batch in batches]).numpy()
+    place = [int(np.flatnonzero((kept["flux"].values == row).all(axis=1))[0]) for row in flux]
+    for name in names:
+        found = np.concatenate([batch.labels[name] for batch in batches])
+        assert np.array_equal(found, kept[name].values[place])
+        assert np.array_equal(source.first(9).labels[name], kept[name].values[:9])
+    source.close()
+
+
 @pytest.mark.parametrize("world", [2, 7])  # 7: the last batch leaves a rank nothing
 def test_the_ranks_hold_together_what_one_holds_alone(split, world):
     alone = [batch for epoch in seen(source_of(split), range(2)) for batch in epoch]
