@@ -13,7 +13,7 @@ from simlib.simulation.simulate import simulate
 from simlib.stellar import open_grid
 
 ROWS = 5
-WELL_SAMPLED = 4000  # pixels: to the red of them the toy is too coarse for the sharp profile
+WELL_SAMPLED = 1500  # pixels: to the red of them the toy is too coarse for the sharp profile
 
 
 @pytest.mark.parametrize("override", ["terms.source=grid", "terms.source=direct",
