@@ -10,6 +10,7 @@ import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ import pytest
 
 from flows.claim import last_refresh
 from simlib.location import Location
+from simlib.parameters import AXES
+from simlib.stellar import open_grid
 from tests.flows.test_prefect_server import ask, free_port, process_wait
+from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
 from trainlib.release import read_release
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -30,11 +34,13 @@ CONFIG = """
 root = "{root}"
 [dataset]
 name = "few"
-n_train = 60
+n_train = {rows}
 n_validation = 48
 seed = {seed}
+block = {block}
+chunk = 6
 [stellar]
-grid = "toy"
+grid = "{grid}"
 teff = [4000, 4500]
 logg = [1, 3]
 feh = [-1, 0]
@@ -65,7 +71,8 @@ lr = {lr}
 margin = {margin}
 spectra = 5
 """
-USUAL = {"seed": 1, "nodes": 3, "epochs": 2, "interval": 1, "ranks": 1, "lr": 1e-3, "margin": 9.0}
+USUAL = {"seed": 1, "rows": 60, "block": 60, "grid": "toy", "nodes": 3, "epochs": 2, "interval": 1,
+         "ranks": 1, "lr": 1e-3, "margin": 9.0}  # fmt: skip
 
 
 @dataclass
@@ -274,6 +281,84 @@ def test_the_same_on_postgresql(tmp_path: Path) -> None:
         assert list(tmp_path.glob("kept/database/data/PG_VERSION"))
     assert not list(tmp_path.glob("kept/database/data/postmaster.pid"))
     assert not list(tmp_path.glob("home/*.db"))
+
+
+def test_a_replaced_file_of_an_imported_grid_makes_all_anew_but_the_terms(served: Place) -> None:
+    native, known = whole_native_wavelength(7), open_grid()
+    wavelength = native[(native > 690) & (native < 910)]
+    source, store = served.folder / "source", served.folder / "grid.zarr"
+    axes = ((4000.0, 4500.0), (1.0, 3.0), (-1.0, 0.0), (0.0, 0.25))
+    nodes = [dict(zip(AXES, values, strict=True)) for values in product(*axes)]
+    files = [write_2017_text(source, known, node, wavelength) for node in nodes]
+    imported = ("grid", "import", str(source), "--to", str(store), "--window", "700", "900")
+    done = served.verb(*imported)
+    assert done.returncode == 0, done.stderr
+    served.configure(grid=store)
+    done = served.verb("deploy", "few.toml", "--set", "deploy.cron=0 3 1 1 *")
+    assert done.returncode == 0, done.stderr
+    with worker(served):
+        first = served.after(served.run_now)
+        assert first["state_type"] == "COMPLETED" and "release 1" in first["state"]["message"]
+        write_2017_text(source, known, nodes[3] | {"teff": 4250.0}, wavelength).replace(files[3])
+        by_event = served.after(lambda: served.verb(*imported))
+        assert by_event["state_type"] == "COMPLETED" and "release 2" in by_event["state"]["message"]
+        assert served.redone() == ["build-dataset", "train", "evaluate", "report", "release"]
+
+
+def records_of(place: Place) -> dict[str, int]:
+    """Return when the records of finished blocks were written, by their names."""
+    found = place.folder.glob("data/datasets/few/*/parts/train-*.json")
+    return {path.name: path.stat().st_mtime_ns for path in found}
+
+
+def test_a_worker_that_is_killed_costs_no_finished_block(served: Place) -> None:
+    served.configure(rows=3000, block=12)
+    assert served.verb("deploy", "few.toml", "--set", "deploy.cron=0 3 1 1 *").returncode == 0
+    with worker(served) as first:
+        served.run_now()
+        wait_for(lambda: len(records_of(served)) > 3, 240)
+        family = [psutil.Process(first.pid), *psutil.Process(first.pid).children(recursive=True)]
+        for process in family:
+            process.kill()
+        psutil.wait_procs(family, 30)
+    before = records_of(served)
+    assert 3 < len(before) < 250
+    with worker(served):
+        done = served.after(served.run_now)
+    assert done["state_type"] == "COMPLETED" and "release 1" in done["state"]["message"]
+    after = records_of(served)
+    assert len(after) == 250 and before.items() <= after.items()
+    lost, _ = served.runs()
+    assert lost["state_type"] == "CRASHED" and "is gone" in lost["state"]["message"]
+
+
+def test_of_two_at_once_one_runs_and_the_other_is_skipped(served: Place) -> None:
+    served.configure(rows=600, block=12)
+    assert served.verb("deploy", "few.toml", "--set", "deploy.cron=0 3 1 1 *").returncode == 0
+    with worker(served):
+        served.run_now()
+        served.run_now()
+        wait_for(lambda: len([run for run in served.runs() if run["end_time"]]) == 2, 300)
+    told = sorted(run["state"]["message"] for run in served.runs("COMPLETED"))
+    assert told[0].startswith("release 1") and told[1].startswith("skipped: held by process")
+
+
+def test_a_server_that_is_started_again_finds_the_run_at_its_end(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "flows", "refresh", "few.toml"]
+    with server(tmp_path, port) as environment:
+        place = Place(tmp_path, environment)
+        place.configure(rows=3000, block=12)
+        verb = subprocess.Popen(command, env=environment, cwd=tmp_path, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        wait_for(lambda: len(records_of(place)) > 3, 240)
+    with server(tmp_path, port):
+        out, error = verb.communicate(timeout=300)
+        assert verb.returncode == 0, error
+        assert out.startswith("release 1")
+        assert place.verb("refresh", "few.toml").returncode == 0  # tells what the server missed
+        (run, _) = place.runs()
+        assert run["state_type"] == "COMPLETED" and "release 1" in run["state"]["message"]
 
 
 LONG = {"epochs": 100_000, "interval": 50, "ranks": 2}
