@@ -10,8 +10,10 @@ import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -101,6 +103,18 @@ class Place:
         found = ask(f"{self.url}/flow_runs/filter", {"sort": "START_TIME_ASC", "limit": 50,
                     "flows": {"name": {"any_": [FLOW]}}})  # fmt: skip
         return [run for run in found if run["start_time"] and state in (None, run["state_type"])]
+
+    def coming(self) -> list[dict[str, Any]]:
+        """Return the refreshes that run, or are about to."""
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        found: list[dict[str, Any]] = ask(f"{self.url}/flow_runs/filter", {
+            "flows": {"name": {"any_": [FLOW]}},
+            "flow_runs": {
+                "state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}},
+                "expected_start_time": {"before_": soon.isoformat()},
+            },
+        })  # fmt: skip
+        return found
 
     def deployment(self) -> dict[str, Any]:
         found: dict[str, Any] = ask(f"{self.url}/deployments/name/{FLOW}/{NAME}")
@@ -234,6 +248,7 @@ def scheduled(served: Place) -> Iterator[None]:
         assert {f"few-{part}" for part in ("stages", "metrics", "loss", "places", "plan", "spectra",
                                            "distributions", "dashboard")} <= keys  # fmt: skip
         assert served.verb("deploy", "few.toml", "--set", "deploy.cron=0 3 1 1 *").returncode == 0
+        wait_for(lambda: not served.coming(), 240)
 
         served.configure(nodes=4)  # one value of the grid over conditions
         begin = lambda: served.verb("etc-grid", "build", "few.toml")  # noqa: E731
@@ -274,13 +289,28 @@ def test_a_group_s_year_in_ten_minutes(served: Place) -> None:
 @pytest.mark.skipif(
     not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")), reason="no PostgreSQL is installed"
 )
-def test_the_same_on_postgresql(tmp_path: Path) -> None:
-    with server(tmp_path, free_port(), on_postgresql=True) as environment:
-        with scheduled(Place(tmp_path, environment)):
-            pass
-        assert list(tmp_path.glob("kept/database/data/PG_VERSION"))
-    assert not list(tmp_path.glob("kept/database/data/postmaster.pid"))
-    assert not list(tmp_path.glob("home/*.db"))
+def test_the_same_on_postgresql() -> None:
+    with TemporaryDirectory(prefix="specdenoise-") as folder:  # root's database is another user's
+        place = Path(folder)
+        place.chmod(0o711)
+        with server(place, free_port(), on_postgresql=True) as environment:
+            with scheduled(Place(place, environment)):
+                pass
+            assert list(place.glob("kept/database/data/PG_VERSION"))
+        assert not list(place.glob("kept/database/data/postmaster.pid"))
+        assert not list(place.glob("home/*.db"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands its database to another user")
+def test_a_folder_that_the_database_may_not_enter_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    command = [str(ROOT / "infra/prefect/serve"), str(tmp_path / "kept")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: the user postgres may not enter {tmp_path}/kept; name a folder outside of yours, "
+        "such as /srv/prefect\n"
+    )
 
 
 def test_a_replaced_file_of_an_imported_grid_makes_all_anew_but_the_terms(served: Place) -> None:
