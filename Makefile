@@ -10,6 +10,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 endif
 TORCH := $(shell grep '^torch==' requirements.lock)
 WORKERS ?= 2
+# As many workers as cores: more threads would only wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PACKAGE ?= simlib
 N ?= 60
 SEED ?= 0
@@ -40,11 +42,11 @@ demo: install  ## the whole workflow on the embedded figures; prints the report'
 	@$(BIN)/specdenoise demo
 
 test: install  ## everything that needs no server, browser, root or GPU
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not browser and not gpu"
+	$(PYTEST) -m "not slow and not browser and not gpu"
 
 test-all: install  ## also the slow tests and those in a browser (installs Debian's Chromium as root)
 	infra/test-all/prepare
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 mutants: install  ## try N careless changes of a PACKAGE, one at a time; prints what no test noticed
 	$(BIN)/python -m tests.mutants $(PACKAGE) --count $(N) --seed $(SEED) --workers $(WORKERS)

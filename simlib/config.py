@@ -137,6 +137,8 @@ class Stellar(Section):
     logg: Range = (0.0, 5.0)
     feh: Range = (-2.5, 0.75)
     alpha: Range = (-0.25, 0.5)
+    # threads: three of the four on nodes, as in the paper; continuous: none
+    sampling: Literal["threads", "continuous"] = "threads"
     redshift: Annotated[Range, _within(-LARGEST_REDSHIFT, LARGEST_REDSHIFT)] = (-0.003, 0.003)
     magnitude: Annotated[Range, _within(0.0, 40.0)] = (19.0, 22.5)  # AB, in `band`
     band: PathOrName = "hsc2017-i2"  # a filter's name in speclite, or its .ecsv file

@@ -1,7 +1,8 @@
 """Draw the parameters of simulated observations (paper, tables 1 and 3, section 2.1).
 
 Row i depends only on the seed, the split and i. One of the four stellar parameters varies
-continuously, the other three sit on nodes of the grid, as in the paper.
+continuously, the other three sit on nodes of the grid, as in the paper; or all four vary
+(`stellar.sampling = "continuous"`), which shows what was learnt of the nodes alone.
 """
 
 from collections.abc import Iterator
@@ -15,12 +16,14 @@ from simlib.geometry import SLACK_DEG, angles_apart, is_impossible
 from simlib.rng import Purpose, Split, uniforms
 
 AXES = ("teff", "logg", "feh", "alpha")  # of a stellar grid, in this order
+ALL_AXES = -1  # in the place of an axis: all are interpolated
 
 # Which of a row's 16 uniforms shapes what. A change of this table changes every dataset.
 COLUMN = {
     "interpolated_axis": 0,
     "thread": 1,  # the three parameters that stay on nodes, as one choice
-    "along": 2,  # where on the thread; 3 and 4 are free
+    "along": 2,  # where on the thread; 3 and 4 are free then
+    **{name: column for column, name in enumerate(AXES, 1)},  # where all four vary
     "redshift": 5,
     "ebv": 6,
     "magnitude": 7,
@@ -46,7 +49,8 @@ def draw_parameters(
     """Return the parameters of rows start … stop - 1 of a split, dim `spectrum`.
 
     grid: the stellar grid (contract: dims teff, logg, feh, alpha; `present`).
-    Raises InputError when a range leaves the grid or holds no complete line of nodes.
+    Raises InputError when a range leaves the grid or holds no complete line of nodes, or, where all
+    four vary, when the grid misses a node.
     """
     which = Split[split] if isinstance(split, str) else split
     u = uniforms(config.dataset.seed, which, Purpose.draws, start, stop)
@@ -85,6 +89,8 @@ def _uniform(u: np.ndarray, name: str, limits: tuple[float, float]) -> np.ndarra
 
 def _draw_stars(stellar: Stellar, grid: xr.Dataset, u: np.ndarray) -> dict[str, np.ndarray]:
     """Return the four stellar parameters and `interpolated_axis` of each row."""
+    if stellar.sampling == "continuous":
+        return _draw_between_nodes(stellar, grid, u)
     axis = np.floor(u[:, COLUMN["interpolated_axis"]] * len(AXES)).astype(np.int8)
     values = np.empty((len(AXES), len(u)))
     for number, name in enumerate(AXES):
@@ -97,6 +103,20 @@ def _draw_stars(stellar: Stellar, grid: xr.Dataset, u: np.ndarray) -> dict[str, 
         values[number, rows] = low + (high - low) * u[rows, COLUMN["along"]]
     columns = dict(zip(AXES, values, strict=True))
     return columns | {"interpolated_axis": axis}
+
+
+def _draw_between_nodes(stellar: Stellar, grid: xr.Dataset, u: np.ndarray) -> dict[str, np.ndarray]:
+    present = np.asarray(grid["present"].values)
+    if not present.all():
+        raise InputError(
+            "stellar.sampling = 'continuous' splines through every node of the stellar grid, which "
+            f"misses {np.count_nonzero(~present)} of {present.size}; choose a grid without holes "
+            "or stellar.sampling = 'threads'"
+        )
+    for name in AXES:
+        _require_inside(stellar, grid, name)
+    columns = {name: _uniform(u, name, getattr(stellar, name)) for name in AXES}
+    return columns | {"interpolated_axis": np.full(len(u), ALL_AXES, np.int8)}
 
 
 def complete_threads(stellar: Stellar, grid: xr.Dataset, along: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What tests leave alone: a person's own caches and Prefect's home."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("SPECDENOISE_CACHE", str(ROOT / ".pytest_cache" / "specdenoise"))
 # One home a test process: two servers on one SQLite file lock each other out.
-os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="specdenoise-prefect-"))
+_HOME = tempfile.mkdtemp(prefix="specdenoise-prefect-")
+os.environ.setdefault("PREFECT_HOME", _HOME)
 os.environ.pop("PREFECT_API_URL", None)
 
 # Each of these files takes most of a minute; begun last, one would keep the other cores waiting.
@@ -18,6 +20,10 @@ os.environ.pop("PREFECT_API_URL", None)
 LONG = ("test_end_to_end", "test_train", "test_run_records", "test_fuzz_text", "test_fuzz_runs",
         "test_every_option", "test_build_faults", "test_odd_shapes", "test_paths",
         "test_closed_forms", "test_kills")  # fmt: skip
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_HOME, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

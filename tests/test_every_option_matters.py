@@ -54,6 +54,7 @@ MOVED: dict[str, list[str]] = {
     "stellar.logg": ["stellar.logg=[0.5, 5]"],
     "stellar.feh": ["stellar.feh=[-2, 0.75]"],
     "stellar.alpha": ["stellar.alpha=[-0.2, 0.5]"],
+    "stellar.sampling": ["stellar.sampling=continuous"],
     "stellar.redshift": ["stellar.redshift=[-0.001, 0.003]"],
     "stellar.magnitude": ["stellar.magnitude=[20, 22.5]"],
     "stellar.band": ["stellar.band=lsst2023-i"],

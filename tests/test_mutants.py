@@ -55,6 +55,7 @@ def test_what_no_longer_parses_or_means_the_same_is_no_change() -> None:
     assert not means_something("x = 1", broken) and not means_something("x = 1", same)
 
 
+@pytest.mark.slow  # reads all of the code
 def test_a_seed_picks_the_same_lines_again_and_another_others() -> None:
     first, again, other = (picked("flows", 10, seed) for seed in (1, 1, 2))
     assert first == again and first != other
@@ -62,6 +63,7 @@ def test_a_seed_picks_the_same_lines_again_and_another_others() -> None:
     assert picked("flows", 12, 1)[:10] == first  # more of them begin with the same
 
 
+@pytest.mark.slow  # reads all of the code
 def test_the_mirror_is_nearest_and_every_test_is_tried_once() -> None:
     near = nearest_tests(ROOT, ROOT / "simlib/retry.py")
     assert near[0] == ROOT / "tests/simlib/test_retry.py"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simlib.parameters import AXES
+from simlib.parameters import ALL_AXES, AXES
 from simlib.stellar.coverage import named_nodes
 
 PAIRS = tuple(combinations(AXES, 2))
@@ -51,7 +51,8 @@ class NodeUse:
 def node_use(grid: xr.Dataset, drawn: Sequence[xr.Dataset]) -> NodeUse:
     """Return how the drawn parameters use the grid's nodes.
 
-    A draw lies on nodes but along one axis, where the spline takes the whole line of nodes.
+    A draw lies on nodes but along one axis, where the spline takes the whole line of nodes, or
+    between nodes along all, where it takes every node.
     """
     nodes = {name: grid[name].values.astype(np.float64) for name in AXES}
     shape = tuple(len(nodes[name]) for name in AXES)
@@ -63,6 +64,7 @@ def node_use(grid: xr.Dataset, drawn: Sequence[xr.Dataset]) -> NodeUse:
         for axis in range(len(AXES)):
             lines = np.unique(np.delete(nearest[along == axis], axis, axis=1), axis=0)
             np.moveaxis(used, axis, -1)[tuple(lines.T)] = True
+        used |= bool((along == ALL_AXES).any())
     present = grid["present"].transpose(*AXES).values
     return NodeUse(nodes, counts, used, np.asarray(present, dtype=bool))
 

@@ -9,13 +9,12 @@ import xarray as xr
 
 from simlib.config import LARGEST_EBV, LARGEST_REDSHIFT, SimulationConfig
 from simlib.instrument import Instrument
-from simlib.parameters import AXES
+from simlib.parameters import ALL_AXES, AXES
 from simlib.simulation.simulate import simulate
 
 # Parameters and the half widths of their differences: a tenth of what lies between two nodes, or
 # of a line's width, so that neither rounding nor the third derivative tells.
 STEPS = {"teff": 25.0, "logg": 0.05, "feh": 0.025, "alpha": 0.025, "redshift": 6e-6, "ebv": 0.01}
-_ALL_AXES = -1
 
 
 def flux_jacobian(
@@ -32,7 +31,7 @@ def flux_jacobian(
     limits = {name: (grid[name].values[0], grid[name].values[-1]) for name in AXES}
     limits |= {"redshift": (-LARGEST_REDSHIFT, LARGEST_REDSHIFT), "ebv": (0.0, LARGEST_EBV)}
     whole = parameters.assign(
-        interpolated_axis=("spectrum", np.full(parameters.sizes["spectrum"], _ALL_AXES, np.int8))
+        interpolated_axis=("spectrum", np.full(parameters.sizes["spectrum"], ALL_AXES, np.int8))
     )
     columns = []
     for name, step in STEPS.items():

@@ -10,7 +10,10 @@ import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -18,7 +21,10 @@ import pytest
 
 from flows.claim import last_refresh
 from simlib.location import Location
+from simlib.parameters import AXES
+from simlib.stellar import open_grid
 from tests.flows.test_prefect_server import ask, free_port, process_wait
+from tests.simlib.stellar.archive.bosz_files import whole_native_wavelength, write_2017_text
 from trainlib.release import read_release
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -30,11 +36,13 @@ CONFIG = """
 root = "{root}"
 [dataset]
 name = "few"
-n_train = 60
+n_train = {rows}
 n_validation = 48
 seed = {seed}
+block = {block}
+chunk = 6
 [stellar]
-grid = "toy"
+grid = "{grid}"
 teff = [4000, 4500]
 logg = [1, 3]
 feh = [-1, 0]
@@ -65,7 +73,8 @@ lr = {lr}
 margin = {margin}
 spectra = 5
 """
-USUAL = {"seed": 1, "nodes": 3, "epochs": 2, "interval": 1, "ranks": 1, "lr": 1e-3, "margin": 9.0}
+USUAL = {"seed": 1, "rows": 60, "block": 60, "grid": "toy", "nodes": 3, "epochs": 2, "interval": 1,
+         "ranks": 1, "lr": 1e-3, "margin": 9.0}  # fmt: skip
 
 
 @dataclass
@@ -94,6 +103,18 @@ class Place:
         found = ask(f"{self.url}/flow_runs/filter", {"sort": "START_TIME_ASC", "limit": 50,
                     "flows": {"name": {"any_": [FLOW]}}})  # fmt: skip
         return [run for run in found if run["start_time"] and state in (None, run["state_type"])]
+
+    def coming(self) -> list[dict[str, Any]]:
+        """Return the refreshes that run, or are about to."""
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        found: list[dict[str, Any]] = ask(f"{self.url}/flow_runs/filter", {
+            "flows": {"name": {"any_": [FLOW]}},
+            "flow_runs": {
+                "state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}},
+                "expected_start_time": {"before_": soon.isoformat()},
+            },
+        })  # fmt: skip
+        return found
 
     def deployment(self) -> dict[str, Any]:
         found: dict[str, Any] = ask(f"{self.url}/deployments/name/{FLOW}/{NAME}")
@@ -227,6 +248,7 @@ def scheduled(served: Place) -> Iterator[None]:
         assert {f"few-{part}" for part in ("stages", "metrics", "loss", "places", "plan", "spectra",
                                            "distributions", "dashboard")} <= keys  # fmt: skip
         assert served.verb("deploy", "few.toml", "--set", "deploy.cron=0 3 1 1 *").returncode == 0
+        wait_for(lambda: not served.coming(), 240)
 
         served.configure(nodes=4)  # one value of the grid over conditions
         begin = lambda: served.verb("etc-grid", "build", "few.toml")  # noqa: E731
@@ -267,13 +289,109 @@ def test_a_group_s_year_in_ten_minutes(served: Place) -> None:
 @pytest.mark.skipif(
     not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")), reason="no PostgreSQL is installed"
 )
-def test_the_same_on_postgresql(tmp_path: Path) -> None:
-    with server(tmp_path, free_port(), on_postgresql=True) as environment:
-        with scheduled(Place(tmp_path, environment)):
-            pass
-        assert list(tmp_path.glob("kept/database/data/PG_VERSION"))
-    assert not list(tmp_path.glob("kept/database/data/postmaster.pid"))
-    assert not list(tmp_path.glob("home/*.db"))
+def test_the_same_on_postgresql() -> None:
+    with TemporaryDirectory(prefix="specdenoise-") as folder:  # root's database is another user's
+        place = Path(folder)
+        place.chmod(0o711)
+        with server(place, free_port(), on_postgresql=True) as environment:
+            with scheduled(Place(place, environment)):
+                pass
+            assert list(place.glob("kept/database/data/PG_VERSION"))
+        assert not list(place.glob("kept/database/data/postmaster.pid"))
+        assert not list(place.glob("home/*.db"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands its database to another user")
+def test_a_folder_that_the_database_may_not_enter_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    command = [str(ROOT / "infra/prefect/serve"), str(tmp_path / "kept")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: the user postgres may not enter {tmp_path}/kept; name a folder outside of yours, "
+        "such as /srv/prefect\n"
+    )
+
+
+def test_a_replaced_file_of_an_imported_grid_makes_all_anew_but_the_terms(served: Place) -> None:
+    native, known = whole_native_wavelength(7), open_grid()
+    wavelength = native[(native > 660) & (native < 930)]
+    source, store = served.folder / "source", served.folder / "grid.zarr"
+    axes = ((4000.0, 4500.0), (1.0, 3.0), (-1.0, 0.0), (0.0, 0.25))
+    nodes = [dict(zip(AXES, values, strict=True)) for values in product(*axes)]
+    files = [write_2017_text(source, known, node, wavelength) for node in nodes]
+    imported = ("grid", "import", str(source), "--to", str(store))
+    done = served.verb(*imported)
+    assert done.returncode == 0, done.stderr
+    served.configure(grid=store)
+    done = served.verb("deploy", "few.toml", "--set", "deploy.cron=0 3 1 1 *")
+    assert done.returncode == 0, done.stderr
+    with worker(served):
+        first = served.after(served.run_now)
+        assert first["state_type"] == "COMPLETED" and "release 1" in first["state"]["message"]
+        write_2017_text(source, known, nodes[3] | {"teff": 4250.0}, wavelength).replace(files[3])
+        by_event = served.after(lambda: served.verb(*imported))
+        assert by_event["state_type"] == "COMPLETED" and "release 2" in by_event["state"]["message"]
+        assert served.redone() == ["build-dataset", "train", "evaluate", "report", "release"]
+
+
+def records_of(place: Place) -> dict[str, int]:
+    """Return when the records of finished blocks were written, by their names."""
+    found = place.folder.glob("data/datasets/few/*/parts/train-*.json")
+    return {path.name: path.stat().st_mtime_ns for path in found}
+
+
+def test_a_worker_that_is_killed_costs_no_finished_block(served: Place) -> None:
+    served.configure(rows=3000, block=12)
+    assert served.verb("deploy", "few.toml", "--set", "deploy.cron=0 3 1 1 *").returncode == 0
+    with worker(served) as first:
+        served.run_now()
+        wait_for(lambda: len(records_of(served)) > 3, 240)
+        family = [psutil.Process(first.pid), *psutil.Process(first.pid).children(recursive=True)]
+        for process in family:
+            process.kill()
+        psutil.wait_procs(family, 30)
+    before = records_of(served)
+    assert 3 < len(before) < 250
+    with worker(served):
+        done = served.after(served.run_now)
+    assert done["state_type"] == "COMPLETED" and "release 1" in done["state"]["message"]
+    after = records_of(served)
+    assert len(after) == 250 and before.items() <= after.items()
+    lost, _ = served.runs()
+    assert lost["state_type"] == "CRASHED" and "is gone" in lost["state"]["message"]
+
+
+def test_of_two_at_once_one_runs_and_the_other_is_skipped(served: Place) -> None:
+    served.configure(rows=600, block=12)
+    assert served.verb("deploy", "few.toml", "--set", "deploy.cron=0 3 1 1 *").returncode == 0
+    with worker(served):
+        served.run_now()
+        served.run_now()
+        wait_for(lambda: len([run for run in served.runs() if run["end_time"]]) == 2, 300)
+    told = sorted(run["state"]["message"] for run in served.runs("COMPLETED"))
+    assert told[0].startswith("release 1") and told[1].startswith("skipped: held by process")
+
+
+def test_a_server_that_is_started_again_finds_the_run_at_its_end(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "flows", "refresh", "few.toml"]
+    with server(tmp_path, port) as environment:
+        place = Place(tmp_path, environment)
+        place.configure(rows=3000, block=12)
+        verb = subprocess.Popen(command, env=environment, cwd=tmp_path, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        wait_for(lambda: len(records_of(place)) > 3, 240)
+    with server(tmp_path, port):
+        out, error = verb.communicate(timeout=300)
+        assert verb.returncode == 0, error
+        assert out.startswith("release 1")
+        place.configure(rows=3000, block=12, lr=2e-3)
+        assert place.verb("refresh", "few.toml").returncode == 0  # tells what the server missed
+        for number, run in enumerate(place.runs(), 1):
+            assert run["state_type"] == "COMPLETED"
+            assert f"release {number}" in run["state"]["message"]
+        assert number == 2
 
 
 LONG = {"epochs": 100_000, "interval": 50, "ranks": 2}

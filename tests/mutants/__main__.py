@@ -107,12 +107,23 @@ def environment_of(copy: Path, cache: Path) -> dict[str, str]:
     """Return the variables with which the tests of a copy run."""
     environment = {
         **os.environ, "PYTHONPATH": str(copy), "SPECDENOISE_CACHE": str(cache),
-        "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "240", "NUMBA_CACHE_DIR": str(cache / "numba"),
+        "COLUMNS": "240", "OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(cache / "numba"),
     }  # fmt: skip
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # each of many processes would compile all
     reference = ROOT.parent / "shared" / "reference"
     if reference.is_dir():
         environment.setdefault("SPECDENOISE_REFERENCE", str(reference))
     return environment
+
+
+def put(path: Path, source: str) -> None:
+    """Change a file so that what Python compiled of it before is not taken for it.
+
+    Python compares sizes and whole seconds.
+    """
+    seconds = int(path.stat().st_mtime) + 2
+    path.write_text(source, encoding="utf-8")
+    os.utime(path, (seconds, seconds))
 
 
 def ran(copy: Path, tests: list[str], cache: Path, seconds: float) -> tuple[str, str]:
@@ -151,7 +162,7 @@ def judged(
     original = (copy / mutant.path).read_text(encoding="utf-8")
     tests = [path.relative_to(ROOT).as_posix() for path in nearest_tests(ROOT, ROOT / mutant.path)]
     forget(mutant, cache)
-    (copy / mutant.path).write_text(mutant.mutation.applied(original), encoding="utf-8")
+    put(copy / mutant.path, mutant.mutation.applied(original))
     verdict, by = "lived", ""
     try:
         for batch in (*([touching] if touching else []), *batches(tests)):
@@ -164,7 +175,7 @@ def judged(
             if what != "passed":
                 break
     finally:
-        (copy / mutant.path).write_text(original, encoding="utf-8")
+        put(copy / mutant.path, original)
         forget(mutant, cache)
     if verdict == "killed" and by not in sound:
         what, _ = ran(copy, [by], cache, 600.0)

@@ -5,10 +5,11 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kstest
 
 from simlib.config import load_config
 from simlib.errors import InputError
-from simlib.parameters import AXES, draw_parameters, impossible_geometry
+from simlib.parameters import ALL_AXES, AXES, draw_parameters, impossible_geometry
 from simlib.stellar import open_grid
 
 TOY = open_grid("toy")
@@ -147,3 +148,31 @@ def test_impossible_geometry_by_hand() -> None:
         }
     )
     assert impossible_geometry(rows).tolist() == [False, True, False, True]
+
+
+CONTINUOUS = load_config("demo", [*INSIDE, "stellar.sampling=continuous"])
+
+
+def test_all_four_may_move_freely() -> None:
+    table = draw_parameters(CONTINUOUS, TOY, "train", 0, 4000)
+    assert set(table["interpolated_axis"].values) == {ALL_AXES}
+    values = np.stack([table[name].values for name in AXES])
+    for name, drawn in zip(AXES, values, strict=True):
+        low, high = getattr(CONTINUOUS.stellar, name)
+        assert kstest(drawn, "uniform", (low, high - low)).pvalue > 1e-3
+        assert not np.isin(drawn, TOY[name].values).any()
+    assert np.abs(np.corrcoef(values) - np.eye(len(AXES))).max() < 0.08
+    for name in ("redshift", "magnitude", "seeing"):  # all else is as along threads
+        assert np.array_equal(table[name].values, TABLE[name].values)
+    block = draw_parameters(CONTINUOUS, TOY, "train", 100, 130)
+    assert block.identical(table.isel(spectrum=slice(100, 130)))
+
+
+def test_a_grid_with_a_hole_has_nothing_between_its_nodes() -> None:
+    present = TOY["present"].copy()
+    present[0, 1, 1, 1] = False
+    with pytest.raises(InputError, match=r"misses 1 of 256; .*sampling = 'threads'"):
+        draw_parameters(CONTINUOUS, TOY.assign(present=present), "train", 0, 8)
+    config = load_config("demo", [*INSIDE, "stellar.sampling=continuous", "stellar.logg=[-3, 1]"])
+    with pytest.raises(InputError, match=r"stellar.logg = \[-3, 1\] leaves the grid's axis"):
+        draw_parameters(config, TOY, "train", 0, 8)

@@ -54,6 +54,7 @@ def states(config: TrainingConfig, folder: Location) -> list[bool]:
     return [due(config, folder).is_due for due in (training_due, evaluation_due, report_due)]
 
 
+@pytest.mark.slow  # through the verbs: flows/test_refresh.py
 def test_nothing_is_due_of_what_was_done(whole: tuple[Path, Location]) -> None:
     root, folder = whole
     assert states(config_at(root), folder) == [False, False, False]

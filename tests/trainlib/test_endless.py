@@ -263,6 +263,7 @@ class Locked(MemoryFileSystem):
         return "/" + str(path).removeprefix("locked://").strip("/")
 
 
+@pytest.mark.slow  # of an object store: storage/test_runs_there.py
 def test_a_remote_root_is_opened_with_the_options_of_the_rest(tmp_path):
     fsspec.register_implementation("locked", Locked, clobber=True)
     folder = str(build(

@@ -82,6 +82,7 @@ def dataset_of(root: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow  # each step by itself: below
 def test_from_the_report_to_the_code_all_is_there_after_a_move(root: Path) -> None:
     run, dataset = root / "runs/stars-run", dataset_of(root)
     found = of(root, str(run / "report.html"))

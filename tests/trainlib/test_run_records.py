@@ -135,6 +135,7 @@ def test_a_record_of_another_format_says_what_to_do(root):
         evaluate(run)
 
 
+@pytest.mark.slow  # of a dataset: test_damage.py
 @pytest.mark.filterwarnings("ignore:Object at")  # by Zarr, of a damaged group
 def test_every_flipped_bit_of_the_results_is_told_or_harmless(root):
     run = root / "runs" / "toy"

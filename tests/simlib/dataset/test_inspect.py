@@ -161,6 +161,7 @@ def test_figures_say_what_they_show(built: Location) -> None:
     assert all("S/N" in axes.get_title() for axes in drawn["spectra"])
 
 
+@pytest.mark.slow  # its parts are drawn above
 def test_the_page_and_the_picture_stand_alone(built: Location, tmp_path: Path) -> None:
     seen = inspect(str(built))
     picture, file = save_inspection(seen, tmp_path / "out")

@@ -40,6 +40,7 @@ from tests.simlib.dataset.made import (
     make_plan,
     make_published,
     make_store,
+    publish_made,
     spectra,
 )
 
@@ -183,7 +184,8 @@ def test_row_variables_are_cut_into_large_chunks(
 ) -> None:
     monkeypatch.setattr(layout, "ROW_CHUNK", 6)
     layout._empty_array.cache_clear()
-    folder = make_published(tmp_path, PLAN)
+    folder = Location.of(tmp_path / IDENTITY)
+    publish_made(folder, PLAN)
     files = {name for name in arrays_in(folder).sizes() if "/teff/c/" in name}
     assert files == {*(f"train/teff/c/{n}" for n in range(4)), "validation/teff/c/0",
                      "validation/teff/c/1"}  # fmt: skip

@@ -71,6 +71,7 @@ def test_compiled_equals_reference_between_nodes_of_all_axes(kind: str) -> None:
     assert np.abs(fast / slow - 1.0).max() < LARGEST
 
 
+@pytest.mark.slow  # bit for bit: below
 def test_all_four_axes_at_once_agree_with_one_axis_on_its_line() -> None:
     grid = open_grid("default")
     star = draw_parameters(load_config("demo"), grid, "train", 0, 1)

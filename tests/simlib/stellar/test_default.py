@@ -72,6 +72,7 @@ def test_several_processes_may_expand_at_once(tmp_path: Path) -> None:
     assert not list((tmp_path / "grids").glob(".*"))
 
 
+@pytest.mark.slow  # of any kept array: test_kept.py
 def test_a_flipped_bit_in_the_cache_is_noticed(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("SPECDENOISE_CACHE", str(tmp_path))
     whole = open_grid()["flux_normalized"].values.copy()
