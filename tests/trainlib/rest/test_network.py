@@ -119,6 +119,7 @@ def test_the_objective_is_the_error_over_the_usual_and_learns_its_own_size():
     assert loss[1] < min(loss[0], loss[2])
 
 
+@pytest.mark.slow  # a whole run: test_restframe_run.py
 def test_a_network_is_as_good_as_its_solution_once_it_has_learnt():
     model = network(hidden=32).train()
     objective = RestObjective(model)
