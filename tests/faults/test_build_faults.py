@@ -273,6 +273,7 @@ def test_a_block_is_on_the_disk_before_its_record_is_written(
     assert len(recorded) == BLOCKS
 
 
+@pytest.mark.slow  # some seeds of test_kills.py have two builders
 def test_builders_at_once_share_the_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = ("dataset.n_train=320", "dataset.n_validation=8", "dataset.block=8", "dataset.chunk=4")
     config = toy_config(tmp_path, *size)

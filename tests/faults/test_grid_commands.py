@@ -42,6 +42,7 @@ def test_info_tells_everything_and_draws(tmp_path: Path, capsys) -> None:
     assert "256 nodes, 0 missing" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # the judgement: quality/test_sanity.py
 def test_info_judges_a_grid_by_what_is_known_of_cool_stars(capsys) -> None:
     assert run_program(["grid", "info", "default", "--no-quality", "--sanity"]) == 0
     assert "13 hold everywhere, 16 but for known exceptions, 0 do not" in capsys.readouterr().out

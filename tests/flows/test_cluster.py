@@ -31,7 +31,7 @@ def test_a_running_cluster_is_used_and_left_running() -> None:
                 assert client.submit(sum, [1, 2]).result(30) == 3
 
 
-@pytest.mark.parametrize("kind", ["local", "threads"])
+@pytest.mark.parametrize("kind", [pytest.param("local", marks=pytest.mark.slow), "threads"])
 def test_a_local_cluster_has_its_workers_and_a_dashboard_that_answers(kind: str) -> None:
     section = Cluster(kind=kind, workers=2, dashboard="127.0.0.1:0")  # type: ignore[arg-type]
     with dask_client(section) as client:

@@ -111,6 +111,7 @@ def test_a_grid_that_is_off_is_neither_published_nor_passed(tmp_path, capsys):
     assert not list(tmp_path.rglob("manifest.json"))
 
 
+@pytest.mark.slow  # the comparison: simlib/etc
 def test_the_embedded_sky_is_compared_by_one_command(tmp_path, capsys):
     tables = shared_data_folder("etc")
     assert run_program(["etc-sky", str(tables), "--figures", str(tmp_path), "--json"]) == 0

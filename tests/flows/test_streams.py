@@ -40,7 +40,7 @@ def test_whoever_has_read_enough_ends_the_program_quietly() -> None:
     assert (done.returncode, done.stderr) == (NOT_READ, b"")
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1)), 2])
 def test_a_stream_that_is_closed_takes_no_file_and_no_result_with_it(number: int) -> None:
     shell = ["sh", "-c", f'exec "$@" {number}{"<&-" if number == 0 else ">&-"}', "sh", *LIST]
     done = subprocess.run(shell, capture_output=True, timeout=60, check=False)

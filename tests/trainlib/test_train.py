@@ -382,6 +382,7 @@ def start_worker(directory, rank: int) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow  # an ended launcher: test_watch.py
 def test_a_cancelled_training_leaves_no_process(toy, tmp_path):
     config = toy_config(tmp_path, epochs=100_000, ranks=1, interval=50)
     directory, seen = tmp_path / "run", []

@@ -55,6 +55,7 @@ def test_a_moved_dataset_is_read_computed_replayed_and_drawn_from(
     assert float(replay(place, "train", 3)["flux_off_again"]) == 0.0
 
 
+@pytest.mark.slow  # used there: above
 def test_a_moved_dataset_is_complete_where_it_is_now(
     moved: tuple[Path, xr.Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:

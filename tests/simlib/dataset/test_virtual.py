@@ -114,7 +114,7 @@ def test_a_dataset_of_other_physics_is_not_made_again(stored: Location, tmp_path
         open_dataset(tmp_path, virtual=True)
 
 
-@pytest.mark.parametrize("mode", ["virtual", "endless"])
+@pytest.mark.parametrize("mode", [pytest.param("virtual", marks=pytest.mark.slow), "endless"])
 def test_rows_without_number_cost_nothing_before_they_are_looked_at(
     mode: str, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_no_loop_leaves_its_arrays_whatever_their_sizes(cache: Path) -> None:
     assert try_shapes(cache, shapes=800, grids=8, seed=9) >= 500
 
 
+@pytest.mark.slow  # compiles loops once more
 def test_a_loop_that_leaves_its_arrays_is_caught(cache: Path) -> None:
     done = run(cache, "-c", CUT_SHORT)
     assert done.returncode == 1 and "IndexError" in done.stderr

@@ -66,6 +66,7 @@ def test_any_subset_in_any_order_has_the_same_bits(
     assert np.array_equal(found["spectrum"].values, expected["spectrum"].values)
 
 
+@pytest.mark.slow  # within them: test_paths.py
 def test_stars_out_to_every_bound_are_those_of_the_reference(
     targets: xr.Dataset, whole: xr.Dataset, config: SimulationConfig
 ) -> None:

@@ -64,8 +64,9 @@ def identity(spread: LineSpread = SPREAD, stellar: Stellar = STELLAR) -> str:
 PROFILE = Profile(PIXELS[:2], np.linspace(-1, 1, 3), np.ones((2, 3)))
 # Of [stellar]: what a set-up is made for. It serves all stars of the grid and all reddenings.
 SHAPING = {"r_v": 3.0, "redshift": (0.0, 0.001), "band": "sdss2010-i"}
-SERVED = {"grid": "other", "teff": (4000.0, 4500.0), "logg": (1.0, 2.0), "feh": (-1.0, 0.0),
-          "alpha": (0.0, 0.25), "magnitude": (20.0, 21.0), "ebv": (0.0, 0.2)}  # fmt: skip
+SERVED = {"grid": "other", "sampling": "continuous", "teff": (4000.0, 4500.0), "logg": (1.0, 2.0),
+          "feh": (-1.0, 0.0), "alpha": (0.0, 0.25), "magnitude": (20.0, 21.0),
+          "ebv": (0.0, 0.2)}  # fmt: skip
 
 
 def moved(value: Any) -> Any:
