@@ -63,6 +63,8 @@ def test_the_deployments_and_the_schedule_are_there(ran: tuple[Place, dict[str, 
 def test_a_finished_run_says_what_it_did(ran: tuple[Place, dict[str, Any]]) -> None:
     place, run = ran
     url = f"/runs/flow-run/{run['id']}"
-    shown(place, url, "run", "Completed", "build-dataset", "release 1")
-    shown(place, f"{url}?tab=Artifacts", "artifacts", "few-stages", "few-metrics", "few-loss",
-          "few-spectra")  # fmt: skip
+    shown(place, url, "run", "Completed", FLOW, "build-dataset", "release")
+    shown(place, "/artifacts", "artifacts", "few-stages", "few-plan", "few-metrics", "few-loss",
+          "few-spectra", "release 1: nothing to compare with was released before")  # fmt: skip
+    shown(place, "/artifacts/key/few-metrics", "metrics", "noisy input", "released before")
+    shown(place, "/artifacts/key/few-spectra", "spectra", "data:image/png;base64,")
