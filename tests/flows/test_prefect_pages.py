@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.test_prefect_server import free_port
+from tests.flows.test_prefect_server import ask, free_port
 from tests.flows.test_schedule import FLOW, NAME, Place, server, wait_for, worker
 from tests.trainlib.test_report_in_a_browser import CHROMIUM
 
@@ -66,5 +66,6 @@ def test_a_finished_run_says_what_it_did(ran: tuple[Place, dict[str, Any]]) -> N
     shown(place, url, "run", "Completed", FLOW, "build-dataset", "release")
     shown(place, "/artifacts", "artifacts", "few-stages", "few-plan", "few-metrics", "few-loss",
           "few-spectra", "release 1: nothing to compare with was released before")  # fmt: skip
-    shown(place, "/artifacts/key/few-metrics", "metrics", "noisy input", "released before")
-    shown(place, "/artifacts/key/few-spectra", "spectra", "data:image/png;base64,")
+    found = {one["key"]: one["id"] for one in ask(f"{place.url}/artifacts/filter", {})}
+    for key, wanted in (("metrics", "noisy input"), ("spectra", "data:image/png;base64,")):
+        shown(place, f"/artifacts/artifact/{found[f'few-{key}']}", key, wanted)
