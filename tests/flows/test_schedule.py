@@ -342,6 +342,27 @@ def test_a_replaced_file_of_an_imported_grid_makes_all_anew_but_the_terms(served
         assert served.redone() == ["build-dataset", "train", "evaluate", "report", "release"]
 
 
+def test_a_process_that_serves_needs_no_worker_and_leaves_none(served: Place) -> None:
+    served.configure()
+    command = [sys.executable, "-m", "flows", "serve", "few.toml"]
+    with started(command, served.environment, served.folder) as process:
+
+        def is_there() -> bool:
+            assert process.poll() is None, (served.folder / "few.toml.log").read_text()
+            try:
+                return bool(served.deployment())
+            except OSError:  # not yet
+                return False
+
+        wait_for(is_there, 120)
+        done = served.after(served.run_now)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    assert done["state_type"] == "COMPLETED" and "release 1" in done["state"]["message"]
+    assert not psutil.wait_procs(family, timeout=20)[1]
+
+
 def records_of(place: Place) -> dict[str, int]:
     """Return when the records of finished blocks were written, by their names."""
     found = place.folder.glob("data/datasets/few/*/parts/train-*.json")

@@ -131,6 +131,13 @@ def test_nodes_are_used_by_the_lines_drawn_through_them() -> None:
     assert len(use.summary()["first_never_used"]) == min(20, use.summary()["never_used"])
 
 
+def test_a_draw_between_nodes_of_all_axes_uses_every_node() -> None:
+    grid = open_grid("toy")
+    row = {name: ("spectrum", [float(grid[name].values[:2].mean())]) for name in AXES}
+    use = node_use(grid, [xr.Dataset(row | {"interpolated_axis": ("spectrum", [-1])})])
+    assert use.used.all() and use.counts.sum() == 1 and not len(use.never_used)
+
+
 def test_draws_are_counted_at_their_nearest_node_in_every_pair(built: Location) -> None:
     seen = inspect(str(built))
     assert seen.use is not None
