@@ -38,6 +38,15 @@ def test_an_untrained_network_is_the_linear_solution_at_the_redshift_found():
     assert torch.allclose(size, usual_error(level), rtol=0.1)  # of the arm of a star at rest
 
 
+def test_what_is_learnt_is_in_units_of_what_the_solution_leaves_unknown():
+    model = network(is_random=True)
+    solution = 0.1 * torch.randn(3, 6).expand(2, 3, 6).flatten(0, 1)
+    level = torch.tensor([1e-6, 1e-6, 1e-6, 0.05, 0.05, 0.05])
+    made = model.correct(solution, level, torch.zeros(6)).coefficients
+    off = (made - solution).abs()
+    assert float(off[:3].max()) < 1e-5 and float(off[3:].min(dim=0).values.max()) > 1e-4
+
+
 def test_rows_in_any_batch_and_order_are_the_same():
     flux, variance, _, _ = observed(600, 0.05)  # more than are denoised at once
     model = network(is_random=True)
