@@ -1,9 +1,9 @@
 """The training's config sections: the network, the augmentation, the optimisation, the evaluation.
 
 A recipe ("A": the paper's, "B": the fast one, "C": the one that knows of Doppler shifts) gives the
-values that a file does not. Some keys act
-only in a certain mode, e.g. `train.momentum` only with `train.optimizer = "sgd"`: each mode is a
-class with its own keys and defaults, and such a key given in another mode is refused.
+values that a file does not. Some keys act only in a certain mode, e.g. `train.momentum` only with
+`train.optimizer = "sgd"`: each mode is a class with its own keys and defaults, and such a key given
+in another mode is refused.
 """
 
 import tomllib
@@ -75,8 +75,17 @@ class RestFrameModel(_Network):
     hidden: PositiveInt = 512
     blocks: PositiveInt = 3
     steps: Annotated[int, Field(ge=0, le=100)] = 3  # of conjugate gradients before the network
-    scan_rank: PositiveInt = 16  # components that the scan for the redshift knows, at most `rank`
+    scan_rank: PositiveInt = 16  # components that the scan for the redshift knows
     passes: PositiveInt = 6  # epochs that go through the same noisy rows, which are costly to make
+
+    @model_validator(mode="after")
+    def _check(self) -> "RestFrameModel":
+        if self.scan_rank > self.rank:
+            raise ValueError(
+                f"scan_rank = {self.scan_rank} is more than the {self.rank} components of rank; "
+                "lower it or raise rank"
+            )
+        return self
 
 
 Model = Annotated[HourglassModel | ProjectionModel | RestFrameModel, Field(discriminator="kind")]

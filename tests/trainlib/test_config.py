@@ -75,6 +75,11 @@ def test_a_key_without_effect_is_refused_with_the_way_out(tables, told):
         lay_on_recipe(tables)
 
 
+def test_a_scan_knows_no_more_than_the_basis_holds():
+    with pytest.raises(InputError, match=r"scan_rank = 16 is more than the 8 .* or raise rank"):
+        load_config("demo", ["train.recipe=C", "model.rank=8"])
+
+
 def test_a_recipes_idle_keys_give_way_to_a_chosen_mode():
     config = config_of(train={"optimizer": "sgd", "lr": 1.0, "schedule": "constant"})
     assert not hasattr(config.train, "betas")

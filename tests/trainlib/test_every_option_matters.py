@@ -44,7 +44,7 @@ MODEL = {
     "input": (HOURGLASS, "flux"),
     "output": (HOURGLASS, "sigmoid"),
 }
-REST = {"kind": "restframe", "rank": 6, "hidden": 16, "blocks": 1, "scan_rank": 6}
+REST = {"kind": "restframe", "rank": 6, "hidden": 16, "blocks": 1, "scan_rank": 5}
 MODEL_AT_REST = {  # the same of networks in the rest frame
     "activation": "relu",
     "rank": 5,
