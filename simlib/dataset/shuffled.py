@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from simlib.dataset.plan import REPAIR
 from simlib.dataset.publish import published_dataset, require_split
 from simlib.dataset.stored import open_pixels
 from simlib.errors import InputError
@@ -29,7 +28,10 @@ def shuffled(
     folder, manifest = published_dataset(place)
     rows = require_split(folder, manifest, split)
     if manifest.mode != "stored":
-        raise InputError(f"{folder} holds no spectra, only how to compute them; {REPAIR}")
+        raise InputError(
+            f"{folder} holds no spectra, only how to compute them (dataset.mode = "
+            f"{manifest.mode!r}); build it with dataset.mode = 'stored'"
+        )
     arrays = open_pixels(folder, manifest, split)
     chunk, pixels = manifest.plan.chunk, next(iter(arrays.values())).shape[1]
     dice = np.random.default_rng(seed)
@@ -52,11 +54,10 @@ def shuffled(
         order = dice.permutation(filled)
         is_last = first + held >= len(starts)
         whole = filled if is_last else filled - filled % batch
-        for place_in in range(0, whole, batch):
-            taken = order[place_in : min(place_in + batch, whole)]
-            yield {name: buffer[taken] for name, buffer in buffers.items()} | {
-                "rows": numbers[taken]
-            }
+        for begin in range(0, whole, batch):
+            taken = order[begin : min(begin + batch, whole)]
+            spectra = {name: buffer[taken] for name, buffer in buffers.items()}
+            yield spectra | {"rows": numbers[taken]}
         left = np.sort(order[whole:])
         kept = len(left)
         for buffer in (*buffers.values(), numbers):

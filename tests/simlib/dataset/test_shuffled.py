@@ -7,6 +7,7 @@ import pytest
 
 from simlib.dataset.open import open_dataset
 from simlib.dataset.places import arrays_in
+from simlib.dataset.publish import publish, published_dataset
 from simlib.dataset.shuffled import shuffled
 from simlib.errors import InputError
 from simlib.location import Location
@@ -69,6 +70,16 @@ def test_damage_is_told_with_its_rows(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(InputError, match=r"rows 8 to 15 is damaged .*is not there"):
         list(shuffled(made, "train", 4, seed=1))
+
+
+def test_a_dataset_without_stored_spectra_is_told_with_the_way_out(made: Location) -> None:
+    manifest = published_dataset(made)[1].model_copy(update={"mode": "virtual"})
+    place = made.parent.parent / "virtual" / made.name
+    publish(place, manifest)
+    with pytest.raises(
+        InputError, match=r"holds no spectra.*'virtual'\); build it with .*'stored'"
+    ):
+        list(shuffled(place, "train", 4, seed=1))
 
 
 def test_a_split_that_is_not_there_is_told(made: Location) -> None:
