@@ -53,8 +53,9 @@ def toy_of(root):
     return str(root / "toy.zarr")
 
 
+@pytest.mark.parametrize("start", [train_here, pytest.param(launch.train, marks=pytest.mark.slow)])
 def test_a_run_that_ended_before_its_manifest_said_so_is_finished_by_the_next_start(
-    root, tmp_path, monkeypatch
+    start, root, tmp_path, monkeypatch
 ):
     class Killed(BaseException):
         pass
@@ -68,10 +69,12 @@ def test_a_run_that_ended_before_its_manifest_said_so_is_finished_by_the_next_st
     monkeypatch.undo()
     before = (tmp_path / "killed" / runs.CHECKPOINT).read_bytes()
     assert runs.read_manifest(tmp_path / "killed").outcome is None
-    train_here(config_of(root), toy_of(root), tmp_path / "killed")
+    result = start(config_of(root), toy_of(root), tmp_path / "killed")
     assert (tmp_path / "killed" / runs.CHECKPOINT).read_bytes() == before
     again = launch.train(config_of(root), toy_of(root), tmp_path / "killed")
     assert again.was_finished
+    if start is launch.train:
+        assert again == dataclasses.replace(result, was_finished=True)
     whole = launch.train(config_of(root), toy_of(root), root / "runs" / "toy")
     different = {"run_directory", "seconds", "cpu_seconds", "was_finished"}
     for key, value in dataclasses.asdict(again).items():
