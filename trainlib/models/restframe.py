@@ -66,14 +66,9 @@ class RestFrameNetwork(nn.Module):
     steps: of conjugate gradients. components: that the scan for redshifts knows.
     """
 
-    axis: Tensor
     redshifts: Tensor
-    mean: Tensor
-    metric: Tensor
     vectors: Tensor
     eigenvalues: Tensor
-    noise_shape: Tensor
-    stars: Tensor
 
     def __init__(
         self,
@@ -227,7 +222,7 @@ class RestObjective(nn.Module):
     def __init__(self, model: RestFrameNetwork) -> None:
         super().__init__()
         self.model = model
-        relative = model.frame.relative.to(model.mean.device)
+        relative = model.frame.relative.to(model.vectors.device)
         self.register_buffer("relative", relative, persistent=False)
 
     def forward(

@@ -58,8 +58,8 @@ class RestAxis:
     def gather(self, coefficients: np.ndarray, redshift: np.ndarray) -> np.ndarray:
         """Return curves (rows, pixels) as seen at redshifts; one row of coefficients serves all."""
         out = np.empty((len(redshift), self.pixels), np.float32)
-        several = len(coefficients) > 1
-        _run(gather_rows, out, coefficients, *self.places(redshift), is_shared=not several)
+        is_shared = len(coefficients) == 1
+        _run(gather_rows, out, coefficients, *self.places(redshift), is_shared=is_shared)
         return out
 
     def scatter(self, values: np.ndarray, redshift: np.ndarray) -> np.ndarray:
@@ -71,8 +71,12 @@ class RestAxis:
     def move(self, coefficients: np.ndarray, change: np.ndarray) -> np.ndarray:
         """Return coefficients of curves whose value at x is the given ones' at x (1 + change)."""
         out = np.empty(coefficients.shape, np.float32)
-        start = np.full(len(change), self.rest / self.pitch)
-        _run(_move, out, coefficients, start, np.asarray(change, dtype=float))
+        start = self.rest / self.pitch
+
+        def move(rows: np.ndarray, change: np.ndarray, out: np.ndarray) -> None:
+            move_rows(rows, start, change, out)
+
+        _run(move, out, coefficients, np.asarray(change, dtype=float))
         return out
 
     def at_rest(self, smooth: np.ndarray, redshift: np.ndarray) -> np.ndarray:
@@ -80,11 +84,6 @@ class RestAxis:
         out = np.empty((len(redshift), self.points), np.float32)
         _run(rest_rows, out, smooth, *self.places(redshift))
         return out
-
-
-def _move(coefficients: np.ndarray, start: np.ndarray, change: np.ndarray, out: np.ndarray) -> None:
-    if len(start):
-        move_rows(coefficients, start[0], change, out)
 
 
 def _run(
