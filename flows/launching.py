@@ -64,8 +64,8 @@ def srun_command(config: Config, directory: str, ranks: int) -> list[str]:
         else [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-id={name}"]
     )
     torchrun = shlex.join(
-        [sys.executable, "-m", "torch.distributed.run", "--max-restarts=0", *meeting,
-         f"--nproc-per-node={ranks // nodes}"]
+        [sys.executable, "-m", "torch.distributed.run", f"--max-restarts={config.train.restarts}",
+         *meeting, f"--nproc-per-node={ranks // nodes}"]
     )  # fmt: skip
     # only a node of the step knows which the first one is
     head = '"$(scontrol show hostnames "$SLURM_STEP_NODELIST" | head -n 1)"'
@@ -87,8 +87,9 @@ def job(config: Config, directory: str, ranks: int) -> dict[str, Any]:
         "name": "ranks",
         "image": launch.image,
         "command": [
-            "python", "-m", "torch.distributed.run", "--standalone", "--max-restarts=0",
-            f"--nproc-per-node={ranks}", "-m", "trainlib.training.train", directory,
+            "python", "-m", "torch.distributed.run", "--standalone",
+            f"--max-restarts={config.train.restarts}", f"--nproc-per-node={ranks}",
+            "-m", "trainlib.training.train", directory,
         ],
         "volumeMounts": [{"name": "root", "mountPath": mount}],
     }  # fmt: skip

@@ -337,6 +337,24 @@ def _scratch_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
         _remove(scratch)
 
 
+def put_copy(source: Path, target: Path) -> None:
+    """Put a file under another name too, in place of what has that name.
+
+    Both are one file where the file system can: nothing of it is written again.
+    """
+    scratch = _scratch_name(target)
+    try:
+        try:
+            os.link(source, scratch)
+        except OSError:
+            shutil.copy2(source, scratch)
+            flush_tree(scratch)
+        scratch.replace(target)
+        _flush_entry(target.parent)
+    finally:
+        _remove(scratch)
+
+
 def _scratch_name(target: Path) -> Path:
     """Return a free name beside the target, and remove what dead processes left there."""
     target.parent.mkdir(parents=True, exist_ok=True)

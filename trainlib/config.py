@@ -129,6 +129,8 @@ class _Train(Section):
     interval: PositiveInt = 1  # epochs between validations, log lines and checkpoints
     validation_spectra: PositiveInt = 2048  # at most, of the validation split
     join_timeout_s: PositiveFloat = 60.0  # for all ranks to appear
+    restarts: Annotated[int, Field(ge=0, le=100)] = 3  # of all ranks, where one is lost
+    keep: Annotated[int, Field(ge=1, le=100)] = 2  # the last so many checkpoints, beside the best
     runs: AbsolutePath | None = None  # folder of the runs; None: <storage.root>/runs
 
 
@@ -216,6 +218,7 @@ class Evaluate(Section):
     """How a trained network and the baselines are judged."""
 
     split: Literal["validation", "test"] = "validation"
+    checkpoint: Literal["last", "best"] = "last"  # best: of the least validation loss
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1  # of the frozen noise and augmentation
     spectra: PositiveInt | None = None  # the first so many; None: all
     smoothing_sigma: PositiveFloat = 2.0  # Gaussian, pixels

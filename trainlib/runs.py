@@ -4,6 +4,7 @@ A run directory moves with its root: what its manifest names inside that root is
 """
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,10 +23,13 @@ from trainlib.config import FOREIGN_SECTIONS, TrainingConfig
 
 # Raised by hand when the same config makes another network; a test with golden values guards it.
 TRAINING_VERSION = 1
-CHECKPOINT = "checkpoints/last.pt"
+CHECKPOINT, BEST = "checkpoints/last.pt", "checkpoints/best.pt"
+JUDGED = {"last": CHECKPOINT, "best": BEST}  # by `evaluate.checkpoint`
 CONFIG, MANIFEST, LOCK = "config.toml", "manifest.json", ".lock"
 # Where and how fast a run is computed, not what it computes.
-_CIRCUMSTANCES = {"ranks", "threads", "device", "join_timeout_s", "runs", "recipe"}
+_CIRCUMSTANCES = {
+    "ranks", "threads", "device", "join_timeout_s", "restarts", "keep", "runs", "recipe"
+}  # fmt: skip
 
 
 class Origin(BaseModel):
@@ -40,7 +44,7 @@ class State(BaseModel):
     """How far a run is, as its checkpoint says. epoch: whole ones done. ended: in UTC, the last.
 
     seconds, cpu_seconds: spent, earlier starts included. loss, validation_loss: of the last
-    interval.
+    interval. best_loss: the least validation_loss so far.
     """
 
     epoch: int = 0
@@ -50,6 +54,7 @@ class State(BaseModel):
     cpu_seconds: float = 0.0
     loss: float = math.inf
     validation_loss: float = math.inf
+    best_loss: float = math.inf
     parameters: int = 0
     world_size: int = 0
     device: str = ""
@@ -107,6 +112,18 @@ def lock_run(directory: Path) -> Iterator[None]:
     """Hold the run directory; InputError names the process that trains in it already."""
     with lock(directory / LOCK, f"the run directory {directory}", timeout_s=0.0):
         yield
+
+
+def checkpoints_in(directory: Place) -> list[Location]:
+    """Return the checkpoints that a run may go on from and that are there, the newest first."""
+    folder, name = (Location.of(directory) / CHECKPOINT).parent, Path(CHECKPOINT)
+    before = re.compile(rf"{name.stem}-(\d+){re.escape(name.suffix)}")
+    found = (
+        (name.name, 0),
+        *((one, int(m[1])) for one in folder.names() if (m := before.fullmatch(one))),
+    )
+    ordered = [folder / one for one, _ in sorted(found, key=lambda pair: pair[1])]
+    return [place for place in ordered if place.exists()]
 
 
 def write_config(directory: Place, config: TrainingConfig) -> None:

@@ -118,7 +118,8 @@ def test_a_file_that_says_nothing_trains_recipe_b_value_by_value():
     assert config.train.model_dump() == {
         "recipe": "B", "ranks": None, "threads": None, "device": "auto", "seconds": None,
         "epochs": 100, "batch_size": 256, "seed": 1, "lr": 3e-3, "interval": 4,
-        "validation_spectra": 2048, "join_timeout_s": 60.0, "runs": None, "optimizer": "adamw",
+        "validation_spectra": 2048, "join_timeout_s": 60.0, "restarts": 3, "keep": 2,
+        "runs": None, "optimizer": "adamw",
         "betas": (0.9, 0.98), "weight_decay": 0.0, "schedule": "cosine", "warmup": 0.04,
         "final": 0.01,
     }  # fmt: skip
@@ -127,7 +128,8 @@ def test_a_file_that_says_nothing_trains_recipe_b_value_by_value():
         "noise_level": True, "skip": "wiener",
     }  # fmt: skip
     assert config.evaluate.model_dump() == {
-        "split": "validation", "seed": 1, "spectra": None, "smoothing_sigma": 2.0,
+        "split": "validation", "checkpoint": "last", "seed": 1, "spectra": None,
+        "smoothing_sigma": 2.0,
         "wiener_rank": 512, "flux_floor": 0.02, "limit_spectra": 2048, "example_snr": 10.0,
     }  # fmt: skip
 

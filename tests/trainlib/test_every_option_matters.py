@@ -86,12 +86,14 @@ TRAIN = {
     "interval": ({}, 3),
     "validation_spectra": ({}, 10),
 }
-# where a run is computed: see test_train.py, test_runs.py
+# where a run is computed: see test_train.py, test_runs.py, test_kept_checkpoints.py
 CIRCUMSTANCES = {
     "ranks": 2,
     "threads": 3,
     "device": "cpu",
     "join_timeout_s": 9.0,
+    "restarts": 1,
+    "keep": 5,
     "runs": "/elsewhere",
 }
 EVALUATE = {
@@ -103,8 +105,9 @@ EVALUATE = {
 }
 # what is learnt from in an epoch: tests/trainlib/test_restframe_run.py
 OF_TRAINING = {"passes"}
-# The two last tests below; and tests/test_end_to_end.py, since a bare store has no limit.
-ELSEWHERE = {"split", "example_snr", "limit_spectra"}
+# The two last tests below; test_kept_checkpoints.py; and tests/test_end_to_end.py, since a bare
+# store has no limit.
+ELSEWHERE = {"split", "example_snr", "limit_spectra", "checkpoint"}
 
 
 def keys_of(section: str) -> set[str]:

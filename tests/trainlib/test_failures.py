@@ -69,7 +69,7 @@ def test_every_line_of_the_ranks_is_passed_on_and_nothing_is_left(toy, tmp_path,
 
 def test_torchrun_keeps_its_scratch_in_the_run(tmp_path):
     assert f"--log-dir={tmp_path}/.torchrun" in launch.torchrun_command(
-        tmp_path, 2, Location.of(tmp_path)
+        tmp_path, 2, Location.of(tmp_path), 0
     )
 
 

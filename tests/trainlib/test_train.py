@@ -139,7 +139,7 @@ def test_a_finished_run_is_not_trained_again_unless_asked_for_anew(toy, tmp_path
     ],
 )
 def test_the_cores_are_shared_out(keys, told, toy, tmp_path, monkeypatch):
-    def command(_, ranks: int, run: object) -> list[str]:
+    def command(_, ranks: int, *rest: object) -> list[str]:
         tell = f"import os; print({ranks}, 'of', os.environ['OMP_NUM_THREADS'])"
         if sys.platform == "linux":  # they meet on this host, whatever its name stands for
             tell += "; assert os.environ['GLOO_SOCKET_IFNAME'] == 'lo'"
@@ -224,11 +224,17 @@ def test_the_rate_anneals_to_the_end_of_what_is_spent_first(
 
     steps, whole = ends[-1][0], ends[-1][0] // 4
     outcome = runs.read_manifest(directory).outcome
-    assert outcome == load_state(directory, runs.read_manifest(directory).fingerprint, CPU).state
+    assert (
+        outcome
+        == load_state(
+            directory / runs.CHECKPOINT, runs.read_manifest(directory).fingerprint, CPU
+        ).state
+    )
     assert outcome == runs.State(
         epoch=whole, step=steps, samples=192 * whole + 50 * (steps % 4),
         seconds=ends[-1][2], cpu_seconds=3 * ends[-1][2],
         loss=log[-1]["loss"], validation_loss=log[-1]["validation_loss"],
+        best_loss=min(entry["validation_loss"] for entry in log),
         parameters=outcome.parameters, world_size=1, device="cpu",
         ended=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin + ends[-1][2])),
         is_finished=True,

@@ -82,7 +82,7 @@ def test_the_ranks_are_told_to_watch_their_launcher(monkeypatch, tmp_path):
 
     monkeypatch.setattr(runs, "read_run", lambda _: (None, None))
     monkeypatch.setattr(train, "follow_parent", tell)
-    command = launch.torchrun_command(tmp_path, ranks=3, run=Location.of(tmp_path))
+    command = launch.torchrun_command(tmp_path, ranks=3, run=Location.of(tmp_path), restarts=0)
     with pytest.raises(Told, match=f"^{os.getpid()}$"):
         train.main(command[command.index(train.__name__) + 1 :])
 

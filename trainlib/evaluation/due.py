@@ -38,7 +38,8 @@ def evaluation_due(config: TrainingConfig, dataset: Location) -> Due:
     """Return whether a trained run is to be judged as the config says."""
     directory = run_directory(config, dataset.name)
     known, manifest = _evaluated(directory), _manifest(directory)
-    if manifest is None or (digest := sealed_digest(directory / runs.CHECKPOINT)) is None:
+    judged = directory / runs.JUDGED[config.evaluate.checkpoint]
+    if manifest is None or (digest := sealed_digest(judged)) is None:
         return Due("evaluate", str(directory), True, "no network is trained yet")
     now = evaluation_fingerprint(manifest.fingerprint, digest, dataset.name, config.evaluate)
     if known is None:

@@ -68,7 +68,7 @@ def evaluate(
     not usable.
     """
     begin, begin_cpu = time.monotonic(), time.process_time()
-    trained = load_trained(run_directory)
+    trained = load_trained(run_directory, section)
     if section is not None and section != trained.config.evaluate:
         trained = replace(trained, config=trained.config.model_copy(update={"evaluate": section}))
         runs.write_config(trained.directory, trained.config)

@@ -6,6 +6,7 @@ What a dataset comes from is told by `simlib.dataset.lineage`.
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,8 +31,8 @@ from simlib.stellar.store import METADATA, is_store
 from trainlib.evaluation.page_lineage import read_page_lineage
 from trainlib.evaluation.results import RESULTS, read_results
 from trainlib.runs import (
-    CHECKPOINT,
     CONFIG,
+    JUDGED,
     MANIFEST,
     TRAINING_VERSION,
     RunManifest,
@@ -84,7 +85,9 @@ _BY_NAME: dict[str, Callable[[Location], Step]] = {
     r"manifest\.json|spectra\.zarr|terms-[0-9a-f]{12}\.zarr": lambda place: step_at(place.parent),
     re.escape(CONFIG): _run_or_instrument,
     r".*\.toml": lambda place: instrument_step(str(place)),
-    r"last\.pt": lambda place: checkpoint_step(place.parent.parent),
+    r"(last|best)\.pt": lambda place: checkpoint_step(
+        place.parent.parent, place.name.removesuffix(".pt")
+    ),
 }
 
 
@@ -137,7 +140,10 @@ def results_step(directory: Location, recorded: str | None = None) -> Step:
         evaluation = read_results(directory).evaluation
     except (InputError, OSError) as error:
         return replace(failed(step, place, error), parents=(run_step(directory),))
-    checkpoint = checkpoint_step(directory, evaluation.checkpoint)
+    which = "last"
+    with suppress(InputError):  # of a config that cannot be read more is told elsewhere
+        which = read_config(directory).evaluate.checkpoint
+    checkpoint = checkpoint_step(directory, which, evaluation.checkpoint)
     step = replace(
         step,
         note=f"{evaluation.spectra} {evaluation.split} spectra of {evaluation.dataset}",
@@ -146,9 +152,9 @@ def results_step(directory: Location, recorded: str | None = None) -> Step:
     return compared(made_by(step, evaluation.provenance), evaluation.fingerprint)
 
 
-def checkpoint_step(directory: Location, recorded: str | None = None) -> Step:
-    """Return the step of a run's network. recorded: its digest, by results."""
-    path = directory / CHECKPOINT
+def checkpoint_step(directory: Location, which: str, recorded: str | None = None) -> Step:
+    """Return the step of a run's network, the last or best. recorded: its digest, by results."""
+    path = directory / JUDGED[which]
     step = Step("checkpoint", str(path), recorded, parents=(run_step(directory),))
     if (digest := sealed_digest(path)) is None:
         return failed(step, path, InputError("it does not end with a digest"))

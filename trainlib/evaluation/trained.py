@@ -7,7 +7,7 @@ from torch import nn
 
 from simlib.location import Location, Place
 from trainlib import runs
-from trainlib.config import TrainingConfig
+from trainlib.config import Evaluate, TrainingConfig
 from trainlib.runs import RunManifest, State
 from trainlib.training.state import blank_network, load_state, restore
 
@@ -32,18 +32,19 @@ class Trained:
         return runs.dataset_of(self.directory, self.config, self.manifest)
 
 
-def load_trained(run_directory: Place) -> Trained:
-    """Return a run's network as the last checkpoint left it; InputError where there is none.
+def load_trained(run_directory: Place, section: Evaluate | None = None) -> Trained:
+    """Return a run's network, which a checkpoint holds; InputError where there is none.
 
-    Options of the run directory's location are those of its dataset's URL, beside what the config
-    says of them.
+    section: says which checkpoint; None for what the run's config says. Options of the run
+    directory's location are those of its dataset's URL, beside what the config says of them.
     """
     directory = Location.of(run_directory)
     config, manifest = runs.read_run(directory)
     options = config.storage.options | directory.options
     storage = config.storage.model_copy(update={"options": options})
     config = config.model_copy(update={"storage": storage})
-    saved = load_state(directory, manifest.fingerprint, torch.device("cpu"))
+    checkpoint = directory / runs.JUDGED[(section or config.evaluate).checkpoint]
+    saved = load_state(checkpoint, manifest.fingerprint, torch.device("cpu"))
     model = blank_network(saved, config.model)
     restore(saved, model)
     model.eval()

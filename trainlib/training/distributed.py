@@ -43,6 +43,13 @@ class Ranks:
             dist.all_reduce(total)
         return [float(value) for value in total]
 
+    def least(self, value: float) -> float:
+        """Return the least over ranks."""
+        least = torch.tensor(value, dtype=torch.float64, device=self.device)
+        if self.world > 1:
+            dist.all_reduce(least, dist.ReduceOp.MIN)
+        return float(least)
+
     def from_first(self, tensor: Tensor) -> Tensor:
         """Return rank 0's tensor; the others' is overwritten."""
         if self.world > 1:

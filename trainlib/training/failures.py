@@ -13,9 +13,13 @@ FAILURES = "failures"
 
 
 class Failure(Record):
-    """Why a rank ended. kind: the exception's name; time: in seconds since 1970."""
+    """Why a rank ended. kind: the exception's name; time: in seconds since 1970.
+
+    attempt: how often all ranks were started again before.
+    """
 
     rank: int
+    attempt: int = 0
     kind: str
     message: str
     time: float
@@ -29,19 +33,39 @@ class Failure(Record):
 def report_failure(directory: Path, kind: str, message: str) -> None:
     """Leave the failure of this rank where the launcher looks for it."""
     rank = int(os.environ.get("RANK", "0"))
-    failure = Failure(rank=rank, kind=kind, message=message, time=time.time())
+    failure = Failure(rank=rank, attempt=attempt(), kind=kind, message=message, time=time.time())
     with suppress(OSError):  # a full disk must not hide the failure itself
         write_record(Location.of(directory / FAILURES / f"rank-{rank}.json"), failure)
 
 
 def read_failures(directory: Path) -> list[Failure]:
-    """Return the failures of a start: people's mistakes first, then the earliest."""
+    """Return the failures of a start: the last attempt's first, of each people's mistakes first."""
     found = []
     for path in (directory / FAILURES).glob("rank-*.json"):
         with suppress(InputError):  # a damaged one must not hide the others
             found.append(read_record(Location.of(path), Failure))
     failures = [failure for failure in found if failure is not None]
-    return sorted(failures, key=lambda failure: (not failure.is_mistake, failure.time))
+    return sorted(
+        failures, key=lambda failure: (-failure.attempt, not failure.is_mistake, failure.time)
+    )
+
+
+def attempt() -> int:
+    """Return how often torchrun started all ranks again, since one was lost."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def told_before(directory: Path) -> int | None:
+    """Return the exit code where the attempt before ended so that another would end the same.
+
+    That is with a person's mistake, or with an exception on every rank. One that was killed tells
+    nothing.
+    """
+    failures = [f for f in read_failures(directory) if f.attempt == attempt() - 1]
+    if any(failure.is_mistake for failure in failures):
+        return 2
+    is_all = len(failures) == int(os.environ.get("WORLD_SIZE", "1"))
+    return 1 if failures and is_all else None
 
 
 def clear_failures(directory: Path) -> None:

@@ -107,9 +107,11 @@ def train(
     with mirrored(directory, fingerprint) as mirror:
         prepare_run(mirror.folder, config, place, identity, resume=resume, place=directory)
         if not (resume or directory.is_local):
-            (directory / runs.CHECKPOINT).remove()
+            for name in runs.JUDGED.values():
+                (directory / name).remove()
         persist(f"the run {directory}", mirror.send)
-        started = list(command or torchrun_command(mirror.folder, ranks, directory))
+        restarts = config.train.restarts
+        started = list(command or torchrun_command(mirror.folder, ranks, directory, restarts))
         with mirror.sending():
             code = _follow(started, mirror, environment, progress, on_line, is_cancelled)
         if code != 0:
@@ -117,11 +119,15 @@ def train(
     return _result(directory, was_finished=False)
 
 
-def torchrun_command(folder: Path, ranks: int, run: Location) -> list[str]:
-    """Return the command that starts all ranks on this host. folder: that they train `run` in."""
+def torchrun_command(folder: Path, ranks: int, run: Location, restarts: int) -> list[str]:
+    """Return the command that starts all ranks on this host, and again where one is lost.
+
+    folder: that they train `run` in.
+    """
     worker = ["-m", "trainlib.training.train", str(folder), "--watch", str(os.getpid()),
               "--place", run.url]  # fmt: skip
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+                f"--max-restarts={restarts}"]  # fmt: skip
     scratch = f"--log-dir={folder / _SCRATCH}"
     return [*torchrun, scratch, f"--nproc-per-node={ranks}", *worker]
 
@@ -142,8 +148,9 @@ def prepare_run(
     with runs.lock_run(directory):
         clear_failures(directory)
         if not resume:
-            (directory / runs.CHECKPOINT).unlink(missing_ok=True)
-        if not (directory / runs.CHECKPOINT).exists():  # nobody is told of intervals without it
+            for checkpoint in (*runs.checkpoints_in(directory), Location.of(directory) / runs.BEST):
+                checkpoint.remove()
+        if not runs.checkpoints_in(directory):  # nobody is told of intervals without one
             (directory / CURVE).unlink(missing_ok=True)
         runs.write_config(directory, config)
         manifest = runs.RunManifest(

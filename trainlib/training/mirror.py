@@ -27,13 +27,13 @@ from simlib.retry import persist
 from trainlib import runs
 from trainlib.training.log import LOG
 from trainlib.training.seal import sealed_digest
-from trainlib.training.state import load_state
+from trainlib.training.state import load_newest, load_state
 
 log = logging.getLogger(__name__)
 
 OUTPUT = "train.log"  # what the ranks print
 _LEASE = "lease.json"
-_SENT = (runs.CONFIG, LOG, OUTPUT, runs.CHECKPOINT, runs.MANIFEST)  # in this order
+_SENT = (runs.CONFIG, LOG, OUTPUT, runs.BEST, runs.CHECKPOINT, runs.MANIFEST)  # in this order
 _EVERY_S, _MOST_S = 1.0, 60.0
 _CPU = torch.device("cpu")
 
@@ -51,11 +51,11 @@ class Mirror:
         here = sealed_digest(Location.of(self.folder) / runs.CHECKPOINT)
         if not (self.run / runs.CHECKPOINT).exists() or (there is not None and there == here):
             return
-        steps = load_state(self.run, fingerprint, _CPU).state.step
+        steps = load_state(self.run / runs.CHECKPOINT, fingerprint, _CPU).state.step
         if here is not None and _steps(self.folder, fingerprint) >= steps:
             log.info("%s goes on from what is in %s: it was not sent yet", self.run, self.folder)
             return
-        for name in (LOG, runs.CHECKPOINT):
+        for name in (LOG, runs.BEST, runs.CHECKPOINT):
             if (data := (self.run / name).read_bytes()) is not None:
                 write_bytes(Location.of(self.folder) / name, data)
 
@@ -133,7 +133,8 @@ def mirrored(run: Location, fingerprint: str) -> Iterator[Mirror]:
 def _steps(folder: Path, fingerprint: str) -> int:
     """Return the steps of a checkpoint, -1 for one that cannot be used."""
     try:
-        return load_state(folder, fingerprint, _CPU).state.step
+        newest = load_newest(folder, fingerprint, _CPU)
+        return newest.state.step if newest else -1
     except InputError as error:
         log.warning("%s", error)
         return -1

@@ -1,5 +1,6 @@
 """A run between two intervals: what its checkpoint holds, and the way there and back."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,21 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from simlib.artifact import put_copy
 from simlib.errors import InputError
 from simlib.location import Location, Place
 from trainlib import runs
 from trainlib.config import Model
 from trainlib.models import blank_model
 from trainlib.runs import State
-from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
+from trainlib.training.checkpoint import (
+    DamagedError,
+    keep_earlier,
+    load_checkpoint,
+    save_checkpoint,
+)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,10 +47,19 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     plateau: ReduceLROnPlateau | None,
     fingerprint: str,
+    keep: int,
 ) -> None:
-    """Write the checkpoint. Random numbers need no state: they follow from seed, epoch and row."""
+    """Write the checkpoint, keep the last so many, and the best so far under its own name.
+
+    Random numbers need no state: they follow from seed, epoch and row. A kill may leave the best
+    under its own name undone: `take_up` does it.
+    """
+    is_best = state.validation_loss <= state.best_loss
+    state.best_loss = min(state.best_loss, state.validation_loss)
+    last = directory / runs.CHECKPOINT
+    keep_earlier(last, keep - 1)
     save_checkpoint(
-        directory / runs.CHECKPOINT,
+        last,
         {
             "fingerprint": fingerprint,
             "state": state.model_dump(),
@@ -50,15 +68,50 @@ def save_state(
             "plateau": None if plateau is None else plateau.state_dict(),
         },
     )
+    if is_best:
+        put_copy(last, directory / runs.BEST)
 
 
-def load_state(directory: Place, fingerprint: str, device: torch.device) -> Saved:
-    """Return the checkpoint of a run.
+def take_up(directory: Path, saved: Saved) -> None:
+    """Make what is kept agree with the checkpoint that is gone on from.
+
+    Newer ones, which are damaged, go; the best gets its name, which a kill may have come before.
+    """
+    for place in runs.checkpoints_in(directory):
+        if place == saved.path:
+            break
+        place.remove()
+    if saved.state.validation_loss == saved.state.best_loss:
+        put_copy(saved.path.path, directory / runs.BEST)
+
+
+def load_newest(directory: Place, fingerprint: str, device: torch.device) -> Saved | None:
+    """Return the newest checkpoint of a run that is whole; None where there is none at all.
+
+    Raises InputError where none of them can be used, and what `load_state` does.
+    """
+    damaged: DamagedError | None = None
+    for place in runs.checkpoints_in(directory):
+        try:
+            saved = load_state(place, fingerprint, device)
+        except DamagedError as error:
+            damaged = damaged if damaged is not None else error
+            continue
+        if damaged is not None:
+            log.warning("%s; going on from %s, step %d", damaged.found, place, saved.state.step)
+        return saved
+    if damaged is not None:
+        raise damaged
+    return None
+
+
+def load_state(path: Place, fingerprint: str, device: torch.device) -> Saved:
+    """Return a checkpoint of a run.
 
     Raises InputError where there is none, it belongs to a run of another fingerprint, or its
     network holds weights that are not finite.
     """
-    path = Location.of(directory) / runs.CHECKPOINT
+    path = Location.of(path)
     parts, digest = load_checkpoint(path, device)
     try:
         saved = Saved(path, digest, **parts | {"state": State.model_validate(parts["state"])})

@@ -36,6 +36,7 @@ from trainlib.models import training_statistics as compute_statistics
 from trainlib.models.rest.statistics import empty_rest_statistics
 from trainlib.models.restframe import RestFrameNetwork
 from trainlib.runs import State
+from trainlib.training.astray import keep_astray
 from trainlib.training.augment import Augmenter
 from trainlib.training.batches import Source, open_source
 from trainlib.training.data import Spectra, check_pixels, open_split, read_spectra
@@ -47,11 +48,17 @@ from trainlib.training.examples import (
     RestExamples,
     statistics_of_rest,
 )
-from trainlib.training.failures import report_failure
+from trainlib.training.failures import report_failure, told_before
 from trainlib.training.log import Interval, append_log, cut_log
 from trainlib.training.optimizer import build_optimizer, set_learning_rate
 from trainlib.training.schedule import learning_rate, plateau_scheduler
-from trainlib.training.state import blank_network, load_state, restore, save_state
+from trainlib.training.state import (
+    blank_network,
+    load_newest,
+    restore,
+    save_state,
+    take_up,
+)
 from trainlib.training.truth import LABELS, Truth, truth_of
 from trainlib.training.watch import follow_parent
 
@@ -72,12 +79,12 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     """
     begin, begin_cpu = time.monotonic(), time.process_time()
     manifest = runs.read_manifest(directory)
-    saved = None
-    if (directory / runs.CHECKPOINT).exists():
-        saved = load_state(directory, manifest.fingerprint, ranks.device)
+    saved = load_newest(directory, manifest.fingerprint, ranks.device)
     state = saved.state if saved else State()
     if ranks.is_first:
         cut_log(directory, state.step)
+        if saved:
+            take_up(directory, saved)
     if state.is_finished:
         return finish(directory, state, ranks)
 
@@ -120,6 +127,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     before, before_cpu = state.seconds, state.cpu_seconds  # of earlier starts
     interval_begin, interval_samples = time.monotonic(), 0
     loss_sum = torch.zeros((), dtype=torch.float64, device=ranks.device)
+    astray = torch.full((), math.inf, dtype=torch.float64, device=ranks.device)  # the first step
     reserve = 0.0  # seconds that the last validation and checkpoint will take
     with closing(source):
         while not state.is_finished:
@@ -138,8 +146,10 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 loss.backward()
                 optimizer.step()
 
-                loss_sum += errors.detach().double().sum()  # on the device: no step waits for it
                 state.step += 1
+                # on the device: no step waits for it
+                loss_sum += errors.detach().double().sum()
+                astray.clamp_(max=torch.where(errors.isfinite().all(), math.inf, state.step))
                 state.samples += batch_rows
                 interval_samples += batch_rows
                 if progress >= 1.0:
@@ -156,8 +166,15 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
             state.loss = loss_total / interval_samples
             state.validation_loss = validate(objective, examples, len(held_out), ranks)
             if not math.isfinite(state.loss + state.validation_loss):
+                step = ranks.least(float(astray))
+                where = f"validation after step {state.step}"
+                if math.isfinite(step):
+                    path, where = keep_astray(
+                        directory, examples, inner_of(objective), ranks, int(step), steps_an_epoch
+                    )
+                    where += f" (kept in {path})"
                 raise InputError(
-                    f"the loss is not finite at epoch {state.epoch}, learning rate {rate:g}; "
+                    f"the loss is not finite at {where}, learning rate {rate:g}; "
                     f"lower train.lr (here {section.lr:g}) and train again"
                 )
             if plateau is not None:
@@ -168,7 +185,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
             state.ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             if ranks.is_first:
                 record(directory, state, rate, interval_samples / interval_seconds)
-                save_state(directory, state, model, optimizer, plateau, manifest.fingerprint)
+                save_state(directory, state, model, optimizer, plateau, manifest.fingerprint,
+                           section.keep)  # fmt: skip
             reserve = 1.2 * (time.monotonic() - validation_begin)
             interval_begin, interval_samples = time.monotonic(), 0
             loss_sum.zero_()
@@ -246,13 +264,19 @@ def validate(objective: nn.Module, examples: Examples, spectra: int, ranks: Rank
     """Return the mean loss over the validation spectra of all ranks; spectra: of this one."""
     total = 0.0
     objective.eval()
-    inner = objective.module if ranks.world > 1 else objective
+    inner = inner_of(objective)
     with torch.no_grad():
         for inputs in examples.held_out():
-            total += float(inner(*inputs).double().sum())  # type: ignore[operator]
+            total += float(inner(*inputs).double().sum())
     objective.train()
     loss, count = ranks.sum(total, float(spectra))
     return loss / count
+
+
+def inner_of(objective: nn.Module) -> nn.Module:
+    """Return the objective of this rank, without what averages gradients over ranks."""
+    inner = objective.module if isinstance(objective, DistributedDataParallel) else objective
+    return inner
 
 
 def record(directory: Path, state: State, lr: float, samples_per_s: float) -> None:
@@ -290,6 +314,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config, _ = runs.read_run(directory)
         follow_parent(given.watch)
+        if (code := told_before(directory)) is not None:
+            return code
         section = config.train
         with joined_ranks(section.device, section.join_timeout_s, section.ranks) as ranks:
             logging.basicConfig(

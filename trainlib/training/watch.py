@@ -1,6 +1,7 @@
-"""No orphans: a rank ends with the process that started it."""
+"""No orphans: a rank ends with the process that started it, or with the one that it watches."""
 
 import os
+import signal
 import threading
 import time
 
@@ -16,6 +17,8 @@ def follow_parent(watched: int | None) -> None:
     def watch() -> None:
         while parent in (None, os.getppid()) and (watched is None or is_alive(watched)):
             time.sleep(_WATCH_S)
+        if parent == os.getppid():  # torchrun would only start this process again
+            os.kill(parent, signal.SIGTERM)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
