@@ -462,7 +462,7 @@ def test_a_cancelled_training_ends_all_ranks_and_keeps_its_checkpoint(
         (run,) = served.runs("RUNNING")
         state = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
         ask(f"{served.url}/flow_runs/{run['id']}/set_state", state)
-        _, alive = psutil.wait_procs(ranks, timeout=25)
+        _, alive = psutil.wait_procs(ranks, timeout=10)
         assert not alive
         wait_for(lambda: served.runs("CANCELLED"), 60)
         if by_hand:
