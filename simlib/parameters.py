@@ -46,19 +46,26 @@ UNITS = {
 def draw_parameters(
     config: SimulationConfig, grid: xr.Dataset, split: Split | str, start: int, stop: int
 ) -> xr.Dataset:
-    """Return the parameters of rows start … stop - 1 of a split, dim `spectrum`.
+    """Return the parameters of rows start … stop - 1 of a split; see `draw_rows`."""
+    return draw_rows(config, grid, split, np.arange(start, stop))
+
+
+def draw_rows(
+    config: SimulationConfig, grid: xr.Dataset, split: Split | str, rows: np.ndarray
+) -> xr.Dataset:
+    """Return the parameters of rows of a split, given by number in any order, dim `spectrum`.
 
     grid: the stellar grid (contract: dims teff, logg, feh, alpha; `present`).
     Raises InputError when a range leaves the grid or holds no complete line of nodes, or, where all
     four vary, when the grid misses a node.
     """
     which = Split[split] if isinstance(split, str) else split
-    u = uniforms(config.dataset.seed, which, Purpose.draws, start, stop)
+    u = uniforms(config.dataset.seed, which, Purpose.draws, rows)
     columns = _draw_stars(config.stellar, grid, u)
     for name in ("redshift", "ebv", "magnitude"):
         columns[name] = _uniform(u, name, getattr(config.stellar, name))
     columns |= _draw_conditions(config.conditions, u)
-    return as_table(columns, index=np.arange(start, stop))
+    return as_table(columns, index=rows)
 
 
 def as_table(columns: dict[str, np.ndarray], index: np.ndarray) -> xr.Dataset:

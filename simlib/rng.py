@@ -6,6 +6,7 @@ splits never agrees.
 """
 
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 from numpy.random import Generator, Philox
@@ -37,11 +38,17 @@ def stream_key(seed: int, split: Split, purpose: Purpose) -> list[int]:
     return [seed, 16 * split + purpose]
 
 
-def uniforms(seed: int, split: Split, purpose: Purpose, start: int, stop: int) -> np.ndarray:
-    """Return the (stop - start, 16) uniforms in [0, 1) of rows start … stop - 1."""
-    counter = [start * (PER_ROW // _PER_STEP), 0, 0, 0]
-    stream = Generator(Philox(key=stream_key(seed, split, purpose), counter=counter))
-    return stream.random((stop - start, PER_ROW))
+def uniforms(seed: int, split: Split, purpose: Purpose, rows: np.ndarray) -> np.ndarray:
+    """Return the (n, 16) uniforms in [0, 1) of n rows, given by number in any order."""
+    key, out = stream_key(seed, split, purpose), np.empty((len(rows), PER_ROW))
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    for first, last in pairwise([0, *breaks.tolist(), len(rows)]):
+        if first < last:  # rows that follow one another come from one stream, which costs less
+            counter = [int(rows[first]) * (PER_ROW // _PER_STEP), 0, 0, 0]
+            out[first:last] = Generator(Philox(key=key, counter=counter)).random(
+                (last - first, PER_ROW)
+            )
+    return out
 
 
 def normals(seed: int, split: Split, purpose: Purpose, row: int, count: int) -> np.ndarray:

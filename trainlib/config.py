@@ -129,6 +129,7 @@ class _Train(Section):
     interval: PositiveInt = 1  # epochs between validations, log lines and checkpoints
     validation_spectra: PositiveInt = 2048  # at most, of the validation split
     join_timeout_s: PositiveFloat = 60.0  # for all ranks to appear
+    memory_gb: PositiveFloat | None = None  # of spectra, at most; None: half of what is free
     restarts: Annotated[int, Field(ge=0, le=100)] = 3  # of all ranks, where one is lost
     keep: Annotated[int, Field(ge=1, le=100)] = 2  # the last so many checkpoints, beside the best
     runs: AbsolutePath | None = None  # folder of the runs; None: <storage.root>/runs

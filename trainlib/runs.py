@@ -28,7 +28,8 @@ JUDGED = {"last": CHECKPOINT, "best": BEST}  # by `evaluate.checkpoint`
 CONFIG, MANIFEST, LOCK = "config.toml", "manifest.json", ".lock"
 # Where and how fast a run is computed, not what it computes.
 _CIRCUMSTANCES = {
-    "ranks", "threads", "device", "join_timeout_s", "restarts", "keep", "runs", "recipe"
+    "ranks", "threads", "device", "join_timeout_s", "restarts", "keep", "memory_gb", "runs",
+    "recipe",
 }  # fmt: skip
 
 

@@ -30,12 +30,9 @@ class EndlessSplit:
     def spectra(self, numbers: np.ndarray) -> xr.Dataset:
         """Return the spectra of these rows, dim `spectrum`, in the variables and types of a store.
 
-        numbers: whole, from 0 on, in any order. All parameters between the least and the largest
-        are drawn, at less than 1 us each; only the rows asked for are simulated.
+        numbers: whole, from 0 on, in any order.
         """
-        first, stop = (int(numbers.min()), int(numbers.max()) + 1) if len(numbers) else (0, 0)
-        drawn = self.recipe.drawn(self.split, first, stop)
-        made = self.recipe.observed(drawn.isel(spectrum=numbers - first))
+        made = self.recipe.observed(self.recipe.drawn_rows(self.split, numbers))
         kept = as_kept(made)
         return made.assign({name: made[name].copy(data=kept[name]) for name in VARIABLES})
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import xarray as xr
 
 from simlib.config import SimulationConfig, validate
@@ -18,7 +19,7 @@ from simlib.etc.grid.build import build_terms_grid
 from simlib.etc.grid.store import is_published, open_terms_grid
 from simlib.instrument import Instrument, load_instrument
 from simlib.location import Location, Place
-from simlib.parameters import draw_parameters
+from simlib.parameters import draw_rows
 from simlib.physics import PHYSICS_VERSION
 from simlib.provenance import arithmetic
 from simlib.simulation.simulate import simulate
@@ -47,7 +48,11 @@ class Recipe:
 
     def drawn(self, split: str, start: int, stop: int) -> xr.Dataset:
         """Return the parameters of rows start … stop - 1."""
-        return draw_parameters(self.config, self.grid, split, start, stop)
+        return self.drawn_rows(split, np.arange(start, stop))
+
+    def drawn_rows(self, split: str, rows: np.ndarray) -> xr.Dataset:
+        """Return the parameters of rows given by number, in any order."""
+        return draw_rows(self.config, self.grid, split, rows)
 
     def observed(self, parameters: xr.Dataset) -> xr.Dataset:
         """Return the spectra of rows with these parameters."""

@@ -7,19 +7,25 @@ from hypothesis import strategies as st
 from simlib.rng import PER_ROW, Purpose, Split, normals, uniforms
 from tests.simlib.correlation import refuse_shared
 
-WHOLE = uniforms(7, Split.train, Purpose.draws, 0, 300)
+WHOLE = uniforms(7, Split.train, Purpose.draws, np.arange(300))
 
 
 @given(st.integers(0, 299), st.integers(1, 300))
 def test_any_block_is_the_slice_of_the_whole(start: int, length: int) -> None:
     stop = min(start + length, 300)
-    block = uniforms(7, Split.train, Purpose.draws, start, stop)
+    block = uniforms(7, Split.train, Purpose.draws, np.arange(start, stop))
     assert np.array_equal(block, WHOLE[start:stop])
+
+
+@given(st.lists(st.integers(0, 299), max_size=40))
+def test_rows_in_any_order_are_those_of_the_whole(rows: list[int]) -> None:
+    some = uniforms(7, Split.train, Purpose.draws, np.array(rows, dtype=np.int64))
+    assert np.array_equal(some, WHOLE[rows])
 
 
 def test_seeds_splits_and_purposes_share_no_row() -> None:
     streams = [
-        uniforms(seed, split, purpose, 0, 300)
+        uniforms(seed, split, purpose, np.arange(300))
         for seed in (7, 8)
         for split in Split
         for purpose in Purpose
@@ -29,7 +35,7 @@ def test_seeds_splits_and_purposes_share_no_row() -> None:
 
 
 def test_columns_are_uniform_and_independent() -> None:
-    u = uniforms(1, Split.validation, Purpose.draws, 0, 20_000)
+    u = uniforms(1, Split.validation, Purpose.draws, np.arange(20_000))
     assert u.shape == (20_000, PER_ROW)
     assert np.all((u >= 0) & (u < 1))
     assert np.abs(u.mean(axis=0) - 0.5).max() < 5 * np.sqrt(1 / 12 / 20_000)
@@ -64,7 +70,7 @@ def test_a_row_s_noise_is_standard_normal_and_begins_with_its_first_pixels() -> 
 
 def test_uniforms_of_rows_are_no_shifted_copies_either() -> None:
     streams = [
-        uniforms(seed, split, purpose, start, start + LENGTH // PER_ROW).ravel() - 0.5
+        uniforms(seed, split, purpose, np.arange(start, start + LENGTH // PER_ROW)).ravel() - 0.5
         for seed, split, purpose, start in KEYS
         if start % 256 == 0  # blocks of rows that do not overlap
     ]

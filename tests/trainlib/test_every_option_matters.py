@@ -86,7 +86,8 @@ TRAIN = {
     "interval": ({}, 3),
     "validation_spectra": ({}, 10),
 }
-# where a run is computed: see test_train.py, test_runs.py, test_kept_checkpoints.py
+# where a run is computed: see test_train.py, test_runs.py, test_kept_checkpoints.py,
+# test_memory.py
 CIRCUMSTANCES = {
     "ranks": 2,
     "threads": 3,
@@ -94,6 +95,7 @@ CIRCUMSTANCES = {
     "join_timeout_s": 9.0,
     "restarts": 1,
     "keep": 5,
+    "memory_gb": 2.0,
     "runs": "/elsewhere",
 }
 EVALUATE = {

@@ -1,17 +1,21 @@
 """The batches of an epoch, each cut over the ranks: from memory, or simulated as they are needed.
 
-An epoch visits `rows` spectra. The stored ones are the same in every epoch, in another order; the
-endless ones go on where the epoch before ended, and none comes twice. What the ranks hold together
+An epoch visits `rows` spectra. Those of a dataset are the same in every epoch, in another order;
+what is too large for memory is simulated again, which costs less than to read it. The endless ones
+go on where the epoch before ended, and none comes twice. What the ranks hold together
 follows from epoch and batch alone: neither their number nor an interruption changes a run.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, count, islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import psutil
 import torch
+import xarray as xr
 from torch import Tensor
 
 from simlib.dataset.endless import EndlessSplit
@@ -21,15 +25,19 @@ from trainlib.config import TrainingConfig
 from trainlib.training.data import (
     Spectra,
     first_unusable,
+    is_bare,
     open_endless_split,
     open_split,
-    read_spectra,
+    read_together,
     root_of,
 )
 from trainlib.training.distributed import Ranks
 from trainlib.training.normals import epoch_order
 from trainlib.training.prefetch import Prefetcher
 
+log = logging.getLogger(__name__)
+
+_SHARE = 0.5  # of the memory that is free, for spectra
 _ROWS_A_CALL = 2048  # of this rank, about: a call of the simulator costs some 30 ms of its own
 _CALLS_AHEAD = 1  # beside the one whose batches are in use: 34 kB a row of 4096 pixels
 
@@ -80,9 +88,29 @@ def open_source(
     batch_size = config.train.batch_size
     if config.dataset.mode == "endless":
         return Endless(open_endless_split(dataset), batch_size, ranks, labels)
-    split = open_split(dataset, "train")
-    clean = read_spectra(split, 0, split.sizes["spectrum"], ranks.device, labels)
-    return Stored(clean, config.train.seed, batch_size, ranks)
+    split, seed = open_split(dataset, "train"), config.train.seed
+    need, room = split_bytes(split) / 1e9, config.train.memory_gb or room_gb()
+    if need <= room:
+        return Stored(read_together(split, ranks, labels), seed, batch_size, ranks)
+    if is_bare(dataset):
+        raise InputError(
+            f"the training spectra of {dataset} take {need:.3g} GB of memory, more than "
+            f"{room:.3g}; set train.memory_gb if there is more, or train on a dataset of the "
+            "program's own, whose spectra can be made again as they are needed"
+        )
+    log.info("training spectra would take %.3g GB of memory, more than %.3g (train.memory_gb): "
+             "each is made again when it is needed", need, room)  # fmt: skip
+    return Endless(open_endless_split(dataset), batch_size, ranks, labels, again=seed)
+
+
+def split_bytes(split: xr.Dataset) -> int:
+    """Return the bytes that a split takes in memory: two numbers a pixel."""
+    return 8 * int(split.sizes["spectrum"]) * int(split.sizes["wavelength"])
+
+
+def room_gb() -> float:
+    """Return the memory that spectra may take where nobody says how much."""
+    return _SHARE * float(psutil.virtual_memory().available) / 1e9
 
 
 class LocalRows(NamedTuple):
@@ -133,11 +161,21 @@ class Stored:
 
 
 class Endless:
-    """Spectra simulated by a thread, a little ahead of their use; epoch 0 are the split's own."""
+    """Spectra simulated by a thread, a little ahead of their use; epoch 0 are the split's own.
+
+    again: where these come again in every epoch, the seed of their orders, which are as `Stored`
+    has them: the run is the same.
+    """
 
     def __init__(
-        self, split: EndlessSplit, batch_size: int, ranks: Ranks, labels: Sequence[str] = ()
+        self,
+        split: EndlessSplit,
+        batch_size: int,
+        ranks: Ranks,
+        labels: Sequence[str] = (),
+        again: int | None = None,
     ) -> None:
+        self.again = again
         self.split, self.batch_size, self.ranks, self.labels = split, batch_size, ranks, labels
         self.rows, self.pixels = split.rows, split.pixels
         self._prefetcher: Prefetcher[list[LocalBatch]] | None = None
@@ -175,19 +213,28 @@ class Endless:
 
     def _calls(self, epoch: int) -> Iterator[list[LocalBatch]]:
         """Yield this rank's rows of some batches at a time, for ever, from an epoch on."""
-        planned = (
-            (number * self.rows, local)
-            for number in count(epoch)
-            for local in local_rows(self.rows, self.batch_size, self.ranks)
-        )
+        planned = self._planned(epoch)
         rows_a_batch = min(self.batch_size, self.rows) / self.ranks.world
         batches = max(1, round(_ROWS_A_CALL / rows_a_batch))
         while True:
             yield self._batches_of(list(islice(planned, batches)))
 
-    def _batches_of(self, planned: list[tuple[int, LocalRows]]) -> list[LocalBatch]:
-        """Return this rank's rows of batches, each given with the number of its epoch's first."""
-        rows = [np.arange(first + local.start, first + local.stop) for first, local in planned]
+    def _planned(self, epoch: int) -> Iterator[tuple[np.ndarray, LocalRows]]:
+        """Yield the numbers of this rank's rows of every batch, for ever, from an epoch on."""
+        for number in count(epoch):
+            order = None if self.again is None else epoch_order(self.again, number, self.rows)
+            for local in local_rows(self.rows, self.batch_size, self.ranks):
+                first = number * self.rows
+                yield (
+                    np.arange(first + local.start, first + local.stop)
+                    if order is None
+                    else order[local.start : local.stop],
+                    local,
+                )
+
+    def _batches_of(self, planned: list[tuple[np.ndarray, LocalRows]]) -> list[LocalBatch]:
+        """Return this rank's rows of batches, each given with their numbers."""
+        rows = [numbers for numbers, _ in planned]
         made = self._simulate(np.concatenate(rows))
         sizes = [len(some) for some in rows]
         parts = [slice(end - size, end) for end, size in zip(accumulate(sizes), sizes, strict=True)]

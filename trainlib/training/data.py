@@ -1,6 +1,6 @@
 """The spectra a rank holds: clean flux and noise sigma of one split, whole, in memory.
 
-One split of the paper's size is 3.3 GB: it fits a GPU, so there are no loader workers.
+One split of the paper's size is 3.3 GB, which fits a GPU. Larger ones: see `batches`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +19,8 @@ from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location
 from trainlib.config import HourglassModel, Model
+from trainlib.training.distributed import Ranks
+from trainlib.training.shared import shared_arrays
 
 _READ_ROWS = 1024  # at a time: a shard of the store
 _REMEDY = "write the store again"  # of a bare one: a dataset checks itself
@@ -109,20 +111,43 @@ def read_spectra(
     """
     flux = np.empty((stop - start, spectra.sizes["wavelength"]), np.float32)
     sigma = np.empty_like(flux)
-    for first in range(start, stop, _READ_ROWS):
-        rows = slice(first, min(first + _READ_ROWS, stop))
-        here = slice(rows.start - start, rows.stop - start)
-        flux[here] = read_rows(spectra, "flux", rows)
-        root_of(read_rows(spectra, "variance", rows), out=sigma[here])
-        if (bad := first_unusable(flux[here], sigma[here])) is not None:
-            raise InputError(
-                f"spectrum {first + bad} of {_source(spectra)} holds a flux that is not finite or "
-                "a variance that is not positive; make the set again without such spectra"
-            )
+    read_into(spectra, start, flux, sigma)
     named = {name: read_rows(spectra, name, slice(start, stop)) for name in labels}
     return Spectra(
         torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), start, named
     )
+
+
+def read_together(spectra: xr.Dataset, ranks: Ranks, labels: Sequence[str] = ()) -> Spectra:
+    """Return a whole split, which the ranks read together; those of a host hold one copy of it.
+
+    On a GPU each holds its own. Raises InputError as `read_spectra` does, and where there is no
+    room.
+    """
+    rows = spectra.sizes["spectrum"]
+    flux, sigma = shared_arrays(("flux", "sigma"), (rows, spectra.sizes["wavelength"]), ranks)
+    mine = ranks.part_here(rows)
+    read_into(spectra, mine.start, flux[mine], sigma[mine])
+    ranks.wait()
+    named = {name: read_rows(spectra, name, slice(0, rows)) for name in labels}
+    device = ranks.device
+    return Spectra(
+        torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), labels=named
+    )
+
+
+def read_into(spectra: xr.Dataset, start: int, flux: np.ndarray, sigma: np.ndarray) -> None:
+    """Read rows from one on, as many as the arrays hold; InputError for a value without use."""
+    for first in range(0, len(flux), _READ_ROWS):
+        here = slice(first, min(first + _READ_ROWS, len(flux)))
+        rows = slice(start + here.start, start + here.stop)
+        flux[here] = read_rows(spectra, "flux", rows)
+        root_of(read_rows(spectra, "variance", rows), out=sigma[here])
+        if (bad := first_unusable(flux[here], sigma[here])) is not None:
+            raise InputError(
+                f"spectrum {rows.start + bad} of {_source(spectra)} holds a flux that is not "
+                "finite or a variance that is not positive; make the set again without such spectra"
+            )
 
 
 def read_rows(spectra: xr.Dataset, name: str, rows: slice) -> np.ndarray:

@@ -36,6 +36,12 @@ class Ranks:
         """Return the contiguous share of `rows` that is this rank's."""
         return slice(rows * self.rank // self.world, rows * (self.rank + 1) // self.world)
 
+    def part_here(self, rows: int) -> slice:
+        """Return the share of `rows` that is this rank's among those of its host."""
+        rank = int(os.environ.get("LOCAL_RANK", str(self.rank)))
+        world = int(os.environ.get("LOCAL_WORLD_SIZE", str(self.world)))
+        return slice(rows * rank // world, rows * (rank + 1) // world)
+
     def sum(self, *values: float) -> list[float]:
         """Return the sums over ranks, in float64."""
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -49,6 +55,11 @@ class Ranks:
         if self.world > 1:
             dist.all_reduce(least, dist.ReduceOp.MIN)
         return float(least)
+
+    def wait(self) -> None:
+        """Wait for all ranks to come here."""
+        if self.world > 1:
+            dist.barrier()
 
     def from_first(self, tensor: Tensor) -> Tensor:
         """Return rank 0's tensor; the others' is overwritten."""
