@@ -15,10 +15,13 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveFloat,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 
 from simlib.errors import InputError, shown
@@ -32,6 +35,18 @@ LATER_SECTIONS = frozenset(
 )
 MOST_TOLD = 5  # mistakes in one message
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # of a dataset, which is also that of a folder
+
+
+def _limits(given: Any) -> Any:
+    """A range may be one number, which is fixed then, or text `low,high` as on a command line."""
+    if isinstance(given, str):
+        try:
+            given = [float(part) for part in given.split(",")]
+        except ValueError:
+            raise ValueError("a range is low,high or one number") from None
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        return given, given
+    return [*given, *given] if isinstance(given, list) and len(given) == 1 else given
 
 
 def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
@@ -61,17 +76,32 @@ def _absolute_unless_a_name(text: str) -> str:
 # Made absolute once, when a config is read: no later change of folder moves what it means.
 AbsolutePath = Annotated[str, AfterValidator(absolute)]
 PathOrName = Annotated[str, AfterValidator(_absolute_unless_a_name)]
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Range = Annotated[tuple[float, float], BeforeValidator(_limits), AfterValidator(_ordered)]
 Angle90 = Annotated[Range, _within(0.0, 90.0)]
 Angle180 = Annotated[Range, _within(0.0, 180.0)]
 Scale = Annotated[float, Field(ge=0.0, le=1000.0)]
 Rows = Annotated[int, Field(gt=0, le=10**9)]
 
 
+def _takes_truth(annotation: Any) -> bool:
+    parts = get_args(annotation)
+    return annotation in (bool, Any) or any(_takes_truth(part) for part in parts)
+
+
 class Section(BaseModel):
     """One table of the config file: immutable, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where Python would take them for 1 and 0."""
+        items = value if isinstance(value, (list, tuple)) else [value]
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if any(isinstance(item, bool) for item in items) and not _takes_truth(annotation):
+            raise ValueError("this key takes no true or false")
+        return value
 
 
 class Storage(Section):

@@ -122,3 +122,21 @@ def test_every_section_that_shapes_spectra_has_its_defaults_watched() -> None:
     assert SimulationConfig().leaves("storage", but={"root"}) == {
         "storage.codec": "lz4", "storage.options": {},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["dataset.n_train=true", "dataset.block=true", "conditions.exposure_time_s=false",
+     "stellar.teff=[true, 5000]", "conditions.seeing=true", "dataset.seed=false"],
+)  # fmt: skip
+def test_true_and_false_are_no_numbers(override: str) -> None:
+    with pytest.raises(InputError, match=rf"{override.partition('=')[0]} = .*true or false"):
+        load_config("tiny", [override])
+    coherent = load_config("tiny", ["noise.sky_subtraction_coherent=false"]).noise
+    assert not coherent.sky_subtraction_coherent
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes("[dataset]\nn_train = 7\n".encode("utf-8-sig"))
+    assert load_config(path).dataset.n_train == 7
