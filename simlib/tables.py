@@ -17,26 +17,11 @@ import numpy as np
 import pandas as pd
 
 from simlib.bounds import FINITE, WAVELENGTH, Bound, refuse_out_of_bounds
-from simlib.errors import InputError, shown
-from simlib.text_files import read_text
+from simlib.errors import InputError
+from simlib.text_files import number, read_text
 
-_NUMBER = re.compile(
-    r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE
-)
-_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 _DELIMITERS = (",", ";", "\t")
 _END = "end"  # a column put behind every line, to see where it ends
-
-
-def number(text: str) -> float:
-    """Return a number as people write it; ValueError, saying what it is, for what is none.
-
-    Python's own float() takes 1_2e2 and the digits of every script.
-    """
-    if _NUMBER.fullmatch(text):
-        return float(text)
-    hint = f"; write a decimal point: {text.replace(',', '.')}" if _COMMA.fullmatch(text) else ""
-    raise ValueError(f"{shown(text)}, not a number{hint}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 import codecs
 import errno
 import os
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -14,7 +15,22 @@ from simlib.location import Location
 MOST_NESTED = 16  # levels of tables and lists; no key of ours lies deeper than five
 _TOO_DEEP = f"nested too deeply; {MOST_NESTED} levels of tables and lists are allowed"
 _INTEGERS = range(-(2**63), 2**63)  # what TOML promises
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE
+)
+_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+
+def number(text: str) -> float:
+    """Return a number as people write it; ValueError, saying what it is, for what is none.
+
+    Python's own float() takes 1_2e2 and the digits of every script.
+    """
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    hint = f"; write a decimal point: {text.replace(',', '.')}" if _COMMA.fullmatch(text) else ""
+    raise ValueError(f"{shown(text)}, not a number{hint}")
 
 
 def read_text(path: str | Path | Location, what: str) -> str:

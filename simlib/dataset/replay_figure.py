@@ -29,7 +29,7 @@ def save_replay(steps: xr.Dataset, folder: Path) -> list[Path]:
     name = f"{steps.attrs['split']}-{steps.attrs['index']:08d}"
     numbers, figure = folder / f"{name}.nc", folder / f"{name}.png"
     with publishing(Location.of(numbers), replace=True) as beside:
-        steps.to_netcdf(beside.path, engine="scipy")
+        steps.to_netcdf(beside.path, engine="h5netcdf")
     return [numbers, save_figure(draw_replay(steps), figure)]
 
 

@@ -35,12 +35,13 @@ def source_flux(
 
 def impossible_moons(conditions: xr.Dataset) -> str:
     """Return a sentence on the rows, from 1, whose three directions no sky has; none: empty."""
-    rows = np.flatnonzero(impossible_geometry(conditions)) + 1
+    is_impossible = impossible_geometry(conditions)
+    rows = np.flatnonzero(is_impossible) + 1
     if not rows.size:
         return ""
     shown = ", ".join(map(str, rows[:_MOST_NAMED])) + (" …" if rows.size > _MOST_NAMED else "")
     return (
-        f"row {shown}: no sky has this moon ({rows.size} of {conditions.sizes['condition']}): its "
+        f"row {shown}: no sky has this moon ({rows.size} of {is_impossible.size}): its "
         "distance from the target must lie between |z - z_moon| and z + z_moon, and all three sum "
         "to 360° at most; computed all the same"
     )

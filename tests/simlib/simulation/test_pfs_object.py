@@ -61,8 +61,8 @@ def test_each_star_is_a_file_named_by_the_data_model(files: list[Path]) -> None:
             assert file_name(stored) == path.name
             stored.verify("exception")
             names = [hdu.name for hdu in stored[1:]]
-        assert names == ["FLUX", "MASK", "SKY", "COVAR", "COVAR2", "SIMULATED", "TARGET",
-                         "OBSERVATIONS", "FLUX_TABLE"]  # fmt: skip
+        assert names == ["FLUX", "MASK", "SKY", "COVAR", "COVAR2", "SIMULATED", "WAVELENGTH",
+                         "TARGET", "OBSERVATIONS", "NOTES", "LIST", "FLUX_TABLE"]  # fmt: skip
 
 
 def test_the_header_gives_the_pixels_wavelengths(files: list[Path], simulated) -> None:
@@ -124,7 +124,7 @@ def test_a_star_without_exposures_of_its_own_has_those_of_the_config(
 ) -> None:
     terms = terms_of_targets(simulated, config).isel(spectrum=0)
     plain = simulated.drop_vars(["exposure_count", "exposure_time_s"]).isel(spectrum=0)
-    seen = pfs_object.pfs_object(plain, terms, config, 0)["OBSERVATIONS"].data
+    seen = pfs_object.pfs_object(plain, terms, config)["OBSERVATIONS"].data
     usual = config.conditions
     assert (len(seen), set(seen["expTime"])) == (usual.exposure_count, {usual.exposure_time_s})
 
@@ -160,7 +160,7 @@ def test_many_stars_are_written_while_the_terms_of_few_are_held(
 
     monkeypatch.setattr(pfs_object, "ROWS_AT_ONCE", 3, raising=False)
     monkeypatch.setattr(spectra_file, "terms_of_targets", terms)
-    many = simulated.isel(spectrum=[0, 1] * 7)
+    many = simulated.isel(spectrum=[0, 1] * 7).assign_coords(spectrum=np.arange(14))
     spectra_file.write_spectra(many, tmp_path / "out", "pfs", config)
     assert max(held) <= 2 * 3
     found = sorted((tmp_path / "out").iterdir())
