@@ -58,6 +58,8 @@ def table_of(dataset: xr.Dataset, dim: str, name: str) -> fits.BinTableHDU:
         array = values.values
         if array.dtype.kind in "OUST":
             array = np.array([as_ascii(str(text)) for text in array], dtype=str)
+        if array.dtype.kind in "bi" and array.dtype.itemsize == 1:
+            array = array.astype(np.int16)  # FITS would take it for true and false
         unit = as_ascii(str(values.attrs.get("units", ""))) or None
         table = Table({"column": array})  # knows the FITS format of every type
         made = fits.table_to_hdu(table).columns[0]

@@ -67,7 +67,7 @@ def etc(
     check_output(out)
     table = read_conditions(conditions)
     arm, sky = load_instrument(instrument), load_sky(load_sky_section(overrides or [], sky_tables))
-    flux = source_flux(arm.wavelength, magnitude, spectrum)
+    flux = source_flux(arm, magnitude, spectrum, lsf)
     if told := impossible_moons(table):
         say(f"warning: {told}")
     evaluate = partial(

@@ -9,6 +9,7 @@ import xarray as xr
 from simlib.errors import InputError
 from simlib.etc.signal_to_noise import read_spectrum, signal_to_noise
 from simlib.etc.terms_file import ROWS_AT_ONCE, Evaluate, write_terms
+from simlib.instrument import Instrument
 from simlib.noise import stack_variance
 from simlib.parameters import impossible_geometry
 from simlib.units import ab_flux
@@ -19,7 +20,10 @@ _MOST_NAMED = 10
 
 
 def source_flux(
-    wavelength_nm: np.ndarray, magnitude: float | None, spectrum: str | Path | None
+    instrument: Instrument,
+    magnitude: float | None,
+    spectrum: str | Path | None,
+    lsf: str = "etc",
 ) -> np.ndarray | None:
     """Return the flux (n,) of a flat AB source or of a CSV file; None where neither is given.
 
@@ -29,8 +33,8 @@ def source_flux(
     if magnitude is not None and spectrum is not None:
         raise InputError("give --magnitude or --spectrum, not both")
     if magnitude is not None:
-        return ab_flux(magnitude, wavelength_nm)
-    return None if spectrum is None else read_spectrum(spectrum, wavelength_nm)
+        return ab_flux(magnitude, instrument.wavelength)
+    return None if spectrum is None else read_spectrum(spectrum, instrument, lsf)
 
 
 def impossible_moons(conditions: xr.Dataset) -> str:

@@ -93,8 +93,11 @@ def _real(value: object) -> float:
     is_whole = isinstance(value, (int, np.integer)) or (
         isinstance(value, str) and value.isdecimal()
     )
-    if is_whole and int(value) > _EXACT:  # type: ignore[call-overload]
-        raise ValueError("a number that float64 would change")
+    is_name = (
+        isinstance(value, str) and value.startswith("0") and value.isdecimal() and value != "0"
+    )
+    if is_name or (is_whole and int(value) > _EXACT):  # type: ignore[call-overload]
+        raise ValueError("a name of digits, or a number that float64 would change")
     if isinstance(value, str):
         return number(value)
     if isinstance(value, (float, int, np.floating, np.integer)) and not isinstance(value, bool):

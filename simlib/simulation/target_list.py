@@ -105,6 +105,9 @@ def read_targets(
     refuse(cells.path, found.problems)
     filled = _fill(values, options, settings, cells.count)
     table = as_table(values | {"interpolated_axis": axes}, np.arange(cells.count))
+    for known in CONDITIONS:
+        if known.name in table:
+            table[known.name].attrs["units"] = known.unit or "1"
     table = table.assign(_identity(cells, found))
     problems += wrong
     good = np.setdiff1d(np.arange(cells.count), [problem.row for problem in problems])

@@ -65,7 +65,7 @@ def _made_from(
     """Return what the spectra were made from, as attributes that any file can hold."""
     sections = {name: config.leaves(name) for name in _SHAPE}
     numbers = [v.values for v in targets.data_vars.values() if v.dtype.kind in "fiu"]
-    conditions = plain(config.leaves("conditions"))
+    conditions = plain(config.conditions)
     return {
         "seed": config.dataset.seed,
         "software": f"specdenoise {version('specdenoise')}",

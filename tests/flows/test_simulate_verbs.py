@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from astropy.io import fits
 
 from flows.cli import run_program
 from simlib.config import load_config
@@ -58,6 +59,26 @@ def test_own_stars_become_files_of_the_survey(tmp_path: Path) -> None:
     assert run_program(arguments) == 0
     assert len(list(out.glob("pfsObject-00000-00000-0,0-*.fits"))) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["objects", "targets.csv"]
+
+
+def test_bad_rows_are_left_out_and_a_template_is_read(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.csv"
+    assert run_program(["simulate", str(mine), "--template"]) == 0
+    mine.write_text(mine.read_text() + mine.read_text().splitlines()[-1].replace("4650", "hot"))
+    out = tmp_path / "stars.fits"
+    arguments = ["simulate", str(mine), "--out", str(out), "--skip-bad", "--json", *SETS]
+    assert run_program(arguments) == 0
+    told = capfd.readouterr()
+    record = json.loads(told.out.partition("\n")[2])
+    assert [row["object_id"] for row in record["spectra"]] == [1, 2]
+    assert record["columns"]["seeing"] == "seeing_arcsec" and record["filled"] == {}
+    assert len(record["skipped"]) == 1 and "teff is 'hot'" in record["skipped"][0]
+    assert "left out: row 3 (line 7): teff is 'hot'" in told.err
+    with fits.open(out) as stored:
+        assert stored["TARGET"].data["objId"].tolist() == [1, 2]
+        assert stored[0].header["instrument"] == "pfs-redmr-2024-07-14"
 
 
 @pytest.mark.parametrize(
