@@ -9,6 +9,7 @@ import xarray as xr
 from simlib.errors import InputError
 from simlib.etc.signal_to_noise import read_spectrum, signal_to_noise
 from simlib.etc.terms_file import ROWS_AT_ONCE, Evaluate, write_terms
+from simlib.fingerprint import checksum, fingerprint
 from simlib.instrument import Instrument
 from simlib.noise import stack_variance
 from simlib.parameters import impossible_geometry
@@ -65,8 +66,11 @@ def evaluate_list(
     figures of the first conditions.
     """
 
+    given = checksum(*(conditions[name].values for name in sorted(map(str, conditions))))
+
     def with_source(some: xr.Dataset) -> xr.Dataset:
         terms = evaluate(some)
+        terms = terms.assign_attrs(fingerprint=fingerprint(given, terms.attrs))
         return terms if flux is None else terms.assign(snr=signal_to_noise(terms, flux))
 
     medians: list[dict[str, float]] = []

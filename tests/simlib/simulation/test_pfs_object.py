@@ -335,7 +335,8 @@ def test_a_bundle_is_read_by_the_rules_of_the_data_model(
             assert np.array_equal(table["flux"][row], stored["FLUX"].data[row])
             variance = stored["COVAR"].data[row, 0]
             assert np.allclose(table["error"][row] ** 2, variance, rtol=1e-6)
-            text = "".join(stored["METADATA"].data["metadata"][row])
+            signs = stored["METADATA"].data["metadata"][row].astype("S")  # keeps the line ends
+            text = "".join(np.char.decode(signs))
             planes = yaml.safe_load(text)
             assert {f"MP_{name}" for name in PLANES} < set(planes)
             assert masked_by("NO_DATA", stored["MASK"].data[row], planes) == [[], [40]][row]
