@@ -10,15 +10,23 @@ from simlib.lists.names import Known, understand
 from simlib.lists.values import Problem, numbers_in, refuse
 
 _COLUMNS = {  # unit, as documented, and other names
-    "seeing": ("arcsec", "seeing_arcsec", "seeing_fwhm"),
+    "seeing": ("arcsec", "seeing_arcsec", "seeing_fwhm", "seeing_fwhm_800nm_arcsec"),
     "zenith_angle": ("deg", "zenith_angle_deg", "zenith_distance"),
     "field_angle": ("deg", "field_angle_deg"),
     "moon_zenith_angle": ("deg", "moon_zenith_angle_deg", "moon_zenith_distance"),
     "moon_target_angle": ("deg", "moon_target_angle_deg", "moon_separation", "moon_sep"),
     "moon_phase": ("", "moon_phase"),
-    "exposure_time_s": ("s", "exposure_time_s", "exposure_time", "exptime", "exptime_s", "texp"),
+    "exposure_time_s": (
+        "s",
+        "exposure_time_s",
+        "exposure_time",
+        "exptime",
+        "exptime_s",
+        "texp",
+        "t_exp_s",
+    ),
     "exposure_count": ("", "exposure_count", "nexp", "exposures"),
-    "ebv": ("", "ebv", "E(B-V)", "reddening"),
+    "ebv": ("", "ebv", "E(B-V)", "ebv_mag", "reddening"),
     "fiber_offset_arcsec": ("arcsec", "fiber_offset_arcsec", "fiber_offset"),
     "r_eff_arcsec": ("arcsec", "r_eff_arcsec", "r_eff"),
 }

@@ -237,6 +237,7 @@ TOLD: dict[str, tuple[list[str], str, Any]] = {
     "grid download --back-off": (["--back-off", "0.75"], "back_off_s", 0.75),
 }
 _SKY = "tests/flows/test_etc_verbs.py::test_the_embedded_sky_is_compared_by_one_command"
+_OFFICIAL = "tests/reference/test_etc_official.py::test_the_verb_shows_the_ratios_of_its_setting"
 _ETC = "tests/flows/test_etc_verbs.py::test_terms_are_written_with_signal_to_noise_and_figures"
 _ROW = "tests/flows/test_simulate_verbs.py::test_a_replayed_row_shows_every_step_and_is_the_row"
 _PFS = "tests/flows/test_simulate_verbs.py::test_own_stars_become_files_of_the_survey"
@@ -254,6 +255,11 @@ _BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_und
 ELSEWHERE = {  # the tests that try what takes longer
     "etc --figures": _ETC,
     "etc-sky sky_tables": _SKY,
+    "etc-official numbers": _OFFICIAL,
+    "etc-official --magnitude": _OFFICIAL,
+    "etc-official --sky-tables": _OFFICIAL,
+    "etc-official --set": _OFFICIAL,
+    "etc-official --json": _OFFICIAL,
     "etc-sky --figures": _SKY,
     "etc-sky --set": _SKY,
     "etc-sky --json": _SKY,
@@ -505,7 +511,7 @@ DEFAULTS = {
     "grid info --quality": True,
     "rollback --root": "./data", "diff --root": "./data", "diff --spectra": 1024,
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,
-    "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
+    "etc-official --magnitude": 22.0, "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
     "simulate --path": "compiled",
     "etc --instrument": "pfs-redmr-2024-07-14", "etc --convention": "centred",
     "etc --quadrature": "converged", "etc --lsf": "etc", "etc --line-extinction": "factorised",
