@@ -57,6 +57,7 @@ OF_A_STAR = ("teff", "logg", "feh", "magnitude")  # what a list has to hold
 ANY_AXIS = "all"  # of the stellar parameters: none needs to be on a node
 _ZERO = ("alpha", "redshift", "ebv")  # where the list does not say
 _OPTIONS = (*NEEDED, "exposure_time_s", "exposure_count")
+_ROWS_AT_ONCE = 1024  # looked up in the grid, each with the weights of its nodes
 _TAKEN = {"flux", "variance", "flux_noisy", "mask", "flux_scale", "snr", "spectrum", "wavelength"}
 TEMPLATE = """\
 # One row a star. Needed: teff (K), logg, feh, magnitude (AB, HSC i2). Optional: alpha, redshift or
@@ -170,7 +171,8 @@ def _numbers(cells: Cells, found: Understood) -> tuple[dict[str, np.ndarray], li
     for known in IDENTITY:
         if known.bound is not None and known.name in found.factors:
             column, factor = found.columns[known.name], found.factors[known.name]
-            problems += numbers_in(cells, column, known.bound, factor)[1]
+            wrong = numbers_in(cells, column, known.bound, factor)[1]
+            problems += [one for one in wrong if cells.columns[column][one.row] is not None]
     return values, problems
 
 
@@ -246,13 +248,15 @@ def _identity(cells: Cells, found: Understood) -> dict[str, tuple[str, np.ndarra
 
 def _off_grid(cells: Cells, grid: xr.Dataset, targets: xr.Dataset) -> list[Problem]:
     """Return which stars the grid does not have; one by one, where they are not all there."""
-    if _missed(grid, targets) is None:
-        return []
-    problems = []
-    for number, row in enumerate(targets["spectrum"].values):
-        if (told := _missed(grid, targets.isel(spectrum=[number]))) is not None:
-            text = told.removeprefix(f"row {row}").lstrip(": ")
-            problems.append(Problem(int(row), cells.places[row], text))
+    problems, rows = [], targets["spectrum"].values
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = range(start, min(start + _ROWS_AT_ONCE, len(rows)))
+        if _missed(grid, targets.isel(spectrum=list(some))) is None:
+            continue
+        for number in some:
+            if (told := _missed(grid, targets.isel(spectrum=[number]))) is not None:
+                text = told.removeprefix(f"row {rows[number]}").lstrip(": ")
+                problems.append(Problem(int(rows[number]), cells.places[rows[number]], text))
     return problems
 
 

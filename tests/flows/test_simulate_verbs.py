@@ -1,6 +1,7 @@
 """`simulate` and `replay`: a person's own stars, and one row with all its steps."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ from flows.cli import run_program
 from simlib.config import load_config
 from simlib.dataset.build import build_dataset
 from simlib.dataset.open import open_dataset
+from simlib.etc.conditions_file import CONDITIONS
 from simlib.etc.grid.store import ensure_terms_grid
+from simlib.lists.names import Known
 from simlib.simulation import spectra_file
+from simlib.simulation.target_list import KNOWN
 
 TOY = ["stellar.grid=toy", "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]",
        "stellar.feh=[-1, 0]", "stellar.alpha=[0, 0.25]"]  # fmt: skip
@@ -79,6 +83,18 @@ def test_bad_rows_are_left_out_and_a_template_is_read(
     with fits.open(out) as stored:
         assert stored["TARGET"].data["objId"].tolist() == [1, 2]
         assert stored[0].header["instrument"] == "pfs-redmr-2024-07-14"
+
+
+@pytest.mark.parametrize(
+    ("verb", "known"), [("simulate", KNOWN), ("etc", CONDITIONS)], ids=["simulate", "etc"]
+)
+def test_every_column_of_a_list_stands_in_the_help(
+    verb: str, known: tuple[Known, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_program([verb, "--help"]) == 0
+    words = set(re.findall(r"\w+", capfd.readouterr().out))
+    assert {one.written or one.name for one in known} <= words
+    assert {"CSV", "ECSV", "FITS", "VOTable", "Example"} <= words
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,16 @@ def test_names_of_stars_are_kept_as_they_are(tmp_path: Path) -> None:
     assert targets["other_flux"].attrs["column"] == "other/flux"
 
 
+def test_where_a_star_stands_may_be_unknown(tmp_path: Path) -> None:
+    targets = read_targets(write(tmp_path, f"{HEADER},ra,dec", f"{GOOD},,")).targets
+    assert np.isnan(targets["ra"].values).all() and np.isnan(targets["dec"].values).all()
+
+
+def test_no_spelling_stands_for_two_things() -> None:
+    keys = [key for known in KNOWN for key in known.spelled()]
+    assert len(keys) == len(set(keys))
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
