@@ -132,7 +132,7 @@ def _write_ecsv(dataset: xr.Dataset, path: Path) -> None:
 
 
 def _write_npz(dataset: xr.Dataset, path: Path) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         str(name): v.values.astype(str) if v.dtype.kind in "OT" else v.values
         for name, v in dataset.variables.items()
     }
