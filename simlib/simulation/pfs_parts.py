@@ -90,21 +90,23 @@ def refuse_unlike_the_survey(targets: xr.Dataset, config: SimulationConfig) -> N
     rows = targets["spectrum"].values
     counts = exposure_counts(targets, config.conditions.exposure_count)
     problems = [
-        (number, f"exposure_count = {counts[number]:g}, but exposures are listed one by one")
+        (int(number), f"exposure_count = {counts[number]:g}, but exposures are listed one by one")
         for number in np.flatnonzero(counts != np.floor(counts))
     ]
     known = {n: targets[n].values for n in _NAMES if n in targets}
     whole = {name: values for name, values in known.items() if values.dtype.kind == "i"}
     for name, values in whole.items():
-        problems += [(n, f"{name} = {values[n]} is negative") for n in np.flatnonzero(values < 0)]
+        problems += [
+            (int(n), f"{name} = {values[n]} is negative") for n in np.flatnonzero(values < 0)
+        ]
     if "object_id" in whole:
         seen: dict[tuple[int, int], int] = {}
         catalogues = whole.get("catalogue_id", np.zeros(len(rows), dtype=int))
         for number, key in enumerate(zip(catalogues, whole["object_id"], strict=True)):
             if (first := seen.setdefault(key, number)) != number:
-                told = f"object_id = {key[1]} is that of row {rows[first] + 1} too"
-                problems.append((number, told))
-    told = [Problem(int(n), f"row {rows[n] + 1}", f"{text}; {_WAY_OUT}") for n, text in problems]
+                text = f"object_id = {key[1]} is that of row {rows[first] + 1} too"
+                problems.append((number, text))
+    told = [Problem(n, f"row {rows[n] + 1}", f"{text}; {_WAY_OUT}") for n, text in problems]
     refuse("the survey's files", [], told)
 
 
