@@ -11,7 +11,7 @@ from tests.paths import reference_folder, shared_data_folder
 
 
 def shown(capfd: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, float]]:
-    assert run_program(["etc-official", *arguments, "--json"]) == 0
+    assert run_program(["etc-official", *arguments]) == 0
     return json.loads(capfd.readouterr().out)["ratios"]
 
 
@@ -19,17 +19,17 @@ def shown(capfd: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[
 def test_the_verb_shows_the_ratios_of_its_setting(capfd: pytest.CaptureFixture[str]) -> None:
     numbers = str(reference_folder("etc"))
     tables = str(shared_data_folder("etc"))
-    same = shown(capfd, numbers, "--sky-tables", tables)
+    same = shown(capfd, numbers, "--json", "--sky-tables", tables)
     for term, ratios in same.items():
         assert ratios["nearest"] == pytest.approx(1.0, abs=1e-4), term
     assert same["snr"]["default"] != pytest.approx(1.0, abs=1e-3)
-    embedded = shown(capfd, numbers)
+    embedded = shown(capfd, numbers, "--json")
     assert embedded["snr"]["nearest"] == pytest.approx(1.0, abs=0.1)
     assert embedded["sky_lines_e"] != same["sky_lines_e"]
-    brighter = shown(capfd, numbers, "--magnitude", "15")
+    brighter = shown(capfd, numbers, "--json", "--magnitude", "15")
     assert brighter["variance"] != embedded["variance"]
     assert brighter["sky_lines_e"] == embedded["sky_lines_e"]
-    shining = shown(capfd, numbers, "--set", "sky.oh_scale=2")
+    shining = shown(capfd, numbers, "--json", "--set", "sky.oh_scale=2")
     assert shining["sky_lines_e"]["nearest"] > embedded["sky_lines_e"]["nearest"]
     assert run_program(["etc-official", numbers]) == 0
     assert f"{embedded['snr']['nearest']:.4f}" in capfd.readouterr().out
