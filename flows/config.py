@@ -6,7 +6,7 @@ from pathlib import Path
 from flows.cluster_config import Cluster
 from flows.deploy_config import Deploy, Launch
 from simlib import config as simulation
-from simlib.config import Sky, read_tables, validate
+from simlib.config import NEWEST_INSTRUMENT, Sky, read_tables, validate
 from simlib.errors import InputError
 from trainlib.config import Gate, TrainingConfig, lay_on_recipe
 
@@ -28,6 +28,16 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
     overrides: `section.key=value` each. Raises InputError for what cannot be used.
     """
     return validate(Config, lay_on_recipe(read_tables(source, overrides)), f"config {source}")
+
+
+def load_target_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Return the config for a person's own targets: the newest instrument where none is given.
+
+    A preset or a file names its own. Raises InputError for what cannot be used.
+    """
+    if source is not None:
+        return load_config(source, overrides)
+    return load_config("demo", [f"instrument.name={NEWEST_INSTRUMENT}", *overrides])
 
 
 def load_sky_section(overrides: Sequence[str] = (), tables: str | Path | None = None) -> Sky:

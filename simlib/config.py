@@ -7,7 +7,7 @@ one only knows their names, so that a typing error is still told from a section 
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveFloat,
@@ -24,14 +25,27 @@ from pydantic import (
 from simlib.errors import InputError, shown
 from simlib.location import Location, Place, absolute
 from simlib.secrets import entry, refuse_secrets
-from simlib.text_files import read_toml, refuse_odd_values
+from simlib.text_files import number, read_toml, refuse_odd_values
 
 LARGEST_REDSHIFT, LARGEST_EBV = 0.01, 5.0  # of any star, drawn or a person's own
 LATER_SECTIONS = frozenset(
     {"model", "augment", "train", "evaluate", "cluster", "gate", "deploy", "launch"}
 )
 MOST_TOLD = 5  # mistakes in one message
+NEWEST_INSTRUMENT = "pfs-redmr-2024-07-14"  # of a person's own targets; presets name theirs
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # of a dataset, which is also that of a folder
+
+
+def _limits(given: Any) -> Any:
+    """A range may be one number, which is fixed then, or text `low,high` as on a command line."""
+    if isinstance(given, str):
+        try:
+            given = [number(part.strip()) for part in given.split(",")]
+        except ValueError:
+            raise ValueError("a range is low,high or one number") from None
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        return given, given
+    return [*given, *given] if isinstance(given, list) and len(given) == 1 else given
 
 
 def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
@@ -61,7 +75,7 @@ def _absolute_unless_a_name(text: str) -> str:
 # Made absolute once, when a config is read: no later change of folder moves what it means.
 AbsolutePath = Annotated[str, AfterValidator(absolute)]
 PathOrName = Annotated[str, AfterValidator(_absolute_unless_a_name)]
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Range = Annotated[tuple[float, float], BeforeValidator(_limits), AfterValidator(_ordered)]
 Angle90 = Annotated[Range, _within(0.0, 90.0)]
 Angle180 = Annotated[Range, _within(0.0, 180.0)]
 Scale = Annotated[float, Field(ge=0.0, le=1000.0)]
@@ -284,12 +298,27 @@ def validate(
     source: where the tables come from, for the message.
     """
     try:
-        return model.model_validate(dict(tables))
+        made = model.model_validate(dict(tables))
     except ValidationError as error:
         problems = error.errors(include_url=False)
         told = [_explain(model, dict(problem)) for problem in problems[:MOST_TOLD]]
         more = [f"and {len(problems) - MOST_TOLD} more"] if len(problems) > MOST_TOLD else []
         raise InputError(f"{source}: {'; '.join(told + more)}") from None
+    if truths := list(_misread_truths(tables, made.model_dump())):
+        raise InputError(f"{source}: {'; '.join(truths[:MOST_TOLD])}")
+    return made
+
+
+def _misread_truths(given: Any, taken: Any, keys: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield where true or false was given and a number was made of it, as Python would."""
+    if isinstance(given, bool) and not isinstance(taken, bool):
+        yield f"{entry('.'.join(keys), given)}: a number, not true or false, was expected"
+    elif isinstance(given, Mapping) and isinstance(taken, Mapping):
+        for key in given.keys() & taken.keys():
+            yield from _misread_truths(given[key], taken[key], (*keys, key))
+    elif isinstance(given, (list, tuple)) and isinstance(taken, (list, tuple)):
+        for item, made in zip(given, taken, strict=False):
+            yield from _misread_truths(item, made, keys)
 
 
 def _explain(model: type[BaseModel], problem: dict[str, Any]) -> str:

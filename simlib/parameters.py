@@ -5,7 +5,7 @@ continuously, the other three sit on nodes of the grid, as in the paper; or all 
 (`stellar.sampling = "continuous"`), which shows what was learnt of the nodes alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import xarray as xr
@@ -64,7 +64,7 @@ def draw_rows(
     columns = _draw_stars(config.stellar, grid, u)
     for name in ("redshift", "ebv", "magnitude"):
         columns[name] = _uniform(u, name, getattr(config.stellar, name))
-    columns |= _draw_conditions(config.conditions, u)
+    columns |= draw_conditions(config.conditions, u)
     return as_table(columns, index=rows)
 
 
@@ -162,12 +162,21 @@ def _require_inside(stellar: Stellar, grid: xr.Dataset, name: str) -> None:
         )
 
 
-def _draw_conditions(conditions: Conditions, u: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the observing conditions of each row."""
+def draw_conditions(
+    conditions: Conditions, u: np.ndarray, known: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the observing conditions of each row.
+
+    u: its uniforms, (rows, 16). known: conditions that are not drawn, (rows,); where the geometry
+    is to be possible, a moon is drawn that is so for them, unless one of its angles is among them.
+    """
     names = ("seeing", "zenith_angle", "field_angle", "moon_zenith_angle", "moon_target_angle",
              "moon_phase")  # fmt: skip
     columns = {name: _uniform(u, name, getattr(conditions, name)) for name in names}
-    if conditions.geometry == "consistent":
+    columns |= known or {}
+    if conditions.geometry == "consistent" and not {"moon_zenith_angle", "moon_target_angle"} & {
+        *(known or {})
+    }:
         columns |= _consistent_moon(conditions, u, columns["zenith_angle"])
     return columns
 

@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     augmentation = 2
     evaluation_noise = 3
     target_noise = 4
+    target_conditions = 5
 
 
 def stream_key(seed: int, split: Split, purpose: Purpose) -> list[int]:

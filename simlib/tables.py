@@ -1,5 +1,7 @@
 """CSV tables: `#` comment lines, one header line, one row a line. The only reader of them.
 
+Between values stand commas, semicolons or tabs.
+
 Every mistake in a table is told with the file, the row and the line.
 """
 
@@ -15,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from simlib.bounds import FINITE, WAVELENGTH, Bound, refuse_out_of_bounds
-from simlib.errors import InputError, shown
-from simlib.text_files import read_text
+from simlib.errors import InputError
+from simlib.text_files import number, read_text
 
+_DELIMITERS = (",", ";", "\t")
 _END = "end"  # a column put behind every line, to see where it ends
 
 
@@ -30,6 +33,7 @@ class Columns:
     rows: pd.DataFrame  # text, a column a name, in order
     lines: list[int]
     comments: tuple[str, ...]
+    header_line: int
 
     def place(self, row: int) -> str:
         """Say where a row is."""
@@ -44,11 +48,9 @@ class Columns:
         values = np.empty(len(self.lines))
         for row, text in enumerate(self.texts(column)):
             try:
-                values[row] = float(text) if text else np.nan
-            except ValueError:
-                raise InputError(
-                    f"{self.place(row)}: {column} is {shown(text)}, not a number"
-                ) from None
+                values[row] = number(text) if text else np.nan
+            except ValueError as error:
+                raise InputError(f"{self.place(row)}: {column} is {error}") from None
         refuse_out_of_bounds(column, values, bound, self.place)
         return values
 
@@ -79,17 +81,28 @@ def read_columns(path: str | Path, what: str, needed: Iterable[str]) -> Columns:
     what: what the file is to the program, for the message. Raises InputError for a file that is
     no UTF-8 text, has no rows, lacks a column or has it twice, or has a row of another length.
     """
-    numbered = enumerate(read_text(path, what).split("\n"), start=1)
+    found = columns_in(read_text(path, what), str(path))
+    _refuse_names(f"{path}, line {found.header_line}", found.names, needed)
+    return found
+
+
+def columns_in(text: str, path: str) -> Columns:
+    """Return the columns of a CSV text; commas, semicolons or tabs are between its values.
+
+    path: where it stands, for the message. Raises InputError as `read_columns` does, but for what
+    is needed.
+    """
+    numbered = enumerate(text.split("\n"), start=1)
     filled = [(number, line) for number, line in numbered if line.strip()]
     comments = tuple(line.strip() for _, line in filled if _is_comment(line))
     lines = [number for number, line in filled if not _is_comment(line)]
     body = [line for _, line in filled if not _is_comment(line)]
     if len(body) < 2:
         raise InputError(f"{path}: no rows; a header line and rows below it were expected")
-    frame = _split(str(path), body, lines)
+    frame = _split(path, body, lines)
     names = [name.strip() for name in frame.iloc[0]]
-    _refuse_names(f"{path}, line {lines[0]}", names, needed)
-    return Columns(str(path), names, frame.iloc[1:], lines[1:], comments)
+    _refuse_names(f"{path}, line {lines[0]}", names, ())
+    return Columns(path, names, frame.iloc[1:], lines[1:], comments, lines[0])
 
 
 def _is_comment(line: str) -> bool:
@@ -98,9 +111,11 @@ def _is_comment(line: str) -> bool:
 
 def _split(path: str, body: list[str], lines: list[int]) -> pd.DataFrame:
     """Return the values of every line, the header's first; all of one length."""
+    between = _delimiter(body[0])
     try:
         frame = pd.read_csv(
-            StringIO("\n".join(f"{line},{_END}" for line in body)),
+            StringIO("\n".join(f"{line}{between}{_END}" for line in body)),
+            sep=between,
             header=None,
             dtype=str,
             na_filter=False,
@@ -119,6 +134,12 @@ def _split(path: str, body: list[str], lines: list[int]) -> pd.DataFrame:
     return frame.iloc[:, :-1]
 
 
+def _delimiter(header: str) -> str:
+    """Return what stands between the values: the sign that stands there most, a comma if none."""
+    bare = re.sub(r'"[^"]*"', "", header)
+    return max(_DELIMITERS, key=bare.count)
+
+
 def _explained(error: str, lines: list[int]) -> str:
     """Say with the file's own lines what pandas says of the lines that it was given."""
     if match := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", error):
@@ -130,7 +151,8 @@ def _explained(error: str, lines: list[int]) -> str:
 
 
 def _another_length(found: int, expected: int) -> str:
-    return f"{found} values, the header names {expected}"
+    hint = "; is a comma a decimal one (write 0.25, not 0,25)?" if found > expected else ""
+    return f"{found} values, the header names {expected}{hint}"
 
 
 def _refuse_names(place: str, names: list[str], needed: Iterable[str]) -> None:

@@ -1,7 +1,9 @@
 """Text files that a person gives: read whole and as UTF-8, or refused with file and place."""
 
+import codecs
 import errno
 import os
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -13,7 +15,22 @@ from simlib.location import Location
 MOST_NESTED = 16  # levels of tables and lists; no key of ours lies deeper than five
 _TOO_DEEP = f"nested too deeply; {MOST_NESTED} levels of tables and lists are allowed"
 _INTEGERS = range(-(2**63), 2**63)  # what TOML promises
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE
+)
+_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+
+def number(text: str) -> float:
+    """Return a number as people write it; ValueError, saying what it is, for what is none.
+
+    Python's own float() takes 1_2e2 and the digits of every script.
+    """
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    hint = f"; write a decimal point: {text.replace(',', '.')}" if _COMMA.fullmatch(text) else ""
+    raise ValueError(f"{shown(text)}, not a number{hint}")
 
 
 def read_text(path: str | Path | Location, what: str) -> str:
@@ -22,19 +39,47 @@ def read_text(path: str | Path | Location, what: str) -> str:
     what: what the file is to the program, for the message. Raises InputError for a file that is
     not there, may not be read, is none (a folder, a pipe), or is not UTF-8 text.
     """
+    return decoded(read_file(path, what), str(path))
+
+
+def read_file(path: str | Path | Location, what: str) -> bytes:
+    """Return the bytes of a file; InputError as `read_text` does where it cannot be read."""
     try:
-        data = _read_regular(path)
+        return _read_regular(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read {what} {shown(str(path))}: {reason}") from None
+
+
+def decoded(data: bytes, place: str) -> str:
+    """Return bytes as text, without a byte order mark, its lines ended by newlines.
+
+    place: where they stand, for the message. Raises InputError, naming the encoding that it seems
+    to be, for what is not UTF-8.
+    """
+    if encoding := _wide_encoding(data):
+        raise InputError(f"{place}, line 1: this is {encoding} text; save the file as UTF-8")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
         raise InputError(
-            f"{path}, line {line}: byte 0x{byte:02x} is no UTF-8 text; save the file as UTF-8"
+            f"{place}, line {line}: byte 0x{byte:02x} is no UTF-8 text "
+            f"({bytes([byte]).decode('latin-1')!r} in Latin-1); save the file as UTF-8"
         ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _wide_encoding(data: bytes) -> str | None:
+    """Return the name of an encoding whose characters have two or four bytes, by its first ones."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    is_marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    head = data[:64]
+    is_ascii_in_pairs = (
+        len(head) > 1 and not len(head) % 2 and (not any(head[1::2]) or not any(head[::2]))
+    )
+    return "UTF-16" if is_marked or is_ascii_in_pairs else None
 
 
 def _read_regular(path: str | Path | Location) -> bytes:

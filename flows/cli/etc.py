@@ -10,15 +10,25 @@ from flows.cli.options import FiguresOption, JsonOption, SetOption
 
 
 def etc(
-    conditions: Annotated[Path, typer.Argument(metavar="CONDITIONS.csv", help="One row each.")],
-    out: Annotated[Path, typer.Option("--out", help="Where to write: .zarr or .nc")],
+    conditions: Annotated[
+        Path, typer.Argument(metavar="CONDITIONS", help="A list, one row each: see below.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Ends in .zarr, .nc, .fits, .ecsv, .csv or .npz.")
+    ],
     instrument: Annotated[
         str, typer.Option(help="A shipped instrument's name, or a .toml file.")
-    ] = "pfs-redmr-2016-02-29",
+    ] = "pfs-redmr-2024-07-14",
     sky_tables: Annotated[
         Path | None, typer.Option(metavar="DIR", help="CSV tables instead of the embedded sky.")
     ] = None,
-    convention: Annotated[str, typer.Option(help="centred, modified or upstream")] = "centred",
+    convention: Annotated[
+        str,
+        typer.Option(
+            help="centred (best physics), modified (as the paper's tool) or upstream (as the "
+            "official calculator)"
+        ),
+    ] = "centred",
     quadrature: Annotated[str, typer.Option(help="converged or reference")] = "converged",
     lsf: Annotated[str, typer.Option(help="etc (optical model) or table2 (Gaussian)")] = "etc",
     line_extinction: Annotated[str, typer.Option(help="factorised or exact")] = "factorised",
@@ -33,7 +43,14 @@ def etc(
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute the exposure time calculator's separate terms for a list of conditions."""
+    """Compute the exposure time calculator's separate terms for a list of conditions.
+
+    CONDITIONS is CSV (commas, semicolons or tabs), ECSV, FITS or VOTable. Columns: seeing_arcsec,
+    zenith_angle_deg, field_angle_deg, moon_zenith_angle_deg, moon_target_angle_deg, moon_phase,
+    exposure_time_s, exposure_count; optionally ebv, fiber_offset_arcsec, r_eff_arcsec.
+
+    Example: specdenoise etc nights.csv --out terms.nc --magnitude 21
+    """
     from functools import partial
 
     from flows.config import load_sky_section
@@ -50,7 +67,7 @@ def etc(
     check_output(out)
     table = read_conditions(conditions)
     arm, sky = load_instrument(instrument), load_sky(load_sky_section(overrides or [], sky_tables))
-    flux = source_flux(arm.wavelength, magnitude, spectrum)
+    flux = source_flux(arm, magnitude, spectrum, lsf)
     if told := impossible_moons(table):
         say(f"warning: {told}")
     evaluate = partial(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import JsonOption
+from flows.cli.options import JsonOption, limits
 
 
 def download_release(
@@ -15,10 +15,10 @@ def download_release(
     to: Annotated[Path, typer.Option(help="The folder for the files.")],
     resolution: Annotated[int, typer.Option(help="Of the files.")] = 20000,
     kind: Annotated[str | None, typer.Option(help="bosz2017: ascii or fits.")] = None,
-    teff: Annotated[tuple[float, float], typer.Option(help="K, ends included.")] = (3500, 5000),
-    logg: Annotated[tuple[float, float], typer.Option(help="Ends included.")] = (0, 5),
-    feh: Annotated[tuple[float, float], typer.Option(help="Ends included.")] = (-2.5, 0.75),
-    alpha: Annotated[tuple[float, float], typer.Option(help="Ends included.")] = (-0.25, 0.5),
+    teff: Annotated[str, typer.Option(metavar="LOW,HIGH", help="K, ends included.")] = "3500,5000",
+    logg: Annotated[str, typer.Option(metavar="LOW,HIGH", help="Ends included.")] = "0,5",
+    feh: Annotated[str, typer.Option(metavar="LOW,HIGH", help="Ends included.")] = "-2.5,0.75",
+    alpha: Annotated[str, typer.Option(metavar="LOW,HIGH", help="Ends included.")] = "-0.25,0.5",
     base_url: Annotated[str | None, typer.Option(help="A mirror of the archive.")] = None,
     connections: Annotated[int, typer.Option(min=1, max=8, help="At once.")] = 4,
     attempts: Annotated[int, typer.Option(min=1, help="In a row without a new byte.")] = 6,
@@ -39,7 +39,8 @@ def download_release(
     from simlib.stellar.archive.releases import find_release
 
     release = find_release(name)
-    ranges = {"teff": teff, "logg": logg, "feh": feh, "alpha": alpha}
+    given = {"teff": teff, "logg": logg, "feh": feh, "alpha": alpha}
+    ranges = {name: limits(f"--{name}", text) for name, text in given.items()}
     targets = plan_targets(
         release, resolution=resolution, kind=kind, ranges=ranges, base_url=base_url
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import JsonOption, StorageOption, storage_options
+from flows.cli.options import JsonOption, StorageOption, limits, storage_options
 
 
 def import_folder(
@@ -16,7 +16,7 @@ def import_folder(
     resolution: Annotated[int | None, typer.Option(help="Where the folder holds several.")] = None,
     carbon: Annotated[float, typer.Option(help="[C/M] of the files to take.")] = 0.0,
     microturbulence: Annotated[float, typer.Option(help="km/s, of the files to take.")] = 2.0,
-    window: Annotated[tuple[float, float], typer.Option(help="nm, vacuum.")] = (670.0, 920.0),
+    window: Annotated[str, typer.Option(metavar="LOW,HIGH", help="nm, vacuum.")] = "670,920",
     workers: Annotated[int | None, typer.Option(help="Threads; by default one a core.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Dask scheduler.")] = None,
     storage_option: StorageOption = None,
@@ -38,7 +38,7 @@ def import_folder(
         resolution=resolution,
         carbon=carbon,
         microturbulence=microturbulence,
-        window=window,
+        window=limits("--window", window),
     )
     with (
         dask_client(threads_or(address, workers)) as client,

@@ -35,6 +35,19 @@ FiguresOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+def limits(option: str, text: str) -> tuple[float, float]:
+    """Return the range that an option gives as LOW,HIGH or as one number; InputError otherwise."""
+    from simlib.text_files import number
+
+    try:
+        low, high = [number(part.strip()) for part in text.split(",")] * (1 if "," in text else 2)
+    except ValueError:
+        raise InputError(f"{option} {text!r}: write LOW,HIGH, for example 3500,7000") from None
+    if not low <= high:
+        raise InputError(f"{option} {text!r}: the first is the lower one")
+    return low, high
+
+
 def storage_options(given: list[str] | None) -> dict[str, Any]:
     """Return options for fsspec; a value is JSON (true, 5, {…}) or else text.
 

@@ -10,30 +10,115 @@ from flows.cli.options import JsonOption, SetOption
 
 
 def simulate(
-    targets: Annotated[Path, typer.Argument(metavar="TARGETS.csv", help="One row a spectrum.")],
-    out: Annotated[Path, typer.Option("--out", help="The Zarr store, or the folder, to write.")],
-    config: Annotated[str, typer.Argument(metavar="[CONFIG]", help="A preset or a file.")] = "demo",
+    targets: Annotated[
+        Path, typer.Argument(metavar="TARGETS", help="A list, one row a star: see below.")
+    ],
+    config: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CONFIG]", help="A preset or a file; by default the newest instrument."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Ends in .zarr, .nc, .fits (pfsCoadd), .ecsv, .csv or .npz."),
+    ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="zarr, or pfs: one noisy pfsObject file a star")
-    ] = "zarr",
+        str | None,
+        typer.Option("--format", help="pfs: --out is a folder, of one noisy pfsObject a star."),
+    ] = None,
     path: Annotated[str, typer.Option(help="reference (float64, slow) or compiled")] = "compiled",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COLUMN", help="What a column is; may be repeated."),
+    ] = None,
+    seeing: Annotated[float | None, typer.Option(help="arcsec, of all stars.")] = None,
+    zenith_angle: Annotated[float | None, typer.Option(help="deg")] = None,
+    field_angle: Annotated[float | None, typer.Option(help="deg")] = None,
+    moon_zenith_angle: Annotated[float | None, typer.Option(help="deg")] = None,
+    moon_target_angle: Annotated[float | None, typer.Option(help="deg")] = None,
+    moon_phase: Annotated[float | None, typer.Option(help="0 new, 0.5 full")] = None,
+    exposure_time: Annotated[float | None, typer.Option(help="s, of one exposure")] = None,
+    exposure_count: Annotated[float | None, typer.Option(help="Exposures in the stack")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used; list them.")
+    ] = False,
+    template: Annotated[
+        bool, typer.Option("--template", help="Write an example list to TARGETS, and end.")
+    ] = False,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Simulate your own stars under your own observing conditions."""
-    from flows.config import load_config
-    from simlib.simulation.simulate import check_path
-    from simlib.simulation.spectra_file import check_output, summaries, write_spectra
-    from simlib.simulation.targets import read_targets, simulate_targets
+    """Simulate your own stars under your own observing conditions.
 
-    check_output(out, form)
-    settings = load_config(config, overrides or [])
-    spectra = simulate_targets(read_targets(targets), settings, check_path(path))
-    write_spectra(spectra, out, form, settings)
+    TARGETS is CSV (commas, semicolons or tabs), ECSV, FITS or VOTable. It has to hold teff (K),
+    logg, feh and magnitude (AB, in stellar.band). It may hold alpha, redshift or rv (km/s), ebv
+    (each 0 where it is not there), seeing_arcsec, zenith_angle_deg, field_angle_deg,
+    moon_zenith_angle_deg, moon_target_angle_deg, moon_phase, exposure_time_s, exposure_count
+    (where it does not: the option, else conditions of the config, where a range is drawn from),
+    fiber_offset_arcsec, r_eff_arcsec, interpolated_axis, object_id, catalogue_id, ra, dec, visit.
+    Other usual names are understood (T_eff, [Fe/H], imag, exptime, RA), and all other columns
+    are kept.
+
+    Example: specdenoise simulate stars.csv --out stars.fits --seeing 0.8
+    """
+    from flows.config import load_target_config
+    from flows.terminal.streams import say
+    from simlib.simulation.simulate import check_path
+    from simlib.simulation.spectra_file import (
+        check_output,
+        check_targets,
+        summaries,
+        write_spectra,
+    )
+    from simlib.simulation.target_list import read_targets, told, write_template
+    from simlib.simulation.targets import simulate_targets
+    from simlib.stellar.grid import open_grid
+
+    if template:
+        write_template(targets)
+        print(targets)
+        return
+    place = check_output(out, form)
+    settings = load_target_config(config, overrides or [])
+    given = {
+        "seeing": seeing,
+        "zenith_angle": zenith_angle,
+        "field_angle": field_angle,
+        "moon_zenith_angle": moon_zenith_angle,
+        "moon_target_angle": moon_target_angle,
+        "moon_phase": moon_phase,
+        "exposure_time_s": exposure_time,
+        "exposure_count": exposure_count,
+    }
+    found = read_targets(
+        targets,
+        settings,
+        columns=column or [],
+        given=given,
+        overrides=overrides or [],
+        grid=open_grid(settings.grid),
+        skip_bad=skip_bad,
+    )
+    for line in [*told(found), *check_targets(found.targets, place, form, settings)]:
+        say(line)
+    spectra = simulate_targets(found.targets, settings, check_path(path))
+    write_spectra(spectra, place, form, settings)
     rows = summaries(spectra)
     if as_json:
-        print(json.dumps({"out": str(out), "spectra": rows}, indent=1))
+        record = {
+            "out": str(place),
+            "columns": found.understood,
+            "filled": found.filled,
+            "skipped": found.skipped,
+            "spectra": rows,
+        }
+        print(json.dumps(record, indent=1))
         return
-    for number, row in enumerate(rows, start=1):
-        print(f"row {number}: " + "  ".join(f"{name} {value:.5g}" for name, value in row.items()))
-    print(out)
+    for number, row in zip(spectra["spectrum"].values + 1, rows, strict=True):
+        texts = (
+            f"{name} {value:.5g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in row.items()
+        )
+        print(f"row {number}: " + "  ".join(texts))
+    print(place)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from simlib.artifact import publishing
 from simlib.dataset.replay import COUNTS
+from simlib.dataset_file import write_dataset
 from simlib.figure_file import save_figure
 from simlib.location import Location
 
@@ -29,7 +30,7 @@ def save_replay(steps: xr.Dataset, folder: Path) -> list[Path]:
     name = f"{steps.attrs['split']}-{steps.attrs['index']:08d}"
     numbers, figure = folder / f"{name}.nc", folder / f"{name}.png"
     with publishing(Location.of(numbers), replace=True) as beside:
-        steps.to_netcdf(beside.path, engine="scipy")
+        write_dataset(steps, beside.path, ".nc")
     return [numbers, save_figure(draw_replay(steps), figure)]
 
 

@@ -9,6 +9,8 @@ import xarray as xr
 from simlib.errors import InputError
 from simlib.etc.signal_to_noise import read_spectrum, signal_to_noise
 from simlib.etc.terms_file import ROWS_AT_ONCE, Evaluate, write_terms
+from simlib.fingerprint import checksum, fingerprint
+from simlib.instrument import Instrument
 from simlib.noise import stack_variance
 from simlib.parameters import impossible_geometry
 from simlib.units import ab_flux
@@ -19,7 +21,10 @@ _MOST_NAMED = 10
 
 
 def source_flux(
-    wavelength_nm: np.ndarray, magnitude: float | None, spectrum: str | Path | None
+    instrument: Instrument,
+    magnitude: float | None,
+    spectrum: str | Path | None,
+    lsf: str = "etc",
 ) -> np.ndarray | None:
     """Return the flux (n,) of a flat AB source or of a CSV file; None where neither is given.
 
@@ -29,18 +34,19 @@ def source_flux(
     if magnitude is not None and spectrum is not None:
         raise InputError("give --magnitude or --spectrum, not both")
     if magnitude is not None:
-        return ab_flux(magnitude, wavelength_nm)
-    return None if spectrum is None else read_spectrum(spectrum, wavelength_nm)
+        return ab_flux(magnitude, instrument.wavelength)
+    return None if spectrum is None else read_spectrum(spectrum, instrument, lsf)
 
 
 def impossible_moons(conditions: xr.Dataset) -> str:
     """Return a sentence on the rows, from 1, whose three directions no sky has; none: empty."""
-    rows = np.flatnonzero(impossible_geometry(conditions)) + 1
+    is_impossible = impossible_geometry(conditions)
+    rows = np.flatnonzero(is_impossible) + 1
     if not rows.size:
         return ""
     shown = ", ".join(map(str, rows[:_MOST_NAMED])) + (" …" if rows.size > _MOST_NAMED else "")
     return (
-        f"row {shown}: no sky has this moon ({rows.size} of {conditions.sizes['condition']}): its "
+        f"row {shown}: no sky has this moon ({rows.size} of {is_impossible.size}): its "
         "distance from the target must lie between |z - z_moon| and z + z_moon, and all three sum "
         "to 360° at most; computed all the same"
     )
@@ -60,8 +66,11 @@ def evaluate_list(
     figures of the first conditions.
     """
 
+    given = checksum(*(conditions[name].values for name in sorted(map(str, conditions))))
+
     def with_source(some: xr.Dataset) -> xr.Dataset:
         terms = evaluate(some)
+        terms = terms.assign_attrs(fingerprint=fingerprint(given, terms.attrs))
         return terms if flux is None else terms.assign(snr=signal_to_noise(terms, flux))
 
     medians: list[dict[str, float]] = []

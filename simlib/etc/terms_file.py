@@ -1,4 +1,4 @@
-"""Write the calculator's terms for a person: Zarr or NetCDF, long lists in pieces."""
+"""Write the calculator's terms for a person: any format of `dataset_file`, Zarr in pieces."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ import zarr
 from zarr.errors import ZarrUserWarning
 
 from simlib.artifact import publishing
+from simlib.dataset_file import check_suffix, write_dataset
 from simlib.errors import InputError
 from simlib.location import Location
 
@@ -20,13 +21,9 @@ Evaluate = Callable[[xr.Dataset], xr.Dataset]
 
 def check_output(path: str | Path) -> Path:
     """Return the path if terms may be written there, or raise InputError."""
-    out = Path(path)
-    if out.suffix not in {".zarr", ".nc"}:
-        raise InputError(f"--out {str(path)!r}: end it in .zarr or .nc (NetCDF)")
+    out = check_suffix(path)
     if out.suffix == ".zarr" and out.exists() and not (out / "zarr.json").is_file():
         raise InputError(f"--out {str(path)!r} exists and is no Zarr store; choose another name")
-    if out.suffix == ".nc" and out.is_dir():
-        raise InputError(f"--out {str(path)!r} is a folder; choose another name")
     return out
 
 
@@ -40,10 +37,10 @@ def write_terms(out: Path, conditions: xr.Dataset, evaluate: Evaluate) -> Iterat
         for start in range(0, conditions.sizes["condition"], ROWS_AT_ONCE)
     )
     with publishing(Location.of(out), replace=True) as beside:
-        if out.suffix == ".nc":
+        if out.suffix != ".zarr":
             done = list(pieces)
             whole = done[0] if len(done) == 1 else xr.concat(done, "condition", data_vars="minimal")
-            whole.to_netcdf(beside.path, engine="scipy", format="NETCDF3_64BIT")
+            write_dataset(whole, beside.path, out.suffix)
             yield whole
             return
         for number, piece in enumerate(pieces):

@@ -1,9 +1,10 @@
 """Simulated spectra as files of the PFS data model: one `pfsObject` for each star.
 
 Layout after the survey's published data model (Subaru-PFS/datamodel, `datamodel.txt`): flux and
-variance in nJy on the pixels' own even wavelengths (vacuum, in the header), mask, sky, a table of
-targets and one of exposures. The flux is one noisy observation; the noiseless one stands beside it
-in an extension of its own, `SIMULATED`, which readers of the data model pass over.
+variance in nJy on the pixels' own wavelengths (vacuum), mask, sky, a table of targets and one of
+exposures. The flux is one noisy observation; the noiseless one stands beside it in an extension of
+its own, `SIMULATED`, and all that was known of the star in another, `LIST`; readers of the data
+model pass over both.
 """
 
 import hashlib
@@ -16,19 +17,24 @@ from astropy.io import fits
 
 from simlib.artifact import publishing
 from simlib.config import SimulationConfig
-from simlib.errors import InputError
+from simlib.dataset_file import add_attributes, table_of
 from simlib.location import Location
-from simlib.noise import SKY_TERMS, exposure_counts
-from simlib.rng import Purpose, Split, normals
-from simlib.units import AB_ZERO_POINT, NANOJANSKY, nanojansky
+from simlib.simulation.pfs_parts import (
+    ARM,
+    PATCH,
+    SCIENCE,
+    SPECTROGRAPH,
+    TRACT,
+    Star,
+    fail_unless_observed,
+    mask_header,
+    refuse_unlike_the_survey,
+    star_of,
+)
 
-CATALOGUE, TRACT, PATCH = 0, 0, "0,0"  # catalogue 0 is that of simulated objects
-ARM, SPECTROGRAPH = "m", 1
-MASK_BITS = {"BAD": 0, "SAT": 1, "INTRP": 2, "CR": 3, "NO_DATA": 8}
 ROWS_AT_ONCE = 64  # whose terms are held, 0.2 MB a row
 _COARSE = 10  # bins of the coarse covariance
-_SCIENCE = 1  # target type
-_VERSION = 1  # of the data model's extensions as written here
+_VERSION = 2  # of the data model's class of single stars: 2 adds NOTES
 
 
 def write_pfs_objects(
@@ -39,54 +45,41 @@ def write_pfs_objects(
 ) -> None:
     """Write each row of simulated spectra as one file into a new folder.
 
-    spectra: as from `simulate`, (spectrum, wavelength). terms_of: gives the calculator's terms of
-    some of these rows; it is asked for a few at a time. Row i is object i + 1; its noise depends on
-    `dataset.seed` and i alone. Raises InputError for a stack of a broken number of exposures, which
-    are listed one by one.
+    spectra: as from `simulate_targets`, (spectrum, wavelength). terms_of: gives the calculator's
+    terms of some of these rows; it is asked for a few at a time. Without an `object_id`, row i is
+    object i + 1. Raises InputError for what the data model cannot hold.
     """
-    counts = exposure_counts(spectra, config.conditions.exposure_count)
-    if (broken := np.flatnonzero(counts != np.floor(counts))).size:
-        raise InputError(
-            f"row {broken[0] + 1}: exposure_count = {counts[broken[0]]:g}, but a pfsObject file "
-            "lists its exposures one by one; give a whole number, or use --format zarr"
-        )
+    fail_unless_observed(spectra)
+    refuse_unlike_the_survey(spectra, config)
     with publishing(Location.of(folder)) as whole:
         whole.path.mkdir()
         for start in range(0, spectra.sizes["spectrum"], ROWS_AT_ONCE):
             some = spectra.isel(spectrum=slice(start, start + ROWS_AT_ONCE))
             terms = terms_of(some)
             for row in range(some.sizes["spectrum"]):
-                one, of_one = some.isel(spectrum=row), terms.isel(spectrum=row)
-                observed = pfs_object(one, of_one, config, start + row)
+                observed = pfs_object(some.isel(spectrum=row), terms.isel(spectrum=row), config)
                 observed.writeto(whole.path / file_name(observed))
 
 
-def pfs_object(
-    spectrum: xr.Dataset, terms: xr.Dataset, config: SimulationConfig, row: int
-) -> fits.HDUList:
+def pfs_object(spectrum: xr.Dataset, terms: xr.Dataset, config: SimulationConfig) -> fits.HDUList:
     """Return the file of one star, in memory."""
-    wavelength = spectrum["wavelength"].values
-    to_nanojansky = nanojansky(float(spectrum["flux_scale"]), wavelength)
-    clean = spectrum["flux"].values * to_nanojansky
-    sigma = np.sqrt(spectrum["variance"].values) * to_nanojansky
-    noise = normals(config.dataset.seed, Split.test, Purpose.target_noise, row, len(wavelength))
-    flux = clean + sigma * noise
-    sky = sum(terms[name] for name in SKY_TERMS) / terms["conversion_e"]
-    mask = np.zeros(len(wavelength), dtype=np.int32)
-    variance = sigma**2
+    star = star_of(spectrum, terms, config)
+    nothing = np.zeros_like(star.variance)
     images = {
-        "FLUX": flux,
-        "MASK": mask,
-        "SKY": np.asarray(sky) * nanojansky(1.0, wavelength),
-        "COVAR": np.stack([variance, np.zeros_like(variance), np.zeros_like(variance)]),
-        "COVAR2": _coarse_covariance(variance),
-        "SIMULATED": clean,
+        "FLUX": star.flux,
+        "MASK": star.mask,
+        "SKY": star.sky,
+        "COVAR": np.stack([star.variance, nothing, nothing]),
+        "COVAR2": _coarse_covariance(star.variance),
+        "SIMULATED": star.clean,
     }
-    hdus = [fits.PrimaryHDU()]
+    primary = fits.PrimaryHDU()
+    add_attributes(primary.header, dict(spectrum.attrs))
+    hdus = [primary]
     for name, values in images.items():
-        header = fits.Header() if name == "COVAR2" else _wavelength_header(wavelength)
+        header = fits.Header() if name == "COVAR2" else _wavelength_header(star.wavelength)
         if name == "MASK":
-            header.extend(_mask_header())
+            header.extend(mask_header())
         elif name != "COVAR2":
             header["BUNIT"] = "nJy2" if name == "COVAR" else "nJy"
         kept = values if name == "MASK" else values.astype(np.float32)
@@ -94,14 +87,18 @@ def pfs_object(
     simulated = hdus[-1].header
     for name, value in _truth(spectrum).items():
         simulated[f"HIERARCH {name}"] = value
-    count = int(spectrum.get("exposure_count", config.conditions.exposure_count))
-    seconds = float(spectrum.get("exposure_time_s", config.conditions.exposure_time_s))
+    # Given in full: the header's numbers alone are read one pixel off by the survey's package.
+    places = fits.ImageHDU(star.wavelength, name="WAVELENGTH")
+    places.header["BUNIT"] = "nm"
+    notes = fits.BinTableHDU.from_columns([], nrows=1, name="NOTES")
     tables = [
-        _target(row + 1, float(spectrum["magnitude"]), config.stellar.band),
-        _observations(count, seconds, row + 1),
-        _flux_table(wavelength, flux, sigma, mask),
+        _target(star, config.stellar.band),
+        _observations(star),
+        notes,
+        table_of(spectrum.expand_dims("spectrum"), "spectrum", "LIST"),
+        _flux_table(star),
     ]
-    return fits.HDUList([*hdus, *tables])
+    return fits.HDUList([*hdus, places, *tables])
 
 
 def file_name(observed: fits.HDUList) -> str:
@@ -136,10 +133,6 @@ def _wavelength_header(wavelength: np.ndarray) -> fits.Header:
     )
 
 
-def _mask_header() -> fits.Header:
-    return fits.Header([(f"HIERARCH MP_{name}", bit) for name, bit in MASK_BITS.items()])
-
-
 def _coarse_covariance(variance: np.ndarray) -> np.ndarray:
     """Return the covariance of the mean flux of wide bins: simulated pixels are independent."""
     parts = np.array_split(variance, _COARSE)
@@ -147,56 +140,53 @@ def _coarse_covariance(variance: np.ndarray) -> np.ndarray:
 
 
 def _truth(spectrum: xr.Dataset) -> dict[str, float]:
-    """Return what the star and its observation were."""
+    """Return the numbers of the star and its observation; text and whole numbers are in LIST."""
     return {
         str(name): float(value)
         for name, value in spectrum.data_vars.items()
-        if not value.dims and name != "interpolated_axis"
+        if not value.dims and value.dtype.kind == "f" and np.isfinite(value)
     }
 
 
-def _target(number: int, magnitude: float, band: str) -> fits.BinTableHDU:
-    header = fits.Header(
-        [
-            ("CATID", CATALOGUE),
-            ("TRACT", TRACT),
-            ("PATCH", PATCH),
-            ("OBJID", number),
-            ("RA", 0.0),
-            ("DEC", 0.0),
-            ("HIERARCH TARGETTYPE", _SCIENCE),
-        ]
-    )
-    zero = AB_ZERO_POINT / NANOJANSKY
+def _target(star: Star, band: str) -> fits.BinTableHDU:
+    cards: list[tuple[str, object]] = [
+        ("CATID", star.catalogue_id),
+        ("TRACT", TRACT),
+        ("PATCH", PATCH),
+        ("OBJID", star.object_id),
+        ("HIERARCH TARGETTYPE", SCIENCE),
+    ]
+    places = (("RA", star.ra), ("DEC", star.dec))
+    header = fits.Header([*cards, *((name, deg) for name, deg in places if np.isfinite(deg))])
     columns = [
         fits.Column("filterName", f"{len(band)}A", array=[band]),
-        fits.Column("fiberFlux", "E", unit="nJy", array=[zero * 10.0 ** (-0.4 * magnitude)]),
+        fits.Column("fiberFlux", "E", unit="nJy", array=[star.fiber_flux]),
     ]
     return fits.BinTableHDU.from_columns(columns, header=header, name="TARGET")
 
 
-def _observations(count: int, seconds: float, fiber: int) -> fits.BinTableHDU:
+def _observations(star: Star) -> fits.BinTableHDU:
+    count = len(star.visits)
     same = np.ones(count, dtype=int)
     columns = [
-        fits.Column("visit", "J", array=1 + np.arange(count)),
+        fits.Column("visit", "J", array=star.visits),
         fits.Column("arm", "1A", array=[ARM] * count),
         fits.Column("spectrograph", "J", array=SPECTROGRAPH * same),
-        fits.Column("fiberId", "J", array=fiber * same),
+        fits.Column("fiberId", "J", array=star.fiber * same),
         fits.Column("pfsDesignId", "K", array=0 * same),
         fits.Column("pfiNominal", "2E", array=np.zeros((count, 2))),
         fits.Column("pfiCenter", "2E", array=np.zeros((count, 2))),
-        fits.Column("expTime", "E", unit="s", array=seconds * same),
+        fits.Column("obsTime", "1A", array=[""] * count),
+        fits.Column("expTime", "E", unit="s", array=star.exposure_time_s * same),
     ]
     return fits.BinTableHDU.from_columns(columns, name="OBSERVATIONS")
 
 
-def _flux_table(
-    wavelength: np.ndarray, flux: np.ndarray, sigma: np.ndarray, mask: np.ndarray
-) -> fits.BinTableHDU:
+def _flux_table(star: Star) -> fits.BinTableHDU:
     columns = [
-        fits.Column("wavelength", "D", unit="nm", array=wavelength),
-        fits.Column("flux", "E", unit="nJy", array=flux),
-        fits.Column("error", "E", unit="nJy", array=sigma),
-        fits.Column("mask", "K", array=mask),
+        fits.Column("wavelength", "D", unit="nm", array=star.wavelength),
+        fits.Column("flux", "E", unit="nJy", array=star.flux),
+        fits.Column("error", "E", unit="nJy", array=np.sqrt(star.variance)),
+        fits.Column("mask", "K", array=star.mask),
     ]
-    return fits.BinTableHDU.from_columns(columns, header=_mask_header(), name="FLUX_TABLE")
+    return fits.BinTableHDU.from_columns(columns, header=mask_header(), name="FLUX_TABLE")

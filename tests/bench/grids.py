@@ -161,12 +161,12 @@ def measured(kind: str, source: Path, size: int, *arguments: str) -> list[dict[s
 
 def import_once(source: Path, store: Path, *arguments: str) -> tuple[float, float, float]:
     """Run the verb; return its wall seconds, the files/s it tells, the peak bytes together."""
-    window = [str(end) for end in WINDOW]
+    window = ",".join(map(str, WINDOW))
     command = [sys.executable, "-c", "from flows.cli import main; main()", "grid", "import"]
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as told:
         process = subprocess.Popen(
-            [*command, str(source), "--to", str(store), "--window", *window, *arguments],
+            [*command, str(source), "--to", str(store), "--window", window, *arguments],
             stdout=subprocess.DEVNULL,
             stderr=told,
             env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -84,7 +84,7 @@ def test_import_makes_a_store_that_opens(tmp_path: Path, capsys) -> None:
     short = native[(native > 849) & (native < 861)]
     write_2017_text(tmp_path / "files", open_grid(), node, short)
     store = str(tmp_path / "grid.zarr")
-    command = ["grid", "import", str(tmp_path / "files"), "--to", store, "--window", "850", "860"]
+    command = ["grid", "import", str(tmp_path / "files"), "--to", store, "--window", "850,860"]
     assert run_program([*command, "--json"]) == 0
     assert said(capsys)["nodes"] == 1
     assert open_grid(store)["present"].values.all()
@@ -94,8 +94,8 @@ def test_download_says_what_it_will_do_and_what_it_did(tmp_path: Path, capsys) -
     files = {target.path: packed(target.path) for target in plan("http://x")}
     with serve(files) as archive:
         command = ["grid", "download", "bosz2017", "--to", str(tmp_path), "--base-url", archive.url,
-                   "--teff", "3500", "4000", "--logg", "1", "1", "--feh", "0", "0.25",
-                   "--alpha", "0", "0", "--attempts", "2", "--back-off", "0.01"]  # fmt: skip
+                   "--teff", "3500,4000", "--logg", "1", "--feh", "0,0.25",
+                   "--alpha", "0", "--attempts", "2", "--back-off", "0.01"]  # fmt: skip
         assert run_program([*command, "--dry-run", "--json"]) == 0
         printed = capsys.readouterr()
         dry = json.loads(printed.out)
@@ -120,7 +120,7 @@ def test_download_says_what_it_will_do_and_what_it_did(tmp_path: Path, capsys) -
         (["info", "nowhere.zarr"], "nowhere.zarr': neither a known name (default, toy) nor"),
         (["import", "nowhere", "--to", "x.zarr"], "nowhere; give the folder that holds"),
         (["download", "phoenix", "--to", "x"], "no grid release 'phoenix'; known: bosz2017"),
-        (["download", "bosz2017", "--to", "x", "--teff", "1", "2"], "has no teff in [1, 2]"),
+        (["download", "bosz2017", "--to", "x", "--teff", "1,2"], "has no teff in [1, 2]"),
     ],
 )
 def test_mistakes_exit_with_two_and_one_message(arguments, message: str, capsys) -> None:

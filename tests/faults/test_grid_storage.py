@@ -61,7 +61,7 @@ def source(tmp_path_factory) -> Path:
 
 
 def importing(source: Path, to: str, *more: str) -> list[str]:
-    return ["grid", "import", str(source), "--to", to, "--window", "850", "860", *more, "--json"]
+    return ["grid", "import", str(source), "--to", to, "--window", "850,860", *more, "--json"]
 
 
 def test_a_grid_is_imported_to_a_url_with_its_options(

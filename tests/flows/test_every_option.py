@@ -43,9 +43,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TOY = ["stellar.grid=toy", "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]",
        "stellar.feh=[-1, 0]", "stellar.alpha=[0, 0.25]"]  # fmt: skip
 TARGETS = (
-    "seeing_arcsec,zenith_angle_deg,field_angle_deg,moon_zenith_angle_deg,moon_target_angle_deg,"
-    "moon_phase,exposure_time_s,exposure_count,teff,logg,feh,alpha,redshift,ebv,magnitude\n"
-    "0.8,30,0.3,60,90,0.1,900,12,4200,2.2,-0.4,0.1,0.001,0.05,{magnitude}\n"
+    "teff,logg,feh,alpha,redshift,ebv,magnitude,warmer\n"
+    "4200,2.2,-0.4,0.1,0.001,0.05,{magnitude},4400\n"
 )
 CONDITION = "0.8,30,0.3,45,60,0.2,900,20"
 CLOCKED = (
@@ -102,7 +101,7 @@ BASE: dict[str, list[str]] = {
     "grid list": [],
     "grid info": ["toy", "--no-quality"],
     "grid download": ["bosz2017", "--to", "files", "--dry-run", "--json", "{box}"],
-    "grid import": ["{desk}/files", "--to", "grid.zarr", "--window", "850", "860", "--json"],
+    "grid import": ["{desk}/files", "--to", "grid.zarr", "--window", "850,860", "--json"],
     "grid verify": ["toy"],
     "grid diff": ["toy", "toy"],
 }
@@ -113,7 +112,7 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "evaluate run": ("{desk}/run", "{desk}/other"),
     "etc conditions": ("{desk}/conditions.csv", "{desk}/others.csv"),
     "etc --out": ("terms.nc", "other.nc"),
-    "etc --instrument": ("{desk}/arm.toml", "pfs-redmr-2024-07-14"),
+    "etc --instrument": ("{desk}/arm.toml", "pfs-redmr-2016-02-29"),
     "simulate targets": ("{desk}/targets.csv", "{desk}/fainter.csv"),
     "simulate --out": ("spectra.zarr", "other.zarr"),
     "inspect store": ("{dataset}", "{desk}/run"),
@@ -137,7 +136,7 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "grid download --json": ("--json", "--attempts=1"),
     "grid import path": ("{desk}/files", "{desk}/one"),
     "grid import --to": ("grid.zarr", "other.zarr"),
-    "grid import --window": ("860", "858"),
+    "grid import --window": ("850,860", "850,858"),
     "grid import --json": ("--json", "--carbon=0"),
     "grid verify name": ("toy", "{desk}/grids/mine.zarr"),
 }
@@ -161,7 +160,15 @@ BESIDE: dict[str, list[str]] = {
     "etc --set": ["--set", "sky.continuum_scale=2"],
     "etc --json": ["--json"],
     "simulate config": ["{desk}/mine.toml"],
-    "simulate --format": ["--format", "pfs"],
+    "simulate --column": ["--column", "teff=warmer"],
+    "simulate --seeing": ["--seeing", "1.1"],
+    "simulate --zenith-angle": ["--zenith-angle", "11"],
+    "simulate --field-angle": ["--field-angle", "0.11"],
+    "simulate --moon-zenith-angle": ["--moon-zenith-angle", "71"],
+    "simulate --moon-target-angle": ["--moon-target-angle", "71"],
+    "simulate --moon-phase": ["--moon-phase", "0.4"],
+    "simulate --exposure-time": ["--exposure-time", "450"],
+    "simulate --exposure-count": ["--exposure-count", "7"],
     "simulate --path": ["--path", "reference"],
     "simulate --set": ["--set", "noise.sky_subtraction=0.2"],
     "simulate --json": ["--json"],
@@ -194,10 +201,10 @@ BESIDE: dict[str, list[str]] = {
     "grid info --json": ["--json"],
     "grid download --resolution": ["--resolution", "5000"],
     "grid download --kind": ["--kind", "fits"],
-    "grid download --teff": ["--teff", "3750", "4000"],
-    "grid download --logg": ["--logg", "2", "2"],
-    "grid download --feh": ["--feh", "0", "0"],
-    "grid download --alpha": ["--alpha", "0.25", "0.25"],
+    "grid download --teff": ["--teff", "3750,4000"],
+    "grid download --logg": ["--logg", "2,2"],
+    "grid download --feh": ["--feh", "0"],
+    "grid download --alpha": ["--alpha", "0.25"],
     "grid download --base-url": ["--base-url", "http://127.0.0.1:9"],
     "grid import --resolution": ["--resolution", "5000"],
     "grid import --carbon": ["--carbon", "0.25"],
@@ -230,8 +237,11 @@ TOLD: dict[str, tuple[list[str], str, Any]] = {
     "grid download --back-off": (["--back-off", "0.75"], "back_off_s", 0.75),
 }
 _SKY = "tests/flows/test_etc_verbs.py::test_the_embedded_sky_is_compared_by_one_command"
+_OFFICIAL = "tests/reference/test_etc_official.py::test_the_verb_shows_the_ratios_of_its_setting"
 _ETC = "tests/flows/test_etc_verbs.py::test_terms_are_written_with_signal_to_noise_and_figures"
 _ROW = "tests/flows/test_simulate_verbs.py::test_a_replayed_row_shows_every_step_and_is_the_row"
+_PFS = "tests/flows/test_simulate_verbs.py::test_own_stars_become_files_of_the_survey"
+_BAD = "tests/flows/test_simulate_verbs.py::test_bad_rows_are_left_out_and_a_template_is_read"
 _PLAN = "tests/flows/test_plan_verb.py::test_a_plan_follows_what_it_is_given"
 _DRAWN = "tests/faults/test_grid_commands.py::test_info_tells_everything_and_draws"
 _SANE = "tests/faults/test_grid_commands.py::test_info_judges_a_grid_by_what_is_known_of_cool_stars"
@@ -245,6 +255,11 @@ _BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_und
 ELSEWHERE = {  # the tests that try what takes longer
     "etc --figures": _ETC,
     "etc-sky sky_tables": _SKY,
+    "etc-official numbers": _OFFICIAL,
+    "etc-official --magnitude": _OFFICIAL,
+    "etc-official --sky-tables": _OFFICIAL,
+    "etc-official --set": _OFFICIAL,
+    "etc-official --json": _OFFICIAL,
     "etc-sky --figures": _SKY,
     "etc-sky --set": _SKY,
     "etc-sky --json": _SKY,
@@ -256,6 +271,9 @@ ELSEWHERE = {  # the tests that try what takes longer
     "plan --set": _PLAN,
     "plan --json": _PLAN,
     "replay --out": _ROW,
+    "simulate --format": _PFS,
+    "simulate --skip-bad": _BAD,
+    "simulate --template": _BAD,
     "verify --threads": "tests/flows/test_verify.py::test_as_many_threads_read_as_are_asked_for",
     "diff a": _DIFFERENT,
     "diff b": _DIFFERENT,
@@ -372,8 +390,8 @@ def run(
     page = lambda places: f"a page of {[(str(at), at.exists()) for at in places]}"  # noqa: E731
     monkeypatch.setattr(report, "write_report", page)
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
-    box = ["--base-url", archive.url, "--teff", "3500", "4000", "--logg", "1", "1",
-           "--feh", "0", "0.25", "--alpha", "0", "0"]  # fmt: skip
+    box = ["--base-url", archive.url, "--teff", "3500,4000", "--logg", "1,1",
+           "--feh", "0,0.25", "--alpha", "0,0"]  # fmt: skip
     dataset = (desk / "dataset").resolve()
     runs = iter(range(9))
 
@@ -484,18 +502,18 @@ def test_a_download_is_told_how_to_fetch(
 
 # what a verb does where nothing else is said
 DEFAULTS = {
-    "grid download --resolution": 20000, "grid download --teff": (3500, 5000),
-    "grid download --logg": (0, 5), "grid download --feh": (-2.5, 0.75),
-    "grid download --alpha": (-0.25, 0.5), "grid download --connections": 4,
+    "grid download --resolution": 20000, "grid download --teff": "3500,5000",
+    "grid download --logg": "0,5", "grid download --feh": "-2.5,0.75",
+    "grid download --alpha": "-0.25,0.5", "grid download --connections": 4,
     "grid download --attempts": 6, "grid download --back-off": 1.0,
     "grid import --carbon": 0.0, "grid import --microturbulence": 2.0,
-    "grid import --window": (670.0, 920.0), "grid list --root": "./data",
+    "grid import --window": "670,920", "grid list --root": "./data",
     "grid info --quality": True,
     "rollback --root": "./data", "diff --root": "./data", "diff --spectra": 1024,
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,
-    "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
-    "simulate config": "demo", "simulate --format": "zarr", "simulate --path": "compiled",
-    "etc --instrument": "pfs-redmr-2016-02-29", "etc --convention": "centred",
+    "etc-official --magnitude": 22.0, "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
+    "simulate --path": "compiled",
+    "etc --instrument": "pfs-redmr-2024-07-14", "etc --convention": "centred",
     "etc --quadrature": "converged", "etc --lsf": "etc", "etc --line-extinction": "factorised",
 }  # fmt: skip
 

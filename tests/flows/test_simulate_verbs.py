@@ -1,18 +1,23 @@
 """`simulate` and `replay`: a person's own stars, and one row with all its steps."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from astropy.io import fits
 
 from flows.cli import run_program
 from simlib.config import load_config
 from simlib.dataset.build import build_dataset
 from simlib.dataset.open import open_dataset
+from simlib.etc.conditions_file import CONDITIONS
 from simlib.etc.grid.store import ensure_terms_grid
+from simlib.lists.names import Known
 from simlib.simulation import spectra_file
+from simlib.simulation.target_list import KNOWN
 
 TOY = ["stellar.grid=toy", "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]",
        "stellar.feh=[-1, 0]", "stellar.alpha=[0, 0.25]"]  # fmt: skip
@@ -60,6 +65,38 @@ def test_own_stars_become_files_of_the_survey(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["objects", "targets.csv"]
 
 
+def test_bad_rows_are_left_out_and_a_template_is_read(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.csv"
+    assert run_program(["simulate", str(mine), "--template"]) == 0
+    mine.write_text(mine.read_text() + mine.read_text().splitlines()[-1].replace("4650", "hot"))
+    out = tmp_path / "stars.fits"
+    arguments = ["simulate", str(mine), "--out", str(out), "--skip-bad", "--json", *SETS]
+    assert run_program(arguments) == 0
+    told = capfd.readouterr()
+    record = json.loads(told.out.partition("\n")[2])
+    assert [row["object_id"] for row in record["spectra"]] == [1, 2]
+    assert record["columns"]["seeing"] == "seeing_arcsec" and record["filled"] == {}
+    assert len(record["skipped"]) == 1 and "teff is 'hot'" in record["skipped"][0]
+    assert "left out: row 3 (line 7): teff is 'hot'" in told.err
+    with fits.open(out) as stored:
+        assert stored["TARGET"].data["objId"].tolist() == [1, 2]
+        assert stored[0].header["instrument"] == "pfs-redmr-2024-07-14"
+
+
+@pytest.mark.parametrize(
+    ("verb", "known"), [("simulate", KNOWN), ("etc", CONDITIONS)], ids=["simulate", "etc"]
+)
+def test_every_column_of_a_list_stands_in_the_help(
+    verb: str, known: tuple[Known, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_program([verb, "--help"]) == 0
+    words = set(re.findall(r"\w+", capfd.readouterr().out))
+    assert {one.written or one.name for one in known} <= words
+    assert {"CSV", "ECSV", "FITS", "VOTable", "Example"} <= words
+
+
 @pytest.mark.parametrize(
     ("rows", "header", "options", "message"),
     [
@@ -73,7 +110,7 @@ def test_own_stars_become_files_of_the_survey(tmp_path: Path) -> None:
         ((ROWS[0].replace("4200", "9000"),), HEADER, [], "teff = 9000 is outside"),
         ((ROWS[0] + ",colour",), HEADER + ",interpolated_axis", [], "interpolated_axis is 'col"),
         ((ROWS[0] + ",teff",), HEADER + ",interpolated_axis", [], "logg = 2.2 is no node"),
-        (ROWS, HEADER.replace("magnitude", "mag"), [], "missing column magnitude"),
+        (ROWS, HEADER.replace("magnitude", "g_mag"), [], "missing column magnitude"),
         (ROWS, HEADER, ["--path", "fast"], "unknown path 'fast'"),
         (ROWS, HEADER, ["--format", "fits"], "unknown format 'fits'"),
     ],
@@ -82,7 +119,7 @@ def test_a_mistake_in_the_targets_is_one_message(
     rows: tuple[str, ...], header: str, options: list[str], message: str, tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    out = tmp_path / "out.zarr"
+    out = tmp_path / ("out" if "pfs" in options else "out.zarr")
     code = run_program(
         ["simulate", str(table(tmp_path, rows, header)), "--out", str(out), *SETS, *options]
     )
@@ -101,13 +138,13 @@ def test_what_is_there_is_not_overwritten(
     assert "exists; name another place" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("form", "holds"), [("zarr", "zarr.json"), ("pfs", "*.fits")])
+@pytest.mark.parametrize(("form", "holds"), [([], "zarr.json"), (["--format", "pfs"], "*.fits")])
 def test_of_two_that_write_the_same_place_one_is_refused(
-    form: str, holds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    form: list[str], holds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    out = tmp_path / "out"
-    arguments = ["simulate", str(table(tmp_path)), "--out", str(out), "--format", form, *SETS]
+    out = tmp_path / ("out" if form else "out.zarr")
+    arguments = ["simulate", str(table(tmp_path)), "--out", str(out), *form, *SETS]
     codes: list[int] = []
 
     def meanwhile(*given: object) -> None:
@@ -121,9 +158,9 @@ def test_of_two_that_write_the_same_place_one_is_refused(
     assert codes == [0]
     assert f"{out} exists; choose another place" in capfd.readouterr().err
     assert list(out.glob(holds)) and not list(out.rglob("*.writing"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "targets.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [out.name, "targets.csv"]
     inside = {path.name for path in out.iterdir() if path.is_dir()}
-    assert "out" not in inside and "spectra.zarr" not in inside and "objects" not in inside
+    assert out.name not in inside and "spectra.zarr" not in inside and "objects" not in inside
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +183,7 @@ def test_a_replayed_row_shows_every_step_and_is_the_row(
     assert shown["row"]["snr"] == pytest.approx(float(row["snr"]), rel=5e-6)
     assert shown["row"]["flux_off_again"] == 0.0 and shown["row"]["variance_off_again"] == 0.0
     assert shown["row"]["flux_off_plain"] < 1e-5 and shown["row"]["variance_off_plain"] < 2e-5
-    steps = xr.open_dataset(tmp_path / "validation-00000003.nc", engine="scipy")
+    steps = xr.open_dataset(tmp_path / "validation-00000003.nc", engine="h5netcdf")
     for name in ("template", "shifted", "reddened", "convolved", "sampled", "source_e",
                  "sky_lines_e", "moon_e", "stray_e", "dark_e", "variance"):  # fmt: skip
         assert np.isfinite(steps[name].values).any()

@@ -171,5 +171,5 @@ def test_a_source_s_spectrum_may_run_downwards(
     path = tmp_path / "star.csv"
     path.write_text("wavelength_nm,flux\n650,7\n700,1\n900,3\n950,0\n")
     turn(path)
-    flux = read_spectrum(path, instrument.wavelength)
+    flux = read_spectrum(path, instrument)
     np.testing.assert_allclose(flux, 1 + (instrument.wavelength - 700) / 100)

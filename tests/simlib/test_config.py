@@ -122,3 +122,42 @@ def test_every_section_that_shapes_spectra_has_its_defaults_watched() -> None:
     assert SimulationConfig().leaves("storage", but={"root"}) == {
         "storage.codec": "lz4", "storage.options": {},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["dataset.n_train=true", "dataset.block=true", "dataset.seed=false",
+     "stellar.magnitude=[true, 20]"],
+)  # fmt: skip
+def test_true_and_false_are_no_numbers(override: str) -> None:
+    with pytest.raises(InputError, match=rf"{override.partition('=')[0]} = .*not true or false"):
+        load_config("tiny", [override])
+    coherent = load_config("tiny", ["noise.sky_subtraction_coherent=false"]).noise
+    assert not coherent.sky_subtraction_coherent
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes("[dataset]\nn_train = 7\n".encode("utf-8-sig"))
+    assert load_config(path).dataset.n_train == 7
+
+
+@pytest.mark.parametrize(
+    ("given", "limits"),
+    [
+        ("0.7,1.1", (0.7, 1.1)),
+        ("1.2", (1.2, 1.2)),
+        ("[1.2]", (1.2, 1.2)),
+        ("[0.7, 1.1]", (0.7, 1.1)),
+    ],
+)
+def test_a_range_may_be_given_without_brackets_or_as_one_number(
+    given: str, limits: tuple[float, float]
+) -> None:
+    assert load_config("tiny", [f"conditions.seeing={given}"]).conditions.seeing == limits
+
+
+@pytest.mark.parametrize("given", ["low,high", "1,2,3", "1_0", "", "true"])
+def test_what_is_no_range_is_refused(given: str) -> None:
+    with pytest.raises(InputError, match=r"conditions\.seeing"):
+        load_config("tiny", [f"conditions.seeing={given}"])

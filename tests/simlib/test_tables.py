@@ -121,3 +121,35 @@ def test_no_number_is_told_as_such_with_its_row() -> None:
     with pytest.raises(InputError, match=r"^line 40: width is not a number; .* \[0, 1\]"):
         values = np.array([0.5, np.nan])
         refuse_out_of_bounds("width", values, FRACTION, lambda row: f"line {39 + row}")
+
+
+@pytest.mark.parametrize("text", ["1_2e2", "\u0663", "0x10", "1e", "--1", "1 2", "1,5"])
+def test_what_only_python_takes_for_a_number_is_none(text: str, tmp_path: Path) -> None:
+    path = table(tmp_path, f'a,b\n1,"{text}"\n')
+    with pytest.raises(InputError, match=r"row 1 \(line 2\): b is .*, not a number"):
+        read_table(path, ("a", "b"))
+
+
+@pytest.mark.parametrize("text", ["1", "+1.", ".5", "-1.5E+2", "1e-3", " 7 "])
+def test_a_number_may_be_written_in_every_usual_way(text: str, tmp_path: Path) -> None:
+    assert read_table(table(tmp_path, f"a\n{text}\n"), ("a",))["a"][0] == float(text)
+
+
+def test_a_row_that_is_longer_than_its_header_hints_at_decimal_commas(tmp_path: Path) -> None:
+    path = table(tmp_path, "a,b\n1,2\n0,25,3\n")
+    with pytest.raises(InputError, match=r"line 3: 3 values, the header names 2.*0\.25, not 0,25"):
+        read_table(path, ("a", "b"))
+    with pytest.raises(InputError, match=r"b is '0,25', not a number; .* decimal point: 0\.25"):
+        read_table(table(tmp_path, 'a,b\n1,"0,25"\n'), ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-16-be", "UTF-16"), ("utf-32", "UTF-32"),
+     ("latin-1", r"'.' in Latin-1"), ("cp1252", r"'.' in Latin-1")],
+)  # fmt: skip
+def test_another_encoding_is_told_by_its_name(encoding: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.csv"
+    path.write_bytes("a,b\n1,\u00e9\n".encode(encoding))
+    with pytest.raises(InputError, match=rf"{name}.*; save the file as UTF-8"):
+        read_table(path, ("a",))

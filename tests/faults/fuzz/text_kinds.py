@@ -11,7 +11,7 @@ import tomli_w
 from flows.config import load_config
 from simlib.config import presets
 from simlib.instrument import FOLDER, load_instrument
-from simlib.simulation.targets import read_targets
+from simlib.simulation.target_list import read_targets
 from tests.faults.fuzz.harness import Attempt, Kind
 from tests.faults.fuzz.mutate import ODD_NUMBERS, altered, damaged, recoded, with_odd_number
 from tests.simlib.etc.made import write_conditions, write_sky_tables

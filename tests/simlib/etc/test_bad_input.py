@@ -181,11 +181,11 @@ def test_a_spectrum_that_does_not_cover_the_arm_is_told(tmp_path):
     path = tmp_path / "star.csv"
     path.write_text("wavelength_nm,flux\n750,1\n800,1\n")
     with pytest.raises(InputError, match=r"covers 750-800 nm; 710.02-884.98 nm is needed"):
-        read_spectrum(path, load_instrument(NAME).wavelength)
+        read_spectrum(path, load_instrument(NAME))
 
 
 def test_an_output_that_cannot_be_written_is_refused_beforehand(tmp_path):
-    with pytest.raises(InputError, match=r"end it in .zarr or .nc"):
+    with pytest.raises(InputError, match=r"end it in .zarr, .nc"):
         check_output(tmp_path / "terms.txt")
     (tmp_path / "photos.zarr").mkdir()
     with pytest.raises(InputError, match="is no Zarr store"):

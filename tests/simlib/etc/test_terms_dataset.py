@@ -140,7 +140,7 @@ def test_variance_grows_linearly_with_time_when_read_noise_is_out(instrument):
 def test_a_spectrum_file_gives_the_flux_between_its_rows(tmp_path, instrument):
     path = tmp_path / "star.csv"
     path.write_text("# a ramp\nwavelength_nm,flux\n700,1\n900,3\n")
-    flux = read_spectrum(path, instrument.wavelength)
+    flux = read_spectrum(path, instrument)
     np.testing.assert_allclose(flux, 1 + (instrument.wavelength - 700) / 100)
 
 

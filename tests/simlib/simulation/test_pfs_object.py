@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS
@@ -15,7 +16,7 @@ from simlib.errors import InputError
 from simlib.parameters import as_table
 from simlib.photometry import load_band, sample_weights, zero_counts
 from simlib.rng import Purpose, Split, normals
-from simlib.simulation import pfs_object, spectra_file
+from simlib.simulation import pfs_object, pfs_parts, spectra_file
 from simlib.simulation.pfs_object import file_name, visit_hash
 from simlib.simulation.spectra_file import write_spectra
 from simlib.simulation.targets import simulate_targets, terms_of_targets
@@ -61,8 +62,8 @@ def test_each_star_is_a_file_named_by_the_data_model(files: list[Path]) -> None:
             assert file_name(stored) == path.name
             stored.verify("exception")
             names = [hdu.name for hdu in stored[1:]]
-        assert names == ["FLUX", "MASK", "SKY", "COVAR", "COVAR2", "SIMULATED", "TARGET",
-                         "OBSERVATIONS", "FLUX_TABLE"]  # fmt: skip
+        assert names == ["FLUX", "MASK", "SKY", "COVAR", "COVAR2", "SIMULATED", "WAVELENGTH",
+                         "TARGET", "OBSERVATIONS", "NOTES", "LIST", "FLUX_TABLE"]  # fmt: skip
 
 
 def test_the_header_gives_the_pixels_wavelengths(files: list[Path], simulated) -> None:
@@ -124,7 +125,7 @@ def test_a_star_without_exposures_of_its_own_has_those_of_the_config(
 ) -> None:
     terms = terms_of_targets(simulated, config).isel(spectrum=0)
     plain = simulated.drop_vars(["exposure_count", "exposure_time_s"]).isel(spectrum=0)
-    seen = pfs_object.pfs_object(plain, terms, config, 0)["OBSERVATIONS"].data
+    seen = pfs_object.pfs_object(plain, terms, config)["OBSERVATIONS"].data
     usual = config.conditions
     assert (len(seen), set(seen["expTime"])) == (usual.exposure_count, {usual.exposure_time_s})
 
@@ -160,12 +161,13 @@ def test_many_stars_are_written_while_the_terms_of_few_are_held(
 
     monkeypatch.setattr(pfs_object, "ROWS_AT_ONCE", 3, raising=False)
     monkeypatch.setattr(spectra_file, "terms_of_targets", terms)
-    many = simulated.isel(spectrum=[0, 1] * 7)
+    many = simulated.isel(spectrum=[0, 1] * 7).assign_coords(spectrum=np.arange(14))
     spectra_file.write_spectra(many, tmp_path / "out", "pfs", config)
     assert max(held) <= 2 * 3
     found = sorted((tmp_path / "out").iterdir())
     assert len(found) == 14
-    assert [path.read_bytes() for path in found[:2]] == [path.read_bytes() for path in files]
+    for path, alone in zip(found[:2], files, strict=True):
+        assert np.array_equal(fits.getdata(path, "FLUX"), fits.getdata(alone, "FLUX"))
 
 
 def test_the_noise_of_a_row_does_not_depend_on_the_others(
@@ -236,3 +238,165 @@ def test_a_broken_number_of_exposures_is_refused_with_its_row(
     with pytest.raises(InputError, match="row 2: exposure_count = 2.5"):
         write_spectra(broken, tmp_path / "out", "pfs", config)
     assert not list(tmp_path.iterdir())
+
+
+PLANES = ("BAD", "SAT", "CR", "NO_DATA", "SUSPECT", "UNMASKEDNAN", "BAD_FLAT", "BAD_SKY",
+          "BAD_FLUXCAL", "BAD_FIBERNORMS", "BAD_FIBERTRACE", "REFLINE")  # fmt: skip
+NAMED = {
+    "object_id": np.array([5853498713190525696, 12]), "catalogue_id": np.array([4, 4]),
+    "ra": np.array([150.1, np.nan]), "dec": np.array([-2.2, np.nan]), "visit": np.array([71, 80]),
+    "note": np.array(["first", "second"], dtype=object),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def named(simulated: xr.Dataset) -> xr.Dataset:
+    masked = simulated["mask"].copy()
+    masked[1, 40] = 1 << pfs_parts.MASK_BITS["NO_DATA"]
+    columns = {name: ("spectrum", values) for name, values in NAMED.items()}
+    return simulated.assign(columns).assign(mask=masked)
+
+
+@pytest.fixture(scope="module")
+def bundle(named: xr.Dataset, config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "stars.fits"
+    write_spectra(named, path, None, config)
+    return path
+
+
+def survey_wavelength(stored: fits.HDUList) -> np.ndarray:
+    """Return what the survey's package takes: the explicit HDU, else the header read its way."""
+    if "WAVELENGTH" in stored:
+        return np.asarray(stored["WAVELENGTH"].data)
+    header = stored["FLUX"].header
+    pixels = np.arange(header["NAXIS1"]) + 2 - header["CRPIX1"]
+    return header["CRVAL1"] + pixels * header["CDELT1"]
+
+
+def masked_by(name: str, mask: np.ndarray, planes: dict[str, int]) -> list[int]:
+    return np.flatnonzero(mask & (1 << planes[f"MP_{name}"])).tolist()
+
+
+def test_single_files_are_read_by_the_rules_of_the_data_model(
+    named: xr.Dataset, config: SimulationConfig, tmp_path: Path
+) -> None:
+    write_spectra(named, tmp_path / "out", "pfs", config)
+    paths = sorted((tmp_path / "out").iterdir())
+    assert "-00004-00000-0,0-000000000000000c-012-" in paths[0].name.replace("pfsObject", "")
+    for row, path in zip((1, 0), paths, strict=True):
+        with fits.open(path) as stored:
+            assert np.array_equal(survey_wavelength(stored), named["wavelength"].values)
+            assert stored["WAVELENGTH"].data.dtype.itemsize == 8
+            for name in ("FLUX", "MASK", "SKY", "COVAR"):
+                assert stored[name].header["DAMD_VER"] == 2
+            assert len(stored["NOTES"].data) == 1 and not stored["NOTES"].columns
+            header = stored["TARGET"].header
+            assert header["OBJID"] == NAMED["object_id"][row] and header["CATID"] == 4
+            assert ("RA" in header) == ("DEC" in header) == (row == 0)
+            planes = {k: v for k, v in stored["MASK"].header.items() if k.startswith("MP_")}
+            assert len(set(planes.values())) == len(planes) and {f"MP_{n}" for n in PLANES} < set(
+                planes
+            )
+            assert masked_by("NO_DATA", stored["MASK"].data, planes) == ([40] if row else [])
+            first = NAMED["visit"][row]
+            assert stored["OBSERVATIONS"].data["visit"][0] == first
+            assert stored["LIST"].data["note"][0] == NAMED["note"][row]
+            assert stored[0].header["seed"] == config.dataset.seed
+            assert len(stored[0].header["fingerprint"]) == 16
+    with fits.open(paths[1]) as stored:
+        assert (stored["TARGET"].header["RA"], stored["TARGET"].header["DEC"]) == (150.1, -2.2)
+
+
+def test_a_bundle_is_read_by_the_rules_of_the_data_model(
+    named: xr.Dataset, bundle: Path, files: list[Path], config: SimulationConfig
+) -> None:
+    with fits.open(bundle) as stored:
+        stored.verify("exception")
+        assert stored[0].header["DAMD_VER"] == 1 and stored[0].header["seed"] == 1
+        assert np.array_equal(survey_wavelength(stored), named["wavelength"].values)
+        target = stored["TARGET"].data
+        assert target["targetId"].tolist() == [0, 1]
+        assert target["objId"].tolist() == NAMED["object_id"].tolist()
+        assert target["ra"][0] == 150.1 and np.isnan(target["ra"][1])
+        assert ["".join(text) for text in target["patch"]] == ["0,0", "0,0"]
+        assert target["targetType"].tolist() == [1, 1]
+        fluxes = stored["TARGETFLUX"].data
+        assert "".join(fluxes["filterName"][1]) == "hsc2017-i2"
+        seen = stored["OBSERVATIONS"].data
+        assert seen["targetId"].tolist() == [0] * 3 + [1] * 12
+        assert seen["visit"].tolist() == [71, 72, 73, *range(80, 92)]
+        assert set(seen["expTime"][:3]) == {450.0} and len(stored["NOTES"].data) == 2
+        for row, path in enumerate(files):
+            with fits.open(path) as single:
+                for name in ("FLUX", "SKY", "COVAR", "SIMULATED"):
+                    assert np.array_equal(stored[name].data[row], single[name].data), name
+            table = stored["FLUXTABLE"].data
+            assert np.array_equal(table["wavelength"][row], named["wavelength"].values)
+            assert np.array_equal(table["flux"][row], stored["FLUX"].data[row])
+            variance = stored["COVAR"].data[row, 0]
+            assert np.allclose(table["error"][row] ** 2, variance, rtol=1e-6)
+            signs = stored["METADATA"].data["metadata"][row].astype("S")  # keeps the line ends
+            text = "".join(np.char.decode(signs))
+            planes = yaml.safe_load(text)
+            assert {f"MP_{name}" for name in PLANES} < set(planes)
+            assert masked_by("NO_DATA", stored["MASK"].data[row], planes) == [[], [40]][row]
+        listed = stored["LIST"].data
+        assert listed["note"].tolist() == ["first", "second"]
+        assert listed["teff"].tolist() == TARGETS["teff"]
+
+
+def test_every_output_holds_the_noise_and_what_it_was_made_from(simulated: xr.Dataset) -> None:
+    pull = (simulated["flux_noisy"] - simulated["flux"]) / np.sqrt(simulated["variance"])
+    assert float(pull.std()) == pytest.approx(1.0, abs=0.05)
+    assert simulated["mask"].dtype == np.int32 and not simulated["mask"].values.any()
+    assert set(simulated.attrs) >= {
+        "seed", "software", "stellar_grid", "instrument", "conditions", "fingerprint",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"object_id": np.array([12, 12])}, "row 2: object_id = 12 is that of row 1 too"),
+        ({"object_id": np.array([12, -1])}, "row 2: object_id = -1 is negative"),
+        ({"exposure_count": np.array([3.0, 2.5])}, "row 2: exposure_count = 2.5"),
+    ],
+)
+@pytest.mark.parametrize(("out", "form"), [("o.fits", None), ("o", "pfs")])
+def test_stars_that_the_survey_cannot_name_are_refused(
+    change: dict[str, np.ndarray], message: str, out: str, form: str | None,
+    named: xr.Dataset, config: SimulationConfig, tmp_path: Path,
+) -> None:  # fmt: skip
+    odd = named.assign({name: ("spectrum", values) for name, values in change.items()})
+    with pytest.raises(InputError, match=message):
+        write_spectra(odd, tmp_path / out, form, config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_is_no_number_stays_in_the_list(
+    named: xr.Dataset, config: SimulationConfig, tmp_path: Path
+) -> None:
+    texts = named.assign(object_id=("spectrum", np.array(["HD 1", "HD 1b"], dtype=object)))
+    told = spectra_file.check_targets(texts, Path("o.fits"), None, config)
+    assert len(told) == 1 and told[0].startswith("object_id is no whole number")
+    write_spectra(texts, tmp_path / "o.fits", None, config)
+    with fits.open(tmp_path / "o.fits") as stored:
+        assert stored["TARGET"].data["objId"].tolist() == [1, 2]
+        assert stored["LIST"].data["object_id"].tolist() == ["HD 1", "HD 1b"]
+
+
+@pytest.mark.parametrize(
+    ("out", "form", "message"),
+    [
+        (None, None, "say where to write with --out"),
+        ("o.fits", "pfs", r"has the name of a \.fits file, but --format pfs writes a folder"),
+        ("o.zarr", "fits", "unknown format 'fits'; known: pfs"),
+        ("o.txt", None, r"end it in \.zarr"),
+        ("folder", None, r"end it in \.zarr"),
+    ],
+)
+def test_a_place_that_does_not_fit_the_format_is_refused(
+    out: str | None, form: str | None, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        spectra_file.check_output(out, form)
