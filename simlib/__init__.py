@@ -27,6 +27,8 @@ __all__ = list(_HOME) + list(_PACKAGES)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("simlib.version").version()
     if name in _PACKAGES:
         return import_module(f"simlib.{name}")
     if name not in _HOME:

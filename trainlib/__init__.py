@@ -9,6 +9,8 @@ _HOMES = {"train": "trainlib.training.launch", "evaluate": "trainlib.evaluation.
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("simlib.version").version()
     if name not in _HOMES:
         raise AttributeError(f"module 'trainlib' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
