@@ -22,7 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
-from simlib.errors import InputError, shown
+from simlib.errors import InputError, require_kind, shown
 from simlib.location import Location, Place, absolute
 from simlib.secrets import entry, refuse_secrets
 from simlib.text_files import read_toml, refuse_odd_values
@@ -250,6 +250,7 @@ def read_tables(source: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
 
     Raises InputError for a file that is no TOML of such tables, or an override that is none.
     """
+    require_kind("a config", source, (str, os.PathLike), "a preset's name or a file's path")
     shipped = presets()
     path = shipped.get(str(source), Path(source))
     if str(source) not in shipped and not os.path.lexists(path):

@@ -101,7 +101,11 @@ def test_help_of_every_verb_needs_the_base_install_alone() -> None:
     assert sorted(page.strip() for page in pages) == sorted(["", *map(" ".join, verbs())])
 
 
-@pytest.mark.parametrize("verb", [[], ["build"], ["grid", "import"]], ids=" ".join)
+QUICK = ([], ["grid", "import"])
+TIMED = [*QUICK, *(pytest.param(v, marks=pytest.mark.slow) for v in verbs() if v not in QUICK)]
+
+
+@pytest.mark.parametrize("verb", TIMED, ids=" ".join)
 def test_help_takes_half_a_second_of_processor_time(verb: list[str]) -> None:
     def seconds() -> float:
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)

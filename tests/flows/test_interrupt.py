@@ -22,7 +22,7 @@ def finished(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_ends_all_processes_soon(asked: signal.Signals, tmp_path: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a child inherits being ignored
     process = subprocess.Popen(
@@ -37,7 +37,8 @@ def test_ctrl_c_ends_all_processes_soon(asked: signal.Signals, tmp_path: Path) -
     os.killpg(process.pid, asked)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted; what is finished is kept" in told
+    assert told.splitlines()[-1] == "interrupted; what is finished is kept, run it again to go on"
+    assert "Traceback" not in told
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
     for record in finished(tmp_path):
@@ -53,7 +54,7 @@ def with_timeout(process: subprocess.Popen[str]) -> None:
         return
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_program_that_does_not_stop_is_ended_by_the_clock(
     asked: signal.Signals,
     monkeypatch: pytest.MonkeyPatch,
@@ -67,7 +68,7 @@ def test_a_program_that_does_not_stop_is_ended_by_the_clock(
 
     monkeypatch.setattr(threading, "Timer", Clock)
     monkeypatch.setattr(os, "_exit", ended.append)
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {one: signal.getsignal(one) for one in interrupt._ASKS}
     try:
         interrupt.end_soon_when_interrupted()
         with pytest.raises(KeyboardInterrupt):
@@ -81,3 +82,14 @@ def test_a_program_that_does_not_stop_is_ended_by_the_clock(
     assert 1.0 <= clock.interval <= 10.0 and clock.daemon and ended == []
     clock.function(*clock.args, **clock.kwargs)
     assert ended == [interrupt.INTERRUPTED] == [130]
+
+
+def test_who_was_started_to_outlive_a_terminal_does() -> None:
+    before = {one: signal.getsignal(one) for one in interrupt._ASKS}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        interrupt.end_soon_when_interrupted()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

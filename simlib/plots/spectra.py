@@ -1,0 +1,104 @@
+"""The picture of spectra: as observed, noiseless, denoised, with their variance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from simlib.errors import InputError
+from simlib.plots.lines import line_marks
+from simlib.plots.picture import DENOISED, INK, NOISY, Band, Curve, Panel, Picture
+
+MOST_ROWS = 12
+FIRST_ROWS = 4  # shown where nothing else is said
+_SEED = 1  # of the noise that is drawn where none is stored
+_ROOM = 4.0  # standard deviations beyond the flux that are shown
+FACTS = {  # of a spectrum: variable -> how it is told
+    "snr": "S/N {:.1f}", "magnitude": "{:.2f} mag", "teff": "Teff {:.0f} K", "logg": "log g {:.2f}",
+    "feh": "[M/H] {:.2f}", "alpha": "[α/M] {:.2f}", "redshift": "z {:.5f}",
+    "seeing": "seeing {:.2f}″",
+}  # fmt: skip
+
+
+def rows_shown(count: int, rows: Sequence[int]) -> list[int]:
+    """Return the rows to show of so many; by default the first few. Raises InputError."""
+    wanted = list(dict.fromkeys(rows)) or list(range(min(count, FIRST_ROWS)))
+    if (wrong := [row for row in wanted if not 0 <= row < count]) or not wanted:
+        raise InputError(f"--row {wrong[0] if wrong else 0}: there are {count} rows, from 0 on")
+    if len(wanted) > MOST_ROWS:
+        raise InputError(f"{len(wanted)} rows asked for; at most {MOST_ROWS} fit into a picture")
+    return wanted
+
+
+def spectra_picture(
+    spectra: xr.Dataset, title: str, rows: Sequence[int] = (), with_lines: bool = False
+) -> Picture:
+    """Return the picture of some rows, a panel each. spectra: dims `spectrum`, `wavelength`.
+
+    `flux` is the noiseless or observed one; `flux_noisy`, `flux_denoised`, `variance` and `error`
+    of the denoised are drawn where they are; where there is a variance and no noisy flux, noise is
+    drawn, and said so. Raises InputError for rows that there are not.
+    """
+    shown = rows_shown(spectra.sizes["spectrum"], rows)
+    panels = [_panel(spectra.isel(spectrum=row).load(), row, with_lines) for row in shown]
+    return Picture(title, tuple(panels))
+
+
+def _panel(row: xr.Dataset, number: int, with_lines: bool) -> Panel:
+    wavelength, flux = row["wavelength"].values, _values(row, "flux")
+    sigma = np.sqrt(_values(row, "variance")) if "variance" in row else None
+    is_observed = "flux_denoised" in row and "flux_noisy" not in row
+    curves = [
+        Curve("observed", flux, NOISY, 0.5, True) if is_observed else Curve("noiseless", flux, INK)
+    ]
+    if "flux_noisy" in row:
+        curves.append(Curve("with noise", _values(row, "flux_noisy"), NOISY, 0.5, True))
+    elif sigma is not None and not is_observed:
+        noise = np.random.default_rng([_SEED, number]).standard_normal(len(flux))
+        told = "with noise, drawn for this picture"
+        curves.append(Curve(told, flux + sigma * noise, NOISY, 0.5, True))
+    if "flux_denoised" in row:
+        curves.append(Curve("denoised", _values(row, "flux_denoised"), DENOISED))
+    around, width = (curves[-1].values, _values(row, "error")) if "error" in row else (flux, sigma)
+    bands = (
+        [Band("± one standard deviation", around - width, around + width)]
+        if width is not None
+        else []
+    )
+    unit = str(row["flux"].attrs.get("units", "1"))
+    redshift = float(row["redshift"]) if "redshift" in row else 0.0
+    redshift = redshift if np.isfinite(redshift) else 0.0
+    return Panel(
+        title=f"{_name(row, number)}  {',  '.join(_facts(row))}",
+        unit="normalised flux" if unit == "1" else f"flux [{unit}]",
+        wavelength=wavelength,
+        curves=tuple(curves),
+        bands=tuple(bands),
+        marks=line_marks(wavelength, redshift) if with_lines else (),
+        limits=_limits(curves[0].values if not is_observed else curves[-1].values, sigma),
+    )
+
+
+def _values(row: xr.Dataset, name: str) -> np.ndarray:
+    return np.asarray(row[name].values, dtype=np.float64)
+
+
+def _name(row: xr.Dataset, number: int) -> str:
+    for name in ("object_id", "name", "id"):
+        if name in row and row[name].ndim == 0:
+            return f"{number}: {row[name].item()}"
+    return f"{number}:"
+
+
+def _facts(row: xr.Dataset) -> list[str]:
+    return [text.format(float(row[name])) for name, text in FACTS.items() if name in row]
+
+
+def _limits(flux: np.ndarray, sigma: np.ndarray | None) -> tuple[float, float] | None:
+    """Return what holds the flux and its usual noise; single pixels of bright sky may leave it."""
+    known = flux[np.isfinite(flux)]
+    if not known.size:
+        return None
+    usual = 0.0 if sigma is None else float(np.nanmedian(sigma[np.isfinite(sigma)]))
+    room = max(_ROOM * usual, 0.05 * float(np.ptp(known)))
+    return float(known.min()) - room, float(known.max()) + room
