@@ -143,10 +143,8 @@ def _local(cluster: Cluster) -> LocalCluster:
     workers = cluster.adaptive[0] if cluster.adaptive else cluster.workers or _cores()
     memory = round(1e9 * worker_memory_gb(cluster)) if as_processes else 0
     cache.writable("numba")  # where it cannot be, that is told here, not by each worker
-    with (
-        _no_key_press_for_workers(),
-        warnings.catch_warnings(),
-    ):  # a dashboard port in use is not worth a word
+    with _no_key_press_for_workers(), warnings.catch_warnings():
+        # a dashboard port in use is not worth a word
         warnings.filterwarnings("ignore", message="Port .* is already in use")
         return LocalCluster(
             n_workers=workers if as_processes else 1,

@@ -87,6 +87,7 @@ BASE: dict[str, list[str]] = {
     "etc": ["{desk}/conditions.csv", "--out", "terms.nc", "--instrument", "{desk}/arm.toml"],
     "simulate": ["{desk}/targets.csv", "--out", "spectra.zarr", *sets(TOY)],
     "inspect": ["{dataset}"],
+    "plot": ["{desk}/kept", "--row", "0", "--out", "x.png"],
     "replay": ["{dataset}", "validation", "3"],
     "verify": ["{desk}/kept"],
     "refresh": ["tiny", "--explain"],
@@ -123,6 +124,8 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "simulate targets": ("{desk}/targets.csv", "{desk}/fainter.csv"),
     "simulate --out": ("spectra.zarr", "other.zarr"),
     "inspect store": ("{dataset}", "{desk}/run"),
+    "plot path": ("{desk}/kept", "{desk}/others"),
+    "plot --out": ("x.png", "y.png"),
     "replay store": ("{dataset}", "{desk}/run"),
     "replay split": ("validation", "train"),
     "replay index": ("3", "4"),
@@ -180,6 +183,10 @@ BESIDE: dict[str, list[str]] = {
     "inspect --out": ["--out", "figures"],
     "inspect --html": ["--html", "page.html"],
     "inspect --json": ["--json"],
+    "plot --row": ["--row", "1"],
+    "plot --split": ["--split", "validation"],
+    "plot --lines": ["--lines"],
+    "plot --json": ["--json"],
     "replay --json": ["--json"],
     "verify --json": ["--json"],
     "refresh --set": ["--set", "dataset.seed=77"],
@@ -231,6 +238,7 @@ BEHIND_A_DOOR: dict[str, tuple[str, str]] = {
     "evaluate": ("{desk}/run", "shut://root/run"),
     "report": ("{desk}/run", "shut://root/run"),
     "inspect": ("{dataset}", "shut://root/{way}"),
+    "plot": ("{desk}/kept", "shut://root/kept"),
     "replay": ("{dataset}", "shut://root/{way}"),
     "verify": ("{desk}/kept", "shut://root/kept"),
     "diff": ("{dataset}", "shut://root/{way}"),
@@ -267,6 +275,7 @@ _DOOR = "tests/flows/test_rollback_verb.py::test_a_root_behind_a_door_is_opened_
 _BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_under_a_root"
 _RUN_NAMED = "tests/flows/test_names.py::test_a_run_is_looked_for_under_the_root"
 _DATA_NAMED = "tests/flows/test_names.py::test_a_dataset_is_looked_for_under_the_root"
+_DRAWN_BY_NAME = "tests/simlib/plots/test_plot.py::test_a_dataset_is_drawn_by_its_name"
 _NAMED_INSIDE = "tests/flows/test_names.py::test_verbs_that_look_inside_take_names_too"
 ELSEWHERE = {  # the tests that try what takes longer
     "etc --figures": _ETC,
@@ -289,6 +298,7 @@ ELSEWHERE = {  # the tests that try what takes longer
     "dataset info --root": _DATA_NAMED,
     "inspect --root": _NAMED_INSIDE,
     "replay --root": _NAMED_INSIDE,
+    "plot --root": _DRAWN_BY_NAME,
     "diff a": _DIFFERENT,
     "diff b": _DIFFERENT,
     "diff --root": _DIFFERENT,
@@ -450,7 +460,10 @@ def verb_of(name: str) -> str:
     return max((verb for verb in BASE if name.startswith(f"{verb} ")), key=len)
 
 
-SLOW = {"build config", "train config", "refresh --explain", "inspect --html", "inspect --out"}
+SLOW = {
+    "build config", "train config", "refresh --explain", "inspect --html", "inspect --out",
+    "plot path", "plot --out", "plot --row", "plot --split", "plot --lines", "plot --json",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -524,7 +537,8 @@ DEFAULTS = {
     "grid import --window": (670.0, 920.0), "grid list --root": "./data",
     "grid info --quality": True,
     "rollback --root": "./data", "diff --root": "./data", "diff --spectra": 1024,
-    "evaluate --root": "./data", "report --root": "./data", "verify --root": "./data",
+    "plot --root": "./data", "plot --split": "train", "evaluate --root": "./data",
+    "report --root": "./data", "verify --root": "./data",
     "inspect --root": "./data", "replay --root": "./data", "dataset list --root": "./data",
     "dataset info --root": "./data", "runs list --root": "./data",
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,

@@ -61,15 +61,18 @@ def test_what_is_said_into_a_closed_stream_is_lost_and_no_more(
 def test_a_stream_that_knows_few_letters_gets_plain_ones(tmp_path: Path) -> None:
     """No letter stops the program: neither in a result, nor in a table, nor in a message."""
     ascii_only = dict(os.environ, PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
-    code = (
-        "from flows.terminal import streams; streams.keep_streams_open();"
-        "from flows.terminal.tables import print_table;"
-        "print('S/N ≥ 5 ± 1 …'); print_table('', ['Å²'], [['η — ö €']]);"
-        "print('caf' + chr(0xdcc3) + chr(0xdca9)); streams.say('5 × 3″ └── ')"
+    script = tmp_path / "prints.py"
+    script.write_text(
+        "from flows.terminal import streams; streams.keep_streams_open()\n"
+        "from flows.terminal.tables import print_table\n"
+        "print('S/N ≥ 5 ± 1 …'); print_table('', ['Å²'], [['η — ö €']])\n"
+        "print('caf\\udcc3\\udca9'); streams.say('5 × 3″ └── ')\n",
+        encoding="utf-8",
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=ascii_only, capture_output=True, timeout=120, check=False
-    )
+        [sys.executable, script], env=ascii_only | {"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == b"5 x 3'' `-- \n"
     lines = done.stdout.splitlines()

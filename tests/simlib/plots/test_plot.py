@@ -89,6 +89,7 @@ def test_rows_that_there_are_not_are_refused(rows: list[int], told: str, stars: 
         spectra_picture(stars.isel(spectrum=slice(0)), "")
 
 
+@pytest.mark.slow
 def test_every_marked_line_is_a_line_of_some_cool_star() -> None:
     grid = open_grid("default")
     wavelength = grid["wavelength_model"].values
@@ -168,7 +169,7 @@ def test_a_picture_of_matplotlib_holds_every_curve_and_label(stars: xr.Dataset) 
 
 
 @pytest.mark.parametrize(
-    "ending", ["html", "pdf", *(pytest.param(e, marks=pytest.mark.slow) for e in ("svg", "PNG"))]
+    "ending", ["html", *(pytest.param(e, marks=pytest.mark.slow) for e in ("pdf", "svg", "PNG"))]
 )
 def test_one_verb_writes_every_format(
     ending: str, stars: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
