@@ -49,6 +49,7 @@ from flows.cli import (
     train,
     verify,
 )
+from flows.cli.examples import EXAMPLES
 from flows.terminal.boundary import explain
 from flows.terminal.interrupt import INTERRUPTED, end_soon_when_interrupted
 from flows.terminal.streams import flush_results, keep_streams_open, log_to_terminal, say
@@ -138,10 +139,11 @@ def _before_any_verb(
 ) -> None: ...
 
 
-def _add(group: typer.Typer, verbs: dict[str, Verb]) -> None:
+def _add(group: typer.Typer, verbs: dict[str, Verb], before: str = "") -> None:
     for name, verb in verbs.items():
         short = (verb.__doc__ or "").partition("\n")[0]
-        group.command(name, short_help=short)(_ending_where_nobody_reads(verb))
+        example = f"Example: {EXAMPLES[before + name]}"
+        group.command(name, short_help=short, epilog=example)(_ending_where_nobody_reads(verb))
 
 
 def _ending_where_nobody_reads(verb: Verb) -> Verb:
@@ -158,7 +160,7 @@ def _ending_where_nobody_reads(verb: Verb) -> Verb:
 _add(app, _VERBS)
 for _name, (_help, _verbs) in _GROUPS.items():
     _group = typer.Typer(help=_help, no_args_is_help=True, rich_markup_mode=None)
-    _add(_group, _verbs)
+    _add(_group, _verbs, f"{_name} ")
     app.add_typer(_group, name=_name, short_help=_help)
 
 

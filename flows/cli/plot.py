@@ -43,10 +43,7 @@ def plot(
     storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Draw spectra or terms: simulated stars, a dataset, denoised spectra, the calculator's terms.
-
-    Example: specdenoise plot stars.zarr --row 0 --row 3 --lines --out stars.html
-    """
+    """Draw simulated stars, a dataset, denoised spectra, or the calculator's terms."""
     from simlib.dataset.named import dataset_named
     from simlib.location import Location
     from simlib.plots.plot import check_picture_file, picture_of, save_picture, unused_file

@@ -8,8 +8,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 
 from flows.cli import app, run_program
+from flows.cli.examples import EXAMPLES
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {
@@ -86,6 +88,21 @@ def test_the_verbs_are_those_of_the_readme_and_each_is_listed(
         assert run_program([group, "--help"]) == 0
         within = {verb[1] for verb in verbs() if verb[0] == group and len(verb) > 1}
         assert listed(capfd.readouterr().out) == within
+
+
+@pytest.mark.parametrize("verb", verbs(), ids=" ".join)
+def test_help_ends_with_an_example_that_the_verb_takes(
+    verb: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    example = EXAMPLES[" ".join(verb)]
+    assert run_program([*verb, "--help"]) == 0
+    assert f"Example: {example}" in " ".join(capfd.readouterr().out.split())
+    words = example.partition(" > ")[0].split()
+    assert words[: len(verb) + 1] == ["specdenoise", *verb]
+    command = typer.main.get_command(app)
+    for word in verb:
+        command = command.commands[word]  # type: ignore[attr-defined]
+    command.make_context("", words[len(verb) + 1 :])  # else it raises
 
 
 def test_help_of_every_verb_imports_nothing_heavy() -> None:
