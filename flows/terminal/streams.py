@@ -65,13 +65,17 @@ def terminal() -> "Console":
 
 
 def say(message: str) -> None:
-    """Print a message for a person beside the results; a closed or full stream takes none."""
+    """Print a message for a person beside the results; a closed or full stream takes none.
+
+    Also called by a signal's handler, in the midst of whatever: so it loads nothing, and gives up
+    where the stream is being written to.
+    """
     try:
-        if sys.stderr.isatty():  # above a bar that is there
+        if terminal.cache_info().currsize and sys.stderr.isatty():  # above a bar that is there
             terminal().print(message, markup=False, highlight=False, soft_wrap=True)
         else:
             print(message, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         return
 
 

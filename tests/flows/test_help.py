@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -90,19 +91,20 @@ def test_the_verbs_are_those_of_the_readme_and_each_is_listed(
         assert listed(capfd.readouterr().out) == within
 
 
-@pytest.mark.parametrize("verb", verbs(), ids=" ".join)
-def test_help_ends_with_an_example_that_the_verb_takes(
-    verb: list[str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    example = EXAMPLES[" ".join(verb)]
-    assert run_program([*verb, "--help"]) == 0
-    assert f"Example: {example}" in " ".join(capfd.readouterr().out.split())
-    words = example.partition(" > ")[0].split()
-    assert words[: len(verb) + 1] == ["specdenoise", *verb]
-    command = typer.main.get_command(app)
-    for word in verb:
-        command = command.commands[word]  # type: ignore[attr-defined]
-    command.make_context("", words[len(verb) + 1 :])  # else it raises
+def test_help_ends_with_an_example_that_the_verb_takes(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_program(["config", "show", "--help"]) == 0
+    assert capfd.readouterr().out.strip().endswith(EXAMPLES["config show"])
+    program: Any = typer.main.get_command(app)
+    assert len(EXAMPLES) == len(verbs())
+    for verb in verbs():
+        command = program
+        for word in verb:
+            command = command.commands[word]
+        example = EXAMPLES[" ".join(verb)]
+        assert command.epilog == f"Example: {example}"
+        words = example.partition(" > ")[0].split()
+        assert words[: len(verb) + 1] == ["specdenoise", *verb]
+        command.make_context("", words[len(verb) + 1 :])  # it raises for what is not taken
 
 
 def test_help_of_every_verb_imports_nothing_heavy() -> None:

@@ -196,6 +196,7 @@ def test_one_verb_writes_every_format(
     assert any(np.array_equal(values, stars["flux"].values[1]) for values in held)
 
 
+@pytest.mark.slow
 def test_a_page_says_the_title_and_hides_nothing(tmp_path: Path) -> None:
     panel = Panel("one & only", "unit", np.arange(3.0), (Curve("a", np.ones(3), "red"),))
     path = save_picture(Picture("<title>", (panel,)), tmp_path / "x.html")
@@ -207,7 +208,7 @@ def test_a_dataset_is_drawn_by_its_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = make_published(tmp_path / "far/datasets/made", make_plan())
-    words = ["plot", "made", "--root", "far", "--split", "validation"]
+    words = ["plot", "made", "--root", "far", "--split", "validation", "--row", "2"]
     assert run_program([*words, "--json"]) == 0
     assert f'"title": "made/{folder.name}, validation"' in capsys.readouterr().out
     assert (tmp_path / "made.png").read_bytes().startswith(SIGNATURES["png"])
