@@ -14,7 +14,10 @@ from simlib.plots.spectra import FACTS
 
 # name in a file -> name here, where it has the shape of the flux
 _TABLE = "DENOISER"  # of what was found, a row a spectrum
-_PARTS = {"VARIANCE": "variance", "DENOISED": "flux_denoised", "ERROR": "error"}
+_PARTS = {
+    "FLUX": "flux_noisy", "SIMULATED": "flux", "VARIANCE": "variance", "DENOISED": "flux_denoised",
+    "ERROR": "error",
+}  # fmt: skip
 
 
 def read_fits_spectra(place: Location) -> xr.Dataset:
@@ -37,26 +40,19 @@ def read_fits_spectra(place: Location) -> xr.Dataset:
 
 
 def _dataset(parts: dict[str, fits.ImageHDU], place: Location) -> xr.Dataset:
-    flux = np.atleast_2d(np.asarray(parts["FLUX"].data, dtype=np.float64))
-    wavelength = _wavelength(parts, flux.shape[-1], place)
-    found = {"flux": flux}
-    found |= {
+    found = {
         ours: np.atleast_2d(np.asarray(parts[theirs].data, dtype=np.float64))
         for theirs, ours in _PARTS.items()
         if theirs in parts
     }
+    flux = found["flux_noisy"]
     if "COVAR" in parts and "variance" not in found:
-        found["variance"] = np.atleast_2d(
-            np.asarray(parts["COVAR"].data[..., 0, :], dtype=np.float64)
-        )
-    if "SIMULATED" in parts:  # the noiseless flux beside an observation
-        found |= {"flux_noisy": flux, "flux": np.atleast_2d(parts["SIMULATED"].data)}
-    unit = str(parts["FLUX"].header.get("BUNIT", "1"))
+        covariance = np.asarray(parts["COVAR"].data, dtype=np.float64)
+        found["variance"] = np.atleast_2d(covariance[..., 0, :])
     dims = ("spectrum", "wavelength")
-    columns = {name: (dims, values) for name, values in found.items() if values.shape == flux.shape}
-    made = xr.Dataset(columns, coords={"wavelength": wavelength})
-    made["flux"].attrs["units"] = unit
-    return made
+    unit = {"units": str(parts["FLUX"].header.get("BUNIT", "1"))}
+    columns = {name: (dims, v, unit) for name, v in found.items() if v.shape == flux.shape}
+    return xr.Dataset(columns, coords={"wavelength": _wavelength(parts, flux.shape[-1], place)})
 
 
 def _facts(hdus: fits.HDUList, flux: fits.ImageHDU) -> dict[str, tuple[str, np.ndarray]]:

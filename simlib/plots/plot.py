@@ -14,7 +14,7 @@ from simlib.errors import InputError
 from simlib.figure_file import save_figure
 from simlib.location import Location, Place
 from simlib.plots.picture import Picture
-from simlib.plots.spectra import spectra_picture
+from simlib.plots.spectra import FLUXES, spectra_picture
 from simlib.plots.terms import terms_picture
 
 KINDS = (
@@ -99,7 +99,7 @@ def _of_store(place: Location, rows: Sequence[int], with_lines: bool) -> Picture
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(f"{place} cannot be opened ({error}); give {KINDS}") from None
     with store:
-        if {"spectrum", "wavelength"} <= set(store.dims) and "flux" in store:
+        if {"spectrum", "wavelength"} <= set(store.dims) and any(name in store for name in FLUXES):
             return spectra_picture(store, place.name, rows, with_lines)
         if {"condition", "wavelength"} <= set(store.dims) and "lsf_sigma" in store:
             return terms_picture(store, place.name, rows, with_lines)

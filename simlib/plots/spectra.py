@@ -11,6 +11,8 @@ from simlib.plots.picture import DENOISED, INK, NOISY, Band, Curve, Panel, Pictu
 
 MOST_ROWS = 12
 FIRST_ROWS = 4  # shown where nothing else is said
+FLUXES = ("flux", "flux_noisy", "flux_denoised")
+_BAND = "± one standard deviation"
 _SEED = 1  # of the noise that is drawn where none is stored
 _ROOM = 4.0  # standard deviations beyond the flux that are shown
 FACTS = {  # of a spectrum: variable -> how it is told
@@ -35,9 +37,9 @@ def spectra_picture(
 ) -> Picture:
     """Return the picture of some rows, a panel each. spectra: dims `spectrum`, `wavelength`.
 
-    `flux` is the noiseless or observed one; `flux_noisy`, `flux_denoised`, `variance` and `error`
-    of the denoised are drawn where they are; where there is a variance and no noisy flux, noise is
-    drawn, and said so. Raises InputError for rows that there are not.
+    Drawn are those of FLUXES that it holds: the noiseless, the observed and the denoised one, with
+    `variance`, or with `error` of the denoised. Where there is a variance and no noisy flux, noise
+    is drawn, and said so. Raises InputError for rows that there are not.
     """
     shown = rows_shown(spectra.sizes["spectrum"], rows)
     panels = [_panel(spectra.isel(spectrum=row).load(), row, with_lines) for row in shown]
@@ -45,49 +47,39 @@ def spectra_picture(
 
 
 def _panel(row: xr.Dataset, number: int, with_lines: bool) -> Panel:
-    wavelength, flux = row["wavelength"].values, _values(row, "flux")
-    sigma = np.sqrt(_values(row, "variance")) if "variance" in row else None
-    is_observed = "flux_denoised" in row and "flux_noisy" not in row
-    curves = [
-        Curve("observed", flux, NOISY, 0.5, True) if is_observed else Curve("noiseless", flux, INK)
-    ]
-    if "flux_noisy" in row:
-        curves.append(Curve("with noise", _values(row, "flux_noisy"), NOISY, 0.5, True))
-    elif sigma is not None and not is_observed:
-        noise = np.random.default_rng([_SEED, number]).standard_normal(len(flux))
+    wavelength, sigma = row["wavelength"].values, None
+    if "variance" in row:
+        sigma = np.sqrt(np.maximum(_values(row, "variance"), 0.0))
+    held = {name: _values(row, name) for name in FLUXES if name in row}
+    curves = [Curve("noiseless", held["flux"], INK)] if "flux" in held else []
+    if "flux_noisy" in held:
+        told = "with noise" if "flux" in held else "observed"
+        curves.append(Curve(told, held["flux_noisy"], NOISY, 0.5, True))
+    elif sigma is not None and "flux" in held:
+        noise = np.random.default_rng([_SEED, number]).standard_normal(len(wavelength))
         told = "with noise, drawn for this picture"
-        curves.append(Curve(told, flux + sigma * noise, NOISY, 0.5, True))
-    if "flux_denoised" in row:
-        curves.append(Curve("denoised", _values(row, "flux_denoised"), DENOISED))
-    around, width = (curves[-1].values, _values(row, "error")) if "error" in row else (flux, sigma)
-    bands = (
-        [Band("± one standard deviation", around - width, around + width)]
-        if width is not None
-        else []
-    )
-    unit = str(row["flux"].attrs.get("units", "1"))
+        curves.append(Curve(told, held["flux"] + sigma * noise, NOISY, 0.5, True))
+    if "flux_denoised" in held:
+        curves.append(Curve("denoised", held["flux_denoised"], DENOISED))
+    # the quietest there is: what the eye should follow
+    quiet = held.get("flux_denoised", held.get("flux", held.get("flux_noisy", wavelength)))
+    width = _values(row, "error") if "error" in row else sigma
+    bands = () if width is None else (Band(_BAND, quiet - width, quiet + width),)
+    unit = str(row[next(iter(held))].attrs.get("units", "1"))
     redshift = float(row["redshift"]) if "redshift" in row else 0.0
-    redshift = redshift if np.isfinite(redshift) else 0.0
     return Panel(
-        title=f"{_name(row, number)}  {',  '.join(_facts(row))}",
+        title=f"{number}:  {',  '.join(_facts(row))}",
         unit="normalised flux" if unit == "1" else f"flux [{unit}]",
         wavelength=wavelength,
         curves=tuple(curves),
-        bands=tuple(bands),
-        marks=line_marks(wavelength, redshift) if with_lines else (),
-        limits=_limits(curves[0].values if not is_observed else curves[-1].values, sigma),
+        bands=bands,
+        marks=line_marks(wavelength, np.nan_to_num(redshift)) if with_lines else (),
+        limits=_limits(quiet, sigma),
     )
 
 
 def _values(row: xr.Dataset, name: str) -> np.ndarray:
     return np.asarray(row[name].values, dtype=np.float64)
-
-
-def _name(row: xr.Dataset, number: int) -> str:
-    for name in ("object_id", "name", "id"):
-        if name in row and row[name].ndim == 0:
-            return f"{number}: {row[name].item()}"
-    return f"{number}:"
 
 
 def _facts(row: xr.Dataset) -> list[str]:
@@ -99,6 +91,7 @@ def _limits(flux: np.ndarray, sigma: np.ndarray | None) -> tuple[float, float] |
     known = flux[np.isfinite(flux)]
     if not known.size:
         return None
-    usual = 0.0 if sigma is None else float(np.nanmedian(sigma[np.isfinite(sigma)]))
+    some = np.zeros(1) if sigma is None else sigma[np.isfinite(sigma)]
+    usual = float(np.median(some)) if some.size else 0.0
     room = max(_ROOM * usual, 0.05 * float(np.ptp(known)))
     return float(known.min()) - room, float(known.max()) + room

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows import cluster
 from flows.terminal import interrupt
 
 BIG = ["--set", "dataset.n_train=20000", "--set", "dataset.block=256", "--set", "dataset.chunk=64"]
@@ -93,3 +95,29 @@ def test_who_was_started_to_outlive_a_terminal_does() -> None:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def test_no_process_that_a_cluster_starts_sees_the_key_press() -> None:
+    """Neither one that is started at once nor one that a thread of the cluster starts later."""
+
+    def blocked() -> bool:
+        status = subprocess.run(
+            ["cat", "/proc/self/status"], capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+        (mask,) = re.findall(r"^SigBlk:\s*([0-9a-f]+)$", status, re.MULTILINE)
+        return bool(int(mask, 16) & 1 << (signal.SIGINT - 1))
+
+    later, found = threading.Event(), []
+
+    def start_later() -> None:
+        later.wait(60)
+        found.append(blocked())
+
+    with cluster._no_key_press_for_workers():
+        thread = threading.Thread(target=start_later)
+        thread.start()
+        assert blocked()
+    later.set()
+    thread.join(60)
+    assert found == [True]
+    assert not blocked()  # this process itself hears it

@@ -65,8 +65,11 @@ def test_noise_and_answers_that_are_stored_are_taken(stars: xr.Dataset) -> None:
     simulated = stars.assign(flux_noisy=(dims, noisy))
     assert list(curves(spectra_picture(simulated, "").panels[0])) == ["noiseless", "with noise"]
     error = np.full(noisy.shape, 0.25)
-    answered = stars.assign(flux_denoised=(dims, denoised), error=(dims, error))
-    answered["flux"].attrs["units"] = "nJy"
+    answered = simulated.assign(flux_denoised=(dims, denoised), error=(dims, error))
+    told = list(curves(spectra_picture(answered, "").panels[0]))
+    assert told == ["noiseless", "with noise", "denoised"]
+    answered = answered.drop_vars("flux")
+    answered["flux_noisy"].attrs["units"] = "nJy"
     (panel,) = spectra_picture(answered, "", [2]).panels
     drawn = curves(panel)
     assert list(drawn) == ["observed", "denoised"] and panel.unit == "flux [nJy]"
@@ -74,6 +77,10 @@ def test_noise_and_answers_that_are_stored_are_taken(stars: xr.Dataset) -> None:
     np.testing.assert_allclose(panel.bands[0].high - denoised[2], 0.25)
     empty = answered.assign(flux_denoised=(dims, np.full(noisy.shape, np.nan)))
     assert spectra_picture(empty, "").panels[0].limits is None
+    blind = answered.assign(variance=(dims, np.full(noisy.shape, np.inf)))
+    assert np.isfinite(spectra_picture(blind, "").panels[0].limits).all()
+    observed = answered.drop_vars(["flux_denoised", "error"])  # no noise is drawn on noise
+    assert list(curves(spectra_picture(observed, "").panels[0])) == ["observed"]
 
 
 @pytest.mark.parametrize(
