@@ -126,7 +126,7 @@ def test_the_report_tells_everything_and_needs_nothing(run, summary):
         "Bias",
         "Wiener filter",
         "residual network (1 blocks, width 16, GELU)",
-        "recipe B: a smaller network beside a Wiener filter",
+        "recipe B",
     ):
         assert told in html, told
     assert html.count("data:image/png;base64,") == 4
@@ -197,17 +197,12 @@ def test_figures_without_a_spectrum_in_any_bin_are_drawn(run_of_few, tmp_path):
 def test_the_report_lists_every_bin_that_the_network_loses():
     def part(dae: float, count: int) -> dict:
         errors = {"none": 0.5, "pca": 0.1, "dae": dae}
-        worst = {"none": 0.9, "pca": 0.4, "dae": 0.4004 if dae == 0.2 else 0.1}
-        methods = {
-            m: {"mean_abs_relative_error": e, "max_abs_relative_error_median": worst[m]}
-            for m, e in errors.items()
-        }
+        methods = {m: {"mean_abs_relative_error": e} for m, e in errors.items()}
         return {"count": count, "methods": methods}
 
     found = defeats({"bins": [part(0.05, 10), part(0.2, 10), part(0.9, 3), part(0.9, 0)]})
-    assert [(e["measure"][:3], e["method"], e["network"], e["is_tie"]) for e in found] == [
-        ("mea", "pca", 0.2, False),
-        ("max", "pca", 0.4004, True),
-        ("mea", "none", 0.9, False),
-        ("mea", "pca", 0.9, False),
+    assert [(entry["method"], entry["network"]) for entry in found] == [
+        ("pca", 0.2),
+        ("none", 0.9),
+        ("pca", 0.9),
     ]

@@ -28,13 +28,6 @@ from trainlib.training.log import read_log
 
 _JUDGED_BELOW = 40.0  # S/N
 _JUDGED_COUNT = 100  # spectra in a bin
-_RECIPES = {  # what each is, for who has not read of them
-    "A": "the paper's network and training",
-    "B": "a smaller network beside a Wiener filter",
-    "C": "a network that undoes the Doppler shift first",
-}
-# what the network is compared in -> digits of its table, in per cent
-_MEASURES = {"mean_abs_relative_error": 2, "max_abs_relative_error_median": 1}
 
 
 @dataclass(frozen=True)
@@ -90,7 +83,6 @@ def write_report(run_directories: Sequence[Place] | Place, out: Place | None = N
         names=figures.NAMES,
         first=next(iter(summaries.values())),
         losses={name: defeats(summary) for name, summary in summaries.items()},
-        recipes=_RECIPES,
         judged_below=_JUDGED_BELOW,
         judged_count=_JUDGED_COUNT,
     )
@@ -150,30 +142,16 @@ def example_spectrum(trained: Trained, results: Results) -> Example:
 
 
 def defeats(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return every bin, measure and method that the network does not undercut; a tie counts.
-
-    A tie is what a reader sees as one: the same figure in the tables of the page.
-    """
-    return [
-        found
-        for part in summary["bins"]
-        if part["count"]
-        for measure, digits in _MEASURES.items()
-        for found in _defeats(part, measure, digits)
-    ]
-
-
-def _defeats(part: dict[str, Any], measure: str, digits: int) -> list[dict[str, Any]]:
-    errors = {method: told[measure] for method, told in part["methods"].items()}
-    shown = {method: round(100.0 * error, digits) for method, error in errors.items()}
-    return [
-        {
-            "bin": part, "measure": measure, "method": method, "error": errors[method],
-            "network": errors["dae"], "is_tie": shown[method] == shown["dae"],
-        }
-        for method in errors
-        if method != "dae" and shown["dae"] >= shown[method]
-    ]  # fmt: skip
+    """Return every bin and method with a mean |R| that the network does not undercut."""
+    found = []
+    for part in summary["bins"]:
+        errors = {m: v["mean_abs_relative_error"] for m, v in part["methods"].items()}
+        for method, error in errors.items():
+            if method != "dae" and part["count"] and errors["dae"] >= error:
+                found.append(
+                    {"bin": part, "method": method, "error": error, "network": errors["dae"]}
+                )
+    return found
 
 
 def _facts(run: Shown) -> dict[str, Any]:
