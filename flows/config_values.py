@@ -93,8 +93,9 @@ def toml_text(value: Any) -> str:
         case tuple() | list():
             return f"[{', '.join(map(toml_text, value))}]"
         case dict():
-            return f"{{{', '.join(f'{key} = {toml_text(one)}' for key, one in value.items())}}}"
+            entries = (f"{json.dumps(key)} = {toml_text(one)}" for key, one in value.items())
+            return f"{{{', '.join(entries)}}}"
         case float():
-            return f"{value:g}" if "e" in f"{value:g}" else f"{value!r}"
+            return repr(value)
         case _:
             return json.dumps(value, ensure_ascii=False)

@@ -72,15 +72,17 @@ def _facts(hdus: fits.HDUList, flux: fits.ImageHDU) -> dict[str, tuple[str, np.n
 
 
 def _wavelength(parts: dict[str, fits.ImageHDU], pixels: int, place: Location) -> np.ndarray:
+    """Return nm. Raises InputError where none are said, or spectra have each their own."""
+    header = parts["FLUX"].header
     if "WAVELENGTH" in parts:
-        part = parts["WAVELENGTH"]
-        values = np.asarray(part.data, dtype=np.float64)
-        values, unit = values.reshape(-1, values.shape[-1])[0], part.header.get("BUNIT", "nm")
-    else:
-        header = parts["FLUX"].header
-        if "CDELT1" not in header:
-            raise InputError(f"{place} does not say its wavelengths: no WAVELENGTH, no CDELT1")
-        first, step = float(header["CRVAL1"]), float(header["CDELT1"])
-        values = first + step * (np.arange(pixels) + 1.0 - float(header.get("CRPIX1", 1.0)))
+        rows = np.atleast_2d(np.asarray(parts["WAVELENGTH"].data, dtype=np.float64))
+        if not np.array_equal(rows, np.broadcast_to(rows[0], rows.shape)):
+            raise InputError(f"{place} holds spectra of different wavelengths, which share no axes")
+        values, unit = rows[0], parts["WAVELENGTH"].header.get("BUNIT", "nm")
+    elif "CDELT1" in header:
+        number = np.arange(pixels) + 1.0 - float(header.get("CRPIX1", 1.0))
+        values = np.asarray(float(header["CRVAL1"]) + float(header["CDELT1"]) * number)
         unit = header.get("CUNIT1", "nm")
+    else:
+        raise InputError(f"{place} does not say its wavelengths: no WAVELENGTH, no CDELT1")
     return np.asarray(values * units.Unit(str(unit)).to(units.nm))

@@ -1,8 +1,11 @@
 """A picture as a page to move about in: self-contained, it opens anywhere, also offline."""
 
+from typing import Any
+
 from bokeh.embed import file_html
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, HoverTool, Label, Range1d, Span, Title
+from bokeh.models import ColumnDataSource, HoverTool, Range1d
+from bokeh.models.annotations import Label, Span, Title
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
@@ -15,7 +18,7 @@ _LABEL_SHARE = 0.012
 def page_of(picture: Picture) -> str:
     """Return the page: the wheel zooms, a click on a name hides its curve, values are read."""
     low, high = picture.range_nm
-    shared = Range1d(low, high, bounds=(low, high))
+    shared = Range1d(start=low, end=high, bounds=(low, high))
     panels = [_panel(panel, shared, high - low) for panel in picture.panels]
     panels[0].add_layout(Title(text=picture.title, text_font_style="normal"), "above")
     panels[-1].xaxis.axis_label = "wavelength, vacuum [nm]"
@@ -24,21 +27,21 @@ def page_of(picture: Picture) -> str:
 
 
 def _panel(panel: Panel, shared: Range1d, width_nm: float) -> figure:
-    axes = figure(
-        title=panel.title,
-        width=_WIDTH,
-        height=_HEIGHT,
-        x_range=shared,
-        y_axis_type="log" if panel.is_logarithmic else "linear",
-        y_axis_label=panel.unit,
-        tools="xpan,xwheel_zoom,box_zoom,reset,save",
-        active_scroll="xwheel_zoom",
-        sizing_mode="stretch_width",
-        output_backend="canvas",
-    )
+    settings: dict[str, Any] = {
+        "title": panel.title,
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "x_range": shared,
+        "y_axis_type": "log" if panel.is_logarithmic else "linear",
+        "y_axis_label": panel.unit,
+        "tools": "xpan,xwheel_zoom,box_zoom,reset,save",
+        "active_scroll": "xwheel_zoom",
+        "sizing_mode": "stretch_width",
+    }
+    axes = figure(**settings)
     axes.toolbar.logo = None
     if panel.limits is not None:
-        axes.y_range = Range1d(*panel.limits)
+        axes.y_range = Range1d(start=panel.limits[0], end=panel.limits[1])
     for band in panel.bands:
         axes.varea(panel.wavelength, band.low, band.high, fill_color=band.colour, fill_alpha=0.6,
                    legend_label=band.label)  # fmt: skip

@@ -34,7 +34,16 @@ def show(capsys: pytest.CaptureFixture[str]) -> Any:
     [
         ("", []),
         ("demo", []),
-        ("paper", ["dataset.seed=7", "storage.options.anon=true", "train.seconds=1e-3"]),
+        (
+            "paper",
+            [
+                "dataset.seed=7",
+                "storage.options.anon=true",
+                "train.seconds=1.23456789e-7",
+                "storage.options.'a b'.c=[1]",
+                'storage.root=s3://ä/"b"',
+            ],
+        ),
         (SLURM, ["launch.kind=srun", "launch.nodes=2"]),
         (RUNS, ["train.optimizer=adamw", "train.lr=0.1", "train.schedule=constant"]),
     ],

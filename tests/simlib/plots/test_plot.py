@@ -272,6 +272,7 @@ def test_what_cannot_be_drawn_is_told_with_what_can(tmp_path: Path) -> None:
     (tmp_path / "text.fits").write_text("no FITS")
     write_fits(tmp_path / "image.fits", {}, PICTURE=np.ones(3))
     write_fits(tmp_path / "nowhere.fits", {}, FLUX=np.ones(3))
+    write_fits(tmp_path / "many.fits", {}, FLUX=np.ones((2, 3)), WAVELENGTH=np.eye(2, 3))
     xr.Dataset({"x": ("y", [1.0])}).to_zarr(tmp_path / "other.zarr", consolidated=False)
     (tmp_path / "bad.nc").write_text("no NetCDF")
     (tmp_path / "empty").mkdir()
@@ -279,6 +280,7 @@ def test_what_cannot_be_drawn_is_told_with_what_can(tmp_path: Path) -> None:
         "text.fits": "text.fits is no usable FITS",
         "image.fits": "holds no part FLUX with a spectrum; it holds PRIMARY, PICTURE",
         "nowhere.fits": "does not say its wavelengths",
+        "many.fits": "holds spectra of different wavelengths",
         "other.zarr": "other.zarr is nothing that can be drawn: it holds x; give a dataset",
         "bad.nc": "bad.nc cannot be opened",
         "gone.zarr": "nothing is at .*gone.zarr; give a dataset",
