@@ -23,20 +23,14 @@ _PARTS = {
 def read_fits_spectra(place: Location) -> xr.Dataset:
     """Return dims `spectrum`, `wavelength`. Raises InputError for a file without a spectrum."""
     filesystem, path = place.filesystem()
-    try:
-        with filesystem.open(path, "rb") as file, fits.open(file, lazy_load_hdus=False) as hdus:
-            parts = {hdu.name: hdu for hdu in hdus if isinstance(hdu, fits.ImageHDU) and hdu.size}
-            if "FLUX" not in parts:
-                raise InputError(
-                    f"{place} holds no part FLUX with a spectrum; it holds "
-                    f"{', '.join(hdu.name for hdu in hdus)}"
-                )
-            return _dataset(parts, place).assign(_facts(hdus, parts["FLUX"]))
-    except (OSError, ValueError, TypeError) as error:
-        if isinstance(error, InputError) or not isinstance(error, OSError) or not error.errno:
-            told = error if isinstance(error, InputError) else f"{place} is no usable FITS: {error}"
-            raise InputError(str(told)) from None
-        raise
+    with filesystem.open(path, "rb") as file, fits.open(file, lazy_load_hdus=False) as hdus:
+        parts = {hdu.name: hdu for hdu in hdus if isinstance(hdu, fits.ImageHDU) and hdu.size}
+        if "FLUX" not in parts:
+            raise InputError(
+                f"{place} holds no part FLUX with a spectrum; it holds "
+                f"{', '.join(hdu.name for hdu in hdus)}"
+            )
+        return _dataset(parts, place).assign(_facts(hdus, parts["FLUX"]))
 
 
 def _dataset(parts: dict[str, fits.ImageHDU], place: Location) -> xr.Dataset:

@@ -4,8 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import xarray as xr
-
 from simlib.artifact import write_bytes
 from simlib.dataset.find import find_dataset
 from simlib.dataset.manifest import Manifest
@@ -18,10 +16,10 @@ from simlib.plots.spectra import FLUXES, spectra_picture
 from simlib.plots.terms import terms_picture
 
 KINDS = (
-    "a dataset (its folder or name), spectra that `simulate` wrote (.zarr, .fits), the "
-    "calculator's terms that `etc` wrote (.zarr, .nc), or denoised spectra (.fits)"
+    "a dataset (its folder or name), or a file of simulated or denoised spectra or of the "
+    "calculator's terms (.zarr, .nc, .fits, .ecsv, .csv, .npz)"
 )
-_FITS = (".fits", ".fits.gz", ".fit")
+_FILES = (".zarr", ".nc", ".fits", ".fit", ".gz", ".csv", ".ecsv", ".npz")
 _ENDINGS = (".html", ".pdf", ".png", ".svg")
 
 
@@ -65,12 +63,9 @@ def picture_of(
 
     Raises InputError for what is not there, or is nothing that can be drawn.
     """
-    if place.name.lower().endswith(_FITS):
-        from simlib.plots.fits_spectra import read_fits_spectra  # noqa: PLC0415  (loads astropy)
-
-        return spectra_picture(read_fits_spectra(place), place.name, rows, with_lines)
-    if place.name.endswith((".zarr", ".nc")) and place.name != "spectra.zarr":
-        return _of_store(place, rows, with_lines)
+    ending = Path(place.name).suffix.lower()
+    if ending in _FILES and place.name != "spectra.zarr":
+        return _of_file(place, ending, rows, with_lines)
     folder, manifest = _dataset(place)
     if manifest is None:
         raise InputError(f"{folder} is still being written; `inspect` shows it as it is")
@@ -87,24 +82,18 @@ def _dataset(place: Location) -> tuple[Location, Manifest | None]:
         raise InputError(f"{error}, or give {KINDS}") from None
 
 
-def _of_store(place: Location, rows: Sequence[int], with_lines: bool) -> Picture:
+def _of_file(place: Location, ending: str, rows: Sequence[int], with_lines: bool) -> Picture:
+    from simlib.plots.stored import read_stored  # noqa: PLC0415  (loads astropy)
+
     if not place.exists():
         raise InputError(f"nothing is at {place}; give {KINDS}")
-    try:
-        store = (
-            xr.open_dataset(place.path, engine="scipy")
-            if place.name.endswith(".nc")
-            else xr.open_zarr(**place.zarr, consolidated=False)
-        )
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise InputError(f"{place} cannot be opened ({error}); give {KINDS}") from None
-    with store:
-        if {"spectrum", "wavelength"} <= set(store.dims) and any(name in store for name in FLUXES):
-            return spectra_picture(store, place.name, rows, with_lines)
-        if {"condition", "wavelength"} <= set(store.dims) and "lsf_sigma" in store:
-            return terms_picture(store, place.name, rows, with_lines)
-        held = ", ".join(map(str, store.data_vars)) or "nothing"
-    raise InputError(f"{place} is nothing that can be drawn: it holds {held}; give {KINDS}")
+    with read_stored(place, ending) as held:
+        if {"spectrum", "wavelength"} <= set(held.dims) and any(name in held for name in FLUXES):
+            return spectra_picture(held, place.name, rows, with_lines)
+        if {"condition", "wavelength"} <= set(held.dims) and "lsf_sigma" in held:
+            return terms_picture(held, place.name, rows, with_lines)
+        names = ", ".join(map(str, held.data_vars)) or "nothing"
+    raise InputError(f"{place} is nothing that can be drawn: it holds {names}; give {KINDS}")
 
 
 def save_picture(picture: Picture, path: Path) -> Path:

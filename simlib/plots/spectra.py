@@ -68,7 +68,7 @@ def _panel(row: xr.Dataset, number: int, with_lines: bool) -> Panel:
     unit = str(row[next(iter(held))].attrs.get("units", "1"))
     redshift = float(row["redshift"]) if "redshift" in row else 0.0
     return Panel(
-        title=f"{number}:  {',  '.join(_facts(row))}",
+        title=f"{number}:  {',  '.join([*_who(row), *_facts(row)])}",
         unit="normalised flux" if unit == "1" else f"flux [{unit}]",
         wavelength=wavelength,
         curves=tuple(curves),
@@ -80,6 +80,10 @@ def _panel(row: xr.Dataset, number: int, with_lines: bool) -> Panel:
 
 def _values(row: xr.Dataset, name: str) -> np.ndarray:
     return np.asarray(row[name].values, dtype=np.float64)
+
+
+def _who(row: xr.Dataset) -> list[str]:
+    return [str(row["object_id"].item())] if "object_id" in row else []
 
 
 def _facts(row: xr.Dataset) -> list[str]:

@@ -227,6 +227,28 @@ def test_a_dataset_is_drawn_by_its_name(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "made.png"]
 
 
+@pytest.mark.parametrize("ending", ["csv", "ecsv", "npz", "nc"])
+def test_every_format_is_drawn_alike(ending: str, stars: xr.Dataset, tmp_path: Path) -> None:
+    some = stars.isel(spectrum=slice(0, 2)).assign(object_id=("spectrum", [7, 8]))
+    path = tmp_path / f"stars.{ending}"
+    frame = some.to_dataframe(["spectrum", "wavelength"]).reset_index()
+    if ending == "csv":
+        path.write_text(f"# units: flux [1]\n{frame.to_csv(index=False)}")
+    elif ending == "ecsv":
+        Table.from_pandas(frame).write(path, format="ascii.ecsv")
+    elif ending == "nc":
+        some.to_netcdf(path, engine="scipy")
+    else:
+        np.savez(
+            path, attrs=np.array("{}"), **{str(n): v.values for n, v in some.variables.items()}
+        )
+    drawn, meant = picture_of(Location.of(path), "train"), spectra_picture(some, "")
+    for one, other in zip(drawn.panels, meant.panels, strict=True):
+        assert one.title == other.title and one.title.split()[1] in ("7,", "8,")
+        np.testing.assert_allclose(one.wavelength, other.wavelength)
+        np.testing.assert_allclose(one.curves[0].values, other.curves[0].values, rtol=1e-6)
+
+
 def write_fits(path: Path, header: dict[str, object], **parts: np.ndarray) -> Path:
     hdus = [fits.PrimaryHDU()]
     for name, values in parts.items():
@@ -274,15 +296,20 @@ def test_what_cannot_be_drawn_is_told_with_what_can(tmp_path: Path) -> None:
     write_fits(tmp_path / "nowhere.fits", {}, FLUX=np.ones(3))
     write_fits(tmp_path / "many.fits", {}, FLUX=np.ones((2, 3)), WAVELENGTH=np.eye(2, 3))
     xr.Dataset({"x": ("y", [1.0])}).to_zarr(tmp_path / "other.zarr", consolidated=False)
-    (tmp_path / "bad.nc").write_text("no NetCDF")
+    for name in ("bad.nc", "bad.npz", "cut.csv"):
+        (tmp_path / name).write_text('no "such file')
+    (tmp_path / "short.csv").write_text("a,b\n1,2\n")
     (tmp_path / "empty").mkdir()
     for name, told in {
-        "text.fits": "text.fits is no usable FITS",
+        "text.fits": "text.fits cannot be read as .fits",
+        "cut.csv": "cut.csv cannot be read as .csv",
+        "short.csv": "a table with spectrum or condition and wavelength was expected",
+        "bad.npz": "bad.npz cannot be read as .npz",
         "image.fits": "holds no part FLUX with a spectrum; it holds PRIMARY, PICTURE",
         "nowhere.fits": "does not say its wavelengths",
         "many.fits": "holds spectra of different wavelengths",
         "other.zarr": "other.zarr is nothing that can be drawn: it holds x; give a dataset",
-        "bad.nc": "bad.nc cannot be opened",
+        "bad.nc": "bad.nc cannot be read as .nc",
         "gone.zarr": "nothing is at .*gone.zarr; give a dataset",
         "gone": "nothing is at .*gone; give a dataset",
         "empty": "no dataset at .*empty; build it .* or give a dataset",
