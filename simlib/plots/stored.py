@@ -59,9 +59,9 @@ def _ecsv(place: Location) -> xr.Dataset:
 
 def _of_table(frame: pd.DataFrame) -> xr.Dataset:
     """Return a table with one line a pixel; a variable that is the same in a row is the row's."""
-    rows = next(name for name in (*ROWS, None) if name is None or name in frame)
-    if rows is None or "wavelength" not in frame:
-        raise InputError(f"a table with {' or '.join(ROWS)} and wavelength was expected")
+    rows = next((name for name in ROWS if name in frame), "")
+    if not rows or "wavelength" not in frame:
+        raise ValueError(f"columns {' or '.join(ROWS)} and wavelength were expected")
     whole = frame.set_index([rows, "wavelength"]).to_xarray()
     first = whole.isel(wavelength=0, drop=True)
     alike = {
@@ -79,12 +79,9 @@ def _npz(place: Location) -> xr.Dataset:
     pixels = len(arrays["wavelength"])
     kind = "condition" if "lsf_sigma" in arrays else "spectrum"
     rows = next(len(v) for v in arrays.values() if v.ndim == 2 and v.shape[1] == pixels)
-    dims = {
-        (): (),
-        (rows,): (kind,),
-        (pixels,): ("wavelength",),
-        (rows, pixels): (kind, "wavelength"),
-    }
+    dims: dict[tuple[int, ...], tuple[str, ...]] = {
+        (): (), (rows,): (kind,), (pixels,): ("wavelength",), (rows, pixels): (kind, "wavelength"),
+    }  # fmt: skip
     columns = {name: (dims[v.shape], v) for name, v in arrays.items() if v.shape in dims}
     return xr.Dataset(columns).set_coords("wavelength")
 

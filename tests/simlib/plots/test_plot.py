@@ -303,7 +303,7 @@ def test_what_cannot_be_drawn_is_told_with_what_can(tmp_path: Path) -> None:
     for name, told in {
         "text.fits": "text.fits cannot be read as .fits",
         "cut.csv": "cut.csv cannot be read as .csv",
-        "short.csv": "a table with spectrum or condition and wavelength was expected",
+        "short.csv": "short.csv cannot be read as .csv: columns spectrum or condition and wave",
         "bad.npz": "bad.npz cannot be read as .npz",
         "image.fits": "holds no part FLUX with a spectrum; it holds PRIMARY, PICTURE",
         "nowhere.fits": "does not say its wavelengths",
