@@ -201,6 +201,7 @@ def test_the_shell_completes_presets_files_and_names(
     assert list(complete_run("nowhere/")) == []
 
 
+@pytest.mark.slow
 def test_a_shell_is_told_by_the_program_itself(root: Path) -> None:
     """As bash asks it, by its environment, in a process of its own."""
     asked = {"_SPECDENOISE_COMPLETE": "complete_bash", "COMP_CWORD": "2"}

@@ -176,7 +176,7 @@ def test_a_picture_of_matplotlib_holds_every_curve_and_label(stars: xr.Dataset) 
 
 
 @pytest.mark.parametrize(
-    "ending", ["html", *(pytest.param(e, marks=pytest.mark.slow) for e in ("pdf", "svg", "PNG"))]
+    "ending", [pytest.param(e, marks=pytest.mark.slow) for e in (*SIGNATURES, "html", "PNG")]
 )
 def test_one_verb_writes_every_format(
     ending: str, stars: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
