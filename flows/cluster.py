@@ -7,6 +7,7 @@ import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -164,6 +165,7 @@ def _no_key_press_for_workers() -> Iterator[None]:
 
     Threads that are made in here, and the processes that these start, have the signal blocked.
     """
+    resource_tracker.ensure_running()  # where a process starts it, it lets the signal in again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

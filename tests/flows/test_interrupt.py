@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import psutil
@@ -111,6 +112,7 @@ def test_no_process_that_a_cluster_starts_sees_the_key_press() -> None:
 
     def start_later() -> None:
         later.wait(60)
+        resource_tracker.ensure_running()  # as multiprocessing does before it starts a process
         found.append(blocked())
 
     with cluster._no_key_press_for_workers():
