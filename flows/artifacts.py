@@ -166,7 +166,7 @@ def plan_rows(config: Config) -> Rows:
 
 def dataset_pictures(folder: Location) -> dict[str, bytes]:
     """Return nine spectra and the distributions of a dataset, as PNG."""
-    seen, drawn = inspect(folder.url, folder.options), {}
+    seen, drawn = inspect(folder), {}
     for name in ("spectra", "distributions"):
         figure = Figure(figsize=(15, 9.5), layout="constrained")
         PARTS[name](seen, figure)

@@ -3,9 +3,11 @@
 import logging
 import os
 import shutil
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -16,6 +18,7 @@ from flows.cluster_config import Cluster
 from flows.cluster_kubernetes import kubernetes_cluster
 from flows.cluster_slurm import slurm_cluster
 from flows.dask_settings import SETTINGS
+from flows.main_guard import refuse_unguarded_script
 from simlib import cache
 from simlib.errors import InputError
 
@@ -36,7 +39,8 @@ def dask_client(cluster: Cluster) -> Iterator[Client]:
         with _running(cluster.address) as client:
             yield client
         return
-    settings = dict(SETTINGS)
+    # a worker takes no file of the working folder for a module of Python's that is named alike
+    settings = SETTINGS | {"distributed.nanny.pre-spawn-environ.PYTHONSAFEPATH": "1"}
     host = cluster.dashboard.rpartition(":")[0]
     if host and cluster.kind != "kubernetes":
         # Dask would print this machine's outer address, where nothing listens
@@ -135,10 +139,13 @@ def _running(address: str) -> Client:
 
 def _local(cluster: Cluster) -> LocalCluster:
     as_processes = cluster.kind == "local"
+    if as_processes:
+        refuse_unguarded_script()
     workers = cluster.adaptive[0] if cluster.adaptive else cluster.workers or _cores()
     memory = round(1e9 * worker_memory_gb(cluster)) if as_processes else 0
     cache.writable("numba")  # where it cannot be, that is told here, not by each worker
-    with warnings.catch_warnings():  # a dashboard port in use is not worth a word
+    with _no_key_press_for_workers(), warnings.catch_warnings():
+        # a dashboard port in use is not worth a word
         warnings.filterwarnings("ignore", message="Port .* is already in use")
         return LocalCluster(
             n_workers=workers if as_processes else 1,
@@ -150,6 +157,20 @@ def _local(cluster: Cluster) -> LocalCluster:
             worker_dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,  # a task's error comes back to us, which tells it once
         )
+
+
+@contextmanager
+def _no_key_press_for_workers() -> Iterator[None]:
+    """Let Ctrl-C reach this process alone, which ends what it started: no worker has to tell.
+
+    Threads that are made in here, and the processes that these start, have the signal blocked.
+    """
+    resource_tracker.ensure_running()  # where a process starts it, it lets the signal in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cores() -> int:

@@ -27,10 +27,12 @@ class Slurm(Section):
     """A job of the batch system; its memory is `cluster.memory_gb` for each of its workers."""
 
     queue: Word | None = None  # None: the site's default
-    account: Word | None = None
+    account: Word | None = None  # that the time is charged to
     cores: PositiveInt = 1  # of a job
     processes: PositiveInt = 1  # workers in a job, which share its cores
-    walltime: Annotated[str, Field(pattern=r"^(\d+-)?\d{1,3}:\d\d(:\d\d)?$")] = "04:00:00"
+    walltime: Annotated[str, Field(pattern=r"^(\d+-)?\d{1,3}:\d\d(:\d\d)?$")] = (
+        "04:00:00"  # of a job
+    )
     interface: Word | None = None  # network that workers reach this machine by, such as ib0
     directives: tuple[Line, ...] = ()  # more `#SBATCH`, such as "--constraint=cpu"
     # shell lines before the worker starts, such as "module load python"
@@ -50,7 +52,7 @@ class Kubernetes(Section):
     """Pods made by the Dask operator; each worker has `cluster.memory_gb`."""
 
     image: Word  # with this program installed, the same version as here
-    namespace: DnsLabel = "default"
+    namespace: DnsLabel = "default"  # of the pods
     cpus: PositiveFloat = 1.0  # of a worker
     secret: SecretName | None = None  # its entries become the workers' environment
 
@@ -67,13 +69,13 @@ class Cluster(Section):
     memory_gb: PositiveFloat | None = None  # of a worker; None: 2, or its share of this machine
     dashboard: str = "127.0.0.1:8787"  # another port is taken where this one is in use
     wait_s: PositiveFloat = 3600.0  # for the first worker of jobs or pods, which may have to queue
-    # A task that takes so many times longer than the slowest before it, and at least so long,
-    # hangs: its worker is started anew and others take what it had.
+    # A task that takes so many times longer than the slowest before it hangs: its worker is started
+    # anew and others take what it had.
     hang_factor: Annotated[float, Field(ge=2.0)] = 20.0
-    hang_floor_s: PositiveFloat = 120.0
+    hang_floor_s: PositiveFloat = 120.0  # sooner than that no task counts as hanging
     report: bool = True  # Dask's own, kept beside the dataset
-    slurm: Slurm | None = None
-    kubernetes: Kubernetes | None = None
+    slurm: Slurm | None = None  # where kind = "slurm"
+    kubernetes: Kubernetes | None = None  # where kind = "kubernetes"
 
     @property
     def is_elsewhere(self) -> bool:

@@ -22,12 +22,12 @@ class Deploy(Section):
 
     # minute, hour, day, month, day of the week
     cron: Annotated[str, Field(pattern=r"^\S+( \S+){4}$")] = "0 3 * * *"
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
-    # of the work pool; on a batch system a process worker on a login node, with [launch]
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"  # of cron
+    # of the work pool; on a batch system a process worker on a login node, with launch.kind
     kind: Literal["process", "docker", "kubernetes"] = "process"
-    pool: Word = "specdenoise"
+    pool: Word = "specdenoise"  # of work, that workers of Prefect's take from
     image: Word | None = None  # with this program installed
-    namespace: DnsLabel | None = None
+    namespace: DnsLabel | None = None  # of Kubernetes
 
     @model_validator(mode="after")
     def _nothing_is_idle(self) -> "Deploy":
@@ -42,11 +42,13 @@ class Deploy(Section):
 class Launch(Section):
     """How torchrun is started: here, as a step of Slurm's, or in a pod."""
 
-    kind: Literal["local", "srun", "kubernetes"] = "local"
+    kind: Literal["local", "srun", "kubernetes"] = (
+        "local"  # torchrun here, a step of Slurm's, a pod
+    )
     nodes: PositiveInt = 1  # srun: each runs `train.ranks` processes
     options: tuple[Line, ...] = ()  # more for srun, such as "--partition=gpu"
     image: Word | None = None  # kubernetes: with this program installed
-    namespace: DnsLabel = "default"
+    namespace: DnsLabel = "default"  # kubernetes
     gpus: int = Field(0, ge=0)  # of the pod
     claim: DnsLabel | None = None  # volume claim that holds storage.root, mounted at its path
     secret: SecretName | None = None  # its entries become the pod's environment

@@ -8,7 +8,8 @@ against those that were started by hand, and frees itself where a worker is lost
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,21 +116,29 @@ def register(source: str, overrides: Sequence[str] = ()) -> list[dict[str, str]]
     deploy = load_config(source, overrides).deploy
     _require_server()
     made = deployments(source, overrides)
-    try:
+    with _answering():
         _require_pool(deploy)
         return [{"name": f"{one.flow_name}/{one.name}", "id": str(one.apply())} for one in made]
-    except TransportError as error:
-        raise InputError(
-            f"no Prefect server answers at {get_current_settings().api.url} ({error}); start it, "
-            "or correct PREFECT_API_URL"
-        ) from None
 
 
 def serve(source: str, overrides: Sequence[str] = ()) -> None:
     """Run a config's deployments in processes of this machine, until interrupted."""
     made = deployments(source, overrides, by_workers=False)
     _require_server()
-    run_all(*made)
+    with _answering():
+        run_all(*made)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raise InputError, with its address, where the server does not answer what is asked of it."""
+    try:
+        yield
+    except TransportError as error:
+        raise InputError(
+            f"no Prefect server answers at {get_current_settings().api.url} ({error}); start it, "
+            "or correct PREFECT_API_URL"
+        ) from None
 
 
 def _require_server() -> None:

@@ -101,7 +101,7 @@ def train(config: Config, dataset: str) -> str:
     """Return the directory of the finished run."""
     directory = str(run_directory(config, dataset.rsplit("/", 1)[-1]))
     command = launch_command(config, directory)
-    with epoch_progress(config.train.seconds) as progress:
+    with epoch_progress(config.train.seconds, config.train.epochs) as progress:
         launch.train(config, dataset, directory, progress=progress, on_line=_said, command=command)
     log.info("run %s", directory)
     return directory

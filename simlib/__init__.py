@@ -9,12 +9,15 @@ from typing import Any
 
 _HOME = {
     "load_config": "simlib.config",
+    "load_instrument": "simlib.instrument",
+    "load_sky": "simlib.etc.sky.model",
     "run_etc": "simlib.etc.terms",
     "open_grid": "simlib.stellar.grid",
     "draw_parameters": "simlib.parameters",
     "simulate": "simlib.simulation.simulate",
     "open_dataset": "simlib.dataset.open",
     "replay": "simlib.dataset.replay",
+    "plot": "simlib.plots.plot",
     "InputError": "simlib.errors",
 }
 _PACKAGES = ("etc", "stellar")
@@ -27,8 +30,14 @@ __all__ = list(_HOME) + list(_PACKAGES)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("simlib.version").version()
     if name in _PACKAGES:
         return import_module(f"simlib.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -22,7 +23,7 @@ from pydantic import (
     ValidationError,
 )
 
-from simlib.errors import InputError, shown
+from simlib.errors import InputError, require_kind, shown
 from simlib.location import Location, Place, absolute
 from simlib.secrets import entry, refuse_secrets
 from simlib.text_files import number, read_toml, refuse_odd_values
@@ -55,15 +56,25 @@ def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
     return limits
 
 
-def _within(low: float, high: float) -> AfterValidator:
-    def check(limits: tuple[float, float]) -> tuple[float, float]:
-        if limits[0] < low or limits[1] > high:
+@dataclass(frozen=True)
+class Within:
+    """Refuses a range that leaves this one."""
+
+    low: float
+    high: float
+
+    def __call__(self, limits: tuple[float, float]) -> tuple[float, float]:
+        """Return the range; ValueError where it leaves this one."""
+        if limits[0] < self.low or limits[1] > self.high:
             raise ValueError(
-                f"range [{limits[0]:g}, {limits[1]:g}] leaves [{low:g}, {high:g}]; narrow it"
+                f"range [{limits[0]:g}, {limits[1]:g}] leaves [{self.low:g}, {self.high:g}]; "
+                "narrow it"
             )
         return limits
 
-    return AfterValidator(check)
+
+def _within(low: float, high: float) -> AfterValidator:
+    return AfterValidator(Within(low, high))
 
 
 def _absolute_unless_a_name(text: str) -> str:
@@ -92,7 +103,7 @@ class Storage(Section):
     """Where things are kept and how; no part of any fingerprint."""
 
     root: AbsolutePath = Field("./data", validate_default=True)  # a folder or any fsspec URL
-    codec: Literal["lz4", "zstd", "none"] = "lz4"
+    codec: Literal["lz4", "zstd", "none"] = "lz4"  # compression of stored spectra, without loss
     # to fsspec, e.g. endpoint_url; no secrets
     options: Annotated[dict[str, Any], AfterValidator(refuse_secrets)] = Field(default_factory=dict)
 
@@ -108,80 +119,86 @@ class Sky(Section):
     """Night sky and atmosphere: the embedded figures and their scales, or a folder of tables."""
 
     tables: AbsolutePath | None = None  # folder of CSV tables; None: embedded
-    continuum: Literal["formula", "skycalc"] = "formula"
-    continuum_scale: Scale = 1.0
-    oh_scale: Scale = 1.36  # 1: SkyCalc's level
-    o2_scale: Scale = 1.36
+    continuum: Literal["formula", "skycalc"] = "formula"  # closed formula, or SkyCalc's table
+    continuum_scale: Scale = 1.0  # of the continuum's brightness
+    oh_scale: Scale = 1.36  # of the OH lines; 1: SkyCalc's level
+    o2_scale: Scale = 1.36  # of the O2 lines; 1: SkyCalc's level
     water_mm: Annotated[float, Field(ge=0.0, le=100.0)] = 1.5  # precipitable water
 
 
 class Conditions(Section):
     """Ranges of the observing conditions (paper, table 1)."""
 
-    seeing: Annotated[Range, _within(0.05, 10.0)] = (0.5, 1.5)  # FWHM at 800 nm, arcsec
-    zenith_angle: Annotated[Range, _within(0.0, 75.0)] = (0.0, 45.0)  # deg
-    field_angle: Annotated[Range, _within(0.0, 0.65)] = (0.0, 0.65)  # deg
-    moon_zenith_angle: Angle180 = (30.0, 90.0)  # deg
-    moon_target_angle: Angle180 = (60.0, 180.0)  # deg
+    seeing: Annotated[Range, _within(0.05, 10.0)] = (0.5, 1.5)  # FWHM at 800 nm [arcsec]
+    zenith_angle: Annotated[Range, _within(0.0, 75.0)] = (0.0, 45.0)  # of the target [deg]
+    field_angle: Annotated[Range, _within(0.0, 0.65)] = (0.0, 0.65)  # from the field's centre [deg]
+    moon_zenith_angle: Angle180 = (30.0, 90.0)  # beyond 90: it is down [deg]
+    moon_target_angle: Angle180 = (60.0, 180.0)  # between both [deg]
     moon_phase: Annotated[Range, _within(0.0, 1.0)] = (0.0, 0.25)  # 0 new, 0.5 full
     exposure_time_s: Annotated[float, Field(gt=0.0, le=1e6)] = 900.0  # of one read-out
     exposure_count: Annotated[int, Field(gt=0, le=10**6)] = 20  # read-outs in the stack
+    # independent: the moon's angles drawn as the paper prints, many of them impossible together
     geometry: Literal["independent", "consistent"] = "independent"
 
 
 class Terms(Section):
     """How the exposure time calculator's terms are made and brought to a condition."""
 
-    source: Literal["grid", "direct"] = "grid"
+    source: Literal["grid", "direct"] = "grid"  # interpolated, or computed at every condition
+    # centred: exact at pixel centres; modified, upstream: as those tools do it
     convention: Literal["centred", "modified", "upstream"] = "centred"
+    # of the light in a fibre: to convergence, or with the nodes of the official tool
     quadrature: Literal["converged", "reference"] = "converged"
-    airmass_nodes: Annotated[int, Field(ge=2, le=101)] = 7
-    seeing_nodes: Annotated[int, Field(ge=2, le=201)] = 21
-    moon_zenith_nodes: Annotated[int, Field(ge=2, le=401)] = 61
-    moon_target_nodes: Annotated[int, Field(ge=2, le=401)] = 61
-    moon_phase_nodes: Annotated[int, Field(ge=2, le=401)] = 61
-    tolerance: PositiveFloat = 0.005  # largest relative error allowed
+    airmass_nodes: Annotated[int, Field(ge=2, le=101)] = 7  # of the grid, along this axis
+    seeing_nodes: Annotated[int, Field(ge=2, le=201)] = 21  # the same
+    moon_zenith_nodes: Annotated[int, Field(ge=2, le=401)] = 61  # the same
+    moon_target_nodes: Annotated[int, Field(ge=2, le=401)] = 61  # the same
+    moon_phase_nodes: Annotated[int, Field(ge=2, le=401)] = 61  # the same
+    tolerance: PositiveFloat = 0.005  # largest relative error of interpolation allowed
 
 
 class Stellar(Section):
     """The stellar grid and the ranges drawn from it (paper, table 3)."""
 
     grid: PathOrName = "default"  # a known name, or a store's path
-    teff: Range = (3500.0, 5000.0)  # K
-    logg: Range = (0.0, 5.0)
-    feh: Range = (-2.5, 0.75)
-    alpha: Range = (-0.25, 0.5)
+    teff: Range = (3500.0, 5000.0)  # effective temperature [K]
+    logg: Range = (0.0, 5.0)  # of the surface gravity in cgs [dex]
+    feh: Range = (-2.5, 0.75)  # metallicity [M/H] against the sun's [dex]
+    alpha: Range = (-0.25, 0.5)  # alpha elements against metals [dex]
     # threads: three of the four on nodes, as in the paper; continuous: none
     sampling: Literal["threads", "continuous"] = "threads"
+    # Doppler shift, signed
     redshift: Annotated[Range, _within(-LARGEST_REDSHIFT, LARGEST_REDSHIFT)] = (-0.003, 0.003)
-    magnitude: Annotated[Range, _within(0.0, 40.0)] = (19.0, 22.5)  # AB, in `band`
+    magnitude: Annotated[Range, _within(0.0, 40.0)] = (19.0, 22.5)  # apparent, in `band` [AB mag]
     band: PathOrName = "hsc2017-i2"  # a filter's name in speclite, or its .ecsv file
-    ebv: Annotated[Range, _within(0.0, LARGEST_EBV)] = (0.0, 0.1)
-    r_v: Annotated[float, Field(ge=2.0, le=6.0)] = 3.1
+    ebv: Annotated[Range, _within(0.0, LARGEST_EBV)] = (0.0, 0.1)  # E(B-V) of the dust [mag]
+    r_v: Annotated[float, Field(ge=2.0, le=6.0)] = 3.1  # of the dust's extinction curve
 
 
 class Noise(Section):
     """What goes into the variance beside the counts."""
 
-    sky_subtraction: Annotated[float, Field(ge=0.0, le=1.0)] = 0.01
+    sky_subtraction: Annotated[float, Field(ge=0.0, le=1.0)] = 0.01  # error, as a share of the sky
     sky_subtraction_coherent: bool = True  # the error does not average out
 
 
 class Normalize(Section):
     """The scale of the stored flux."""
 
-    median: Annotated[float, Field(ge=1e-6, le=1e6)] = 0.5
+    median: Annotated[float, Field(ge=1e-6, le=1e6)] = 0.5  # of the flux in the window
     window_nm: Range = (650.0, 950.0)  # the arm's own pixels inside it
 
 
 class Dataset(Section):
     """What is simulated: how many rows, from which seed, in which blocks."""
 
-    name: Annotated[str, Field(pattern=NAME)] = "demo"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 20240607
-    n_train: Rows = 8192
-    n_validation: Rows = 2048
-    n_test: Annotated[int, Field(ge=0, le=10**9)] = 0
+    name: Annotated[str, Field(pattern=NAME)] = "demo"  # of its folder, and of runs on it
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 20240607  # of all that is drawn
+    n_train: Rows = 8192  # spectra to learn from
+    n_validation: Rows = 2048  # spectra to judge and select with
+    n_test: Annotated[int, Field(ge=0, le=10**9)] = (
+        0  # spectra that nothing looks at before the end
+    )
     block: Literal["auto"] | Rows = "auto"  # rows simulated and written together
     chunk: Rows = 128  # rows read together, divides block
     # virtual: spectra are computed when read; endless: so too, and training never sees one twice
@@ -247,6 +264,7 @@ def read_tables(source: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
 
     Raises InputError for a file that is no TOML of such tables, or an override that is none.
     """
+    require_kind("a config", source, (str, os.PathLike), "a preset's name or a file's path")
     shipped = presets()
     path = shipped.get(str(source), Path(source))
     if str(source) not in shipped and not os.path.lexists(path):

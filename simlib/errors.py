@@ -17,3 +17,10 @@ class InputError(ValueError):
 def shown(value: object) -> str:
     """Return a value as Python writes it, the middle of a long one left out."""
     return _SHORT.repr(value)
+
+
+def require_kind(name: str, value: object, kind: type | tuple[type, ...], made: str) -> None:
+    """Raise InputError unless a value is of a kind. made: what gives one, for the message."""
+    if not isinstance(value, kind):
+        found = " ".join(shown(value).split())
+        raise InputError(f"{name} is of the type {type(value).__name__} ({found}); give {made}")

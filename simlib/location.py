@@ -16,7 +16,7 @@ from typing import Any, Union
 
 import fsspec
 
-from simlib.errors import InputError
+from simlib.errors import InputError, require_kind
 from simlib.secrets import refuse_password
 
 Options = Mapping[str, Any]
@@ -68,6 +68,7 @@ class Location:
         """
         if isinstance(place, Location):
             return place
+        require_kind("a place", place, (str, os.PathLike), "a path or a URL")
         return cls(absolute(place), json.dumps(dict(options or {}), sort_keys=True, default=str))
 
     def __truediv__(self, part: str) -> "Location":

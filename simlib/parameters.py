@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import xarray as xr
 
+from simlib.arguments import require_dataset
 from simlib.config import Conditions, SimulationConfig, Stellar
-from simlib.errors import InputError
+from simlib.errors import InputError, require_kind, shown
 from simlib.geometry import SLACK_DEG, angles_apart, is_impossible
 from simlib.rng import Purpose, Split, uniforms
 
@@ -59,6 +60,10 @@ def draw_rows(
     Raises InputError when a range leaves the grid or holds no complete line of nodes, or, where all
     four vary, when the grid misses a node.
     """
+    require_kind("config", config, SimulationConfig, "what `load_config` returns")
+    require_dataset("grid", grid, (*AXES, "present"), "what `open_grid` returns")
+    if split not in (*Split, *Split.__members__):
+        raise InputError(f"no split {shown(split)}; known: {', '.join(Split.__members__)}")
     which = Split[split] if isinstance(split, str) else split
     u = uniforms(config.dataset.seed, which, Purpose.draws, rows)
     columns = _draw_stars(config.stellar, grid, u)

@@ -3,12 +3,22 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["evaluate", "train"]
+__all__ = ["evaluate", "load_config", "train"]
 
-_HOMES = {"train": "trainlib.training.launch", "evaluate": "trainlib.evaluation.evaluate"}
+_HOMES = {
+    "load_config": "trainlib.config",
+    "train": "trainlib.training.launch",
+    "evaluate": "trainlib.evaluation.evaluate",
+}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("simlib.version").version()
     if name not in _HOMES:
         raise AttributeError(f"module 'trainlib' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -32,7 +32,7 @@ FOREIGN_SECTIONS = frozenset({"cluster", "gate", "deploy", "launch"})
 
 
 class _Network(Section):
-    activation: Literal["relu", "gelu"] = "gelu"
+    activation: Literal["relu", "gelu"] = "gelu"  # between layers
 
 
 class _Model(_Network):
@@ -43,10 +43,11 @@ class _Model(_Network):
 class HourglassModel(_Model):
     """A fully connected network; widths are given to the bottleneck and mirrored after it."""
 
-    kind: Literal["hourglass"] = "hourglass"
+    kind: Literal["hourglass"] = "hourglass"  # a network; see the section
+    # of the layers from the input to the narrowest
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (4096, 3136, 2176, 1216, 256)
-    input: Literal["flux", "standardized"] = "flux"
-    output: Literal["sigmoid", "linear"] = "sigmoid"
+    input: Literal["flux", "standardized"] = "flux"  # standardized: mean 0, scatter 1 per pixel
+    output: Literal["sigmoid", "linear"] = "sigmoid"  # of the last layer
 
     @model_validator(mode="after")
     def _check(self) -> "HourglassModel":
@@ -62,18 +63,18 @@ class ProjectionModel(_Model):
     """A residual network between coefficients of a fixed basis."""
 
     kind: Literal["projection"] = "projection"
-    rank: PositiveInt = 512
-    hidden: PositiveInt = 512
-    blocks: PositiveInt = 3
+    rank: PositiveInt = 512  # components of the basis
+    hidden: PositiveInt = 512  # width of a residual block
+    blocks: PositiveInt = 3  # residual blocks
 
 
 class RestFrameModel(_Network):
     """A residual network between coefficients of a basis in the frame in which the star rests."""
 
     kind: Literal["restframe"] = "restframe"
-    rank: PositiveInt = 224
-    hidden: PositiveInt = 512
-    blocks: PositiveInt = 3
+    rank: PositiveInt = 224  # components of the basis
+    hidden: PositiveInt = 512  # width of a residual block
+    blocks: PositiveInt = 3  # residual blocks
     steps: Annotated[int, Field(ge=0, le=100)] = 3  # of conjugate gradients before the network
     scan_rank: PositiveInt = 16  # components that the scan for the redshift knows
     passes: PositiveInt = 6  # epochs that go through the same noisy rows, which are costly to make
@@ -92,15 +93,17 @@ Model = Annotated[HourglassModel | ProjectionModel | RestFrameModel, Field(discr
 
 
 class _Augment(Section):
-    scale_sigma: Annotated[float, Field(ge=0.0, le=0.2)] = 0.01  # paper prints N(1, 1.01)
-    offset_sigma: NonNegativeFloat = 0.01  # of the normalised flux
+    scale_sigma: Annotated[float, Field(ge=0.0, le=0.2)] = (
+        0.01  # scatter of a factor on the flux; the paper prints N(1, 1.01)
+    )
+    offset_sigma: NonNegativeFloat = 0.01  # scatter of an offset, of the normalised flux
     target: Literal["augmented", "original"] = "augmented"  # what the network should return
 
 
 class PlainAugment(_Augment):
     """What is done to a clean spectrum beside its noise, at every step (paper, section 3.3)."""
 
-    calibration: Literal["none"] = "none"
+    calibration: Literal["none"] = "none"  # error of the flux calibration: none, or a random walk
 
 
 class WalkAugment(_Augment):
@@ -110,22 +113,22 @@ class WalkAugment(_Augment):
     calibration_max: Fraction = 0.02  # largest relative error
     calibration_width: Annotated[float, Field(gt=0.01, le=1.0)] = 0.12  # FWHM / range
     calibration_law: Literal["uniform", "fixed"] = "uniform"  # amplitude: U(0, max) or max
-    calibration_mean_removed: bool = True
+    calibration_mean_removed: bool = True  # the error is about zero
 
 
 Augment = Annotated[PlainAugment | WalkAugment, Field(discriminator="calibration")]
 
 
 class _Train(Section):
-    recipe: Recipe = "B"
+    recipe: Recipe = "B"  # gives all of model, augment and train that is not set
     ranks: PositiveInt | None = None  # processes; None: one per GPU, else per core up to 4
     threads: PositiveInt | None = None  # per rank on the CPU; None: the cores shared out
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: GPUs where there are any
     seconds: PositiveFloat | None = None  # wall-clock budget, set-up included; None: `epochs`
     epochs: PositiveInt = 100  # at most
     batch_size: PositiveInt = 256  # of all ranks together
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    lr: PositiveFloat = 1e-3
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1  # of weights, order, noise and augmentation
+    lr: PositiveFloat = 1e-3  # learning rate, the largest of a schedule
     interval: PositiveInt = 1  # epochs between validations, log lines and checkpoints
     validation_spectra: PositiveInt = 2048  # at most, of the validation split
     join_timeout_s: PositiveFloat = 60.0  # for all ranks to appear
@@ -138,22 +141,22 @@ class _Train(Section):
 class Sgd(_Train):
     """Plain gradient descent."""
 
-    optimizer: Literal["sgd"] = "sgd"
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    optimizer: Literal["sgd"] = "sgd"  # plain gradient descent, or AdamW
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # share of the last step
 
 
 class AdamW(_Train):
     """Gradient descent in units of its own recent size."""
 
     optimizer: Literal["adamw"] = "adamw"
-    betas: tuple[Fraction, Fraction] = (0.9, 0.98)
-    weight_decay: NonNegativeFloat = 0.0
+    betas: tuple[Fraction, Fraction] = (0.9, 0.98)  # memory of the mean and of the square
+    weight_decay: NonNegativeFloat = 0.0  # decoupled from the gradient
 
 
 class Constant(_Train):
     """A learning rate that stays."""
 
-    schedule: Literal["constant"] = "constant"
+    schedule: Literal["constant"] = "constant"  # of the learning rate
 
 
 class Plateau(_Train):
@@ -218,7 +221,7 @@ MODES: dict[str, tuple[Any, tuple[str, ...]]] = {
 class Evaluate(Section):
     """How a trained network and the baselines are judged."""
 
-    split: Literal["validation", "test"] = "validation"
+    split: Literal["validation", "test"] = "validation"  # of the dataset, that is judged on
     checkpoint: Literal["last", "best"] = "last"  # best: of the least validation loss
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1  # of the frozen noise and augmentation
     spectra: PositiveInt | None = None  # the first so many; None: all

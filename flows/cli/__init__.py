@@ -7,7 +7,7 @@ Exit code 0: done. 2: a person's mistake, told in one message. 1: our failure, w
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,11 @@ from flows.cli import (
     build,
     cache_clear,
     cache_info,
+    config_diff,
+    config_reference,
+    config_show,
+    dataset_info,
+    dataset_list,
     demo,
     deploy,
     diff,
@@ -33,16 +38,19 @@ from flows.cli import (
     inspect,
     lineage,
     plan,
+    plot,
     prune,
     refresh,
     replay,
     report,
     rollback,
+    runs_list,
     serve,
     simulate,
     train,
     verify,
 )
+from flows.cli.examples import EXAMPLES
 from flows.terminal.boundary import explain
 from flows.terminal.interrupt import INTERRUPTED, end_soon_when_interrupted
 from flows.terminal.streams import flush_results, keep_streams_open, log_to_terminal, say
@@ -55,6 +63,7 @@ _VERBS: dict[str, Verb] = {
     "plan": plan.plan,
     "build": build.build,
     "inspect": inspect.inspect,
+    "plot": plot.plot,
     "train": train.train,
     "evaluate": evaluate.evaluate,
     "report": report.report,
@@ -77,6 +86,18 @@ _GROUPS: dict[str, tuple[str, dict[str, Verb]]] = {
         "What can always be made again: the expanded grid, set-ups, compiled loops, logs.",
         {"info": cache_info.info, "clear": cache_clear.clear},
     ),
+    "config": (
+        "What a config means, and what may stand in one.",
+        {
+            "show": config_show.show,
+            "reference": config_reference.reference,
+            "diff": config_diff.diff,
+        },
+    ),
+    "dataset": (
+        "Which datasets there are, and what is recorded of one.",
+        {"list": dataset_list.list_all, "info": dataset_info.info},
+    ),
     "etc-grid": (
         "The terms on a grid over observing conditions.",
         {"build": etc_grid_build.build, "check": etc_grid_check.check},
@@ -92,22 +113,39 @@ _GROUPS: dict[str, tuple[str, dict[str, Verb]]] = {
             "diff": grid_diff.diff,
         },
     ),
+    "runs": ("Which runs there are.", {"list": runs_list.list_runs}),
 }
 
 app = typer.Typer(
     name="specdenoise",
     help="Simulate observations of faint stars, train a denoiser on them, denoise spectra.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # boxes and colours would take half of the time that `--help` has
 )
 
 
-def _add(group: typer.Typer, verbs: dict[str, Verb]) -> None:
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from simlib.version import version
+
+        print(f"specdenoise {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_verb(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None: ...
+
+
+def _add(group: typer.Typer, verbs: dict[str, Verb], before: str = "") -> None:
     for name, verb in verbs.items():
         short = (verb.__doc__ or "").partition("\n")[0]
-        group.command(name, short_help=short)(_ending_where_nobody_reads(verb))
+        example = f"Example: {EXAMPLES[before + name]}"
+        group.command(name, short_help=short, epilog=example)(_ending_where_nobody_reads(verb))
 
 
 def _ending_where_nobody_reads(verb: Verb) -> Verb:
@@ -124,7 +162,7 @@ def _ending_where_nobody_reads(verb: Verb) -> Verb:
 _add(app, _VERBS)
 for _name, (_help, _verbs) in _GROUPS.items():
     _group = typer.Typer(help=_help, no_args_is_help=True, rich_markup_mode=None)
-    _add(_group, _verbs)
+    _add(_group, _verbs, f"{_name} ")
     app.add_typer(_group, name=_name, short_help=_help)
 
 

@@ -6,14 +6,18 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import JsonOption, RootOption, StorageOption, storage_options
-
-_HELP = "A dataset: its name, its folder, or that of one version."
+from flows.cli.options import (
+    DatasetArgument,
+    JsonOption,
+    RootOption,
+    StorageOption,
+    storage_options,
+)
 
 
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help=_HELP)],
-    b: Annotated[str, typer.Argument(metavar="B", help=_HELP)],
+    a: DatasetArgument,
+    b: DatasetArgument,
     spectra: Annotated[
         int, typer.Option(min=1, metavar="N", help="Read of a split, at most, for its mean.")
     ] = 1024,

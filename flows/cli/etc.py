@@ -48,8 +48,6 @@ def etc(
     CONDITIONS is CSV (commas, semicolons or tabs), ECSV, FITS or VOTable. Columns: seeing_arcsec,
     zenith_angle_deg, field_angle_deg, moon_zenith_angle_deg, moon_target_angle_deg, moon_phase,
     exposure_time_s, exposure_count; optionally ebv, fiber_offset_arcsec, r_eff_arcsec.
-
-    Example: specdenoise etc nights.csv --out terms.nc --magnitude 21
     """
     from functools import partial
 

@@ -25,8 +25,6 @@ def etc_official(
 
     DIR holds its numbers for a list of conditions. Ours over theirs, of the default setting and of
     the nearest one (--convention upstream).
-
-    Example: specdenoise etc-official reference/etc --sky-tables data/etc
     """
     from flows.config import load_sky_section
     from flows.terminal.tables import print_table

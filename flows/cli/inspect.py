@@ -6,13 +6,17 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import JsonOption, StorageOption, storage_options
+from flows.cli.options import (
+    DatasetArgument,
+    JsonOption,
+    RootOption,
+    StorageOption,
+    storage_options,
+)
 
 
 def inspect(
-    store: Annotated[
-        str, typer.Argument(metavar="STORE", help="A dataset's folder, or its name below ./data.")
-    ],
+    store: DatasetArgument,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write a figure (.png) and a page (.html)."),
@@ -20,6 +24,7 @@ def inspect(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the page alone, here.")
     ] = None,
+    root: RootOption = "./data",
     storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -27,8 +32,10 @@ def inspect(
     from flows.terminal.inspect_text import print_inspection
     from simlib.dataset.inspect import inspect as look
     from simlib.dataset.inspect import summary
+    from simlib.dataset.named import dataset_named
+    from simlib.location import Location
 
-    seen = look(store, storage_options(storage_option))
+    seen = look(dataset_named(store, Location.of(root, storage_options(storage_option))))
     written: list[str] = []
     if out is not None or html is not None:
         from simlib.dataset.inspect_page import save_inspection, save_page

@@ -1,6 +1,8 @@
 """Options that several verbs share."""
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +11,71 @@ import typer
 from simlib.errors import InputError
 from simlib.secrets import refuse_secrets
 
+
+def complete_config(incomplete: str) -> Iterator[str]:
+    """Yield presets and files of the working folder that may be meant, for the shell."""
+    from simlib.config import presets
+
+    yield from (name for name in sorted(presets()) if name.startswith(incomplete))
+    yield from (path for path in _paths(incomplete) if path.endswith((".toml", "/")))
+
+
+def complete_dataset(incomplete: str) -> Iterator[str]:
+    """Yield names below ./data and paths that may be meant, for the shell."""
+    return _named("datasets", incomplete)
+
+
+def complete_run(incomplete: str) -> Iterator[str]:
+    """Yield names below ./data and paths that may be meant, for the shell."""
+    return _named("runs", incomplete)
+
+
+def _named(kind: str, incomplete: str) -> Iterator[str]:
+    known = _paths(f"./data/{kind}/{incomplete}") if "/" not in incomplete else []
+    yield from (path.split("/")[-2] for path in known if path.endswith("/"))
+    yield from _paths(incomplete)
+
+
+def _paths(incomplete: str) -> list[str]:
+    """Return what is in a folder and begins so; a folder ends in a stroke."""
+    folder, _, start = incomplete.rpartition("/")
+    where = folder or ("/" if incomplete.startswith("/") else ".")
+    try:
+        entries = sorted(os.scandir(os.path.expanduser(where)), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    before = incomplete.removesuffix(start)
+    return [
+        before + entry.name + ("/" if entry.is_dir() else "")
+        for entry in entries
+        if entry.name.startswith(start) and (start or not entry.name.startswith("."))
+    ]
+
+
 ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A preset (tiny, demo, survey, paper) or a file.")
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="A preset (tiny, demo, survey, paper) or a file.",
+        autocompletion=complete_config,
+    ),
+]
+DatasetArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A dataset: its name, its folder, or that of one version.",
+        autocompletion=complete_dataset,
+    ),
 ]
 GridArgument = Annotated[str, typer.Argument(metavar="GRID", help="default, or a store's path.")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's directory.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run: its directory, its name, or that of the dataset it was trained on.",
+        autocompletion=complete_run,
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value; may be repeated."),

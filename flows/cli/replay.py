@@ -6,26 +6,34 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import JsonOption, StorageOption, storage_options
+from flows.cli.options import (
+    DatasetArgument,
+    JsonOption,
+    RootOption,
+    StorageOption,
+    storage_options,
+)
 
 
 def replay(
-    store: Annotated[str, typer.Argument(metavar="STORE", help="A dataset's folder.")],
+    store: DatasetArgument,
     split: Annotated[str, typer.Argument(metavar="SPLIT", help="train, validation or test")],
     index: Annotated[int, typer.Argument(metavar="INDEX", help="Number of the row, from 0.")],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the steps (.nc) and a figure (.png).")
     ] = None,
+    root: RootOption = "./data",
     storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make one row of a dataset again, and show every step on the way."""
     from flows.terminal.tables import print_steps
+    from simlib.dataset.named import dataset_named
     from simlib.dataset.replay import replay as replay_row
     from simlib.dataset.replay import scalars_and_medians
     from simlib.location import Location
 
-    place = Location.of(store, storage_options(storage_option))
+    place = dataset_named(store, Location.of(root, storage_options(storage_option)))
     steps = replay_row(place, split, index)
     written: list[str] = []
     if out is not None:

@@ -4,16 +4,26 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import StorageOption, storage_options
+from flows.cli.options import RootOption, StorageOption, complete_run, storage_options
 
 
 def report(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN …", help="Directories of runs.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN …", help="Directories or names of runs.", autocompletion=complete_run
+        ),
+    ],
+    root: RootOption = "./data",
     storage_option: StorageOption = None,
 ) -> None:
     """Write one self-contained page about one run or several."""
     from simlib.location import Location
-    from trainlib.evaluation.report import write_report
+    from trainlib.named import run_named
 
-    options = storage_options(storage_option)
-    print(write_report([Location.of(run, options) for run in runs]))
+    where = Location.of(root, storage_options(storage_option))
+    places = [run_named(run, where) for run in runs]
+
+    from trainlib.evaluation.report import write_report  # loads torch, after a mistake is told
+
+    print(write_report(places))

@@ -59,8 +59,6 @@ def simulate(
     fiber_offset_arcsec, r_eff_arcsec, interpolated_axis, object_id, catalogue_id, ra, dec, visit.
     Other usual names are understood (T_eff, [Fe/H], imag, exptime, RA), and all other columns
     are kept.
-
-    Example: specdenoise simulate stars.csv --out stars.fits --seeing 0.8
     """
     from flows.config import load_target_config
     from flows.terminal.streams import say

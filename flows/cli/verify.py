@@ -6,24 +6,32 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import JsonOption, StorageOption, storage_options
+from flows.cli.options import (
+    DatasetArgument,
+    JsonOption,
+    RootOption,
+    StorageOption,
+    storage_options,
+)
 
 
 def verify(
-    store: Annotated[str, typer.Argument(metavar="STORE", help="A dataset's folder, or a copy.")],
+    store: DatasetArgument,
     threads: Annotated[
         int | None, typer.Option(min=1, max=256, help="How many read at once (default: all cores).")
     ] = None,
+    root: RootOption = "./data",
     storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read all of a dataset and compare it with its checksums; exit code 1 where it differs."""
     from flows.terminal.progress import item_progress
     from flows.terminal.tables import print_verification
+    from simlib.dataset.named import dataset_named
     from simlib.dataset.verify import verify_dataset
     from simlib.location import Location
 
-    place = Location.of(store, storage_options(storage_option))
+    place = dataset_named(store, Location.of(root, storage_options(storage_option)))
     with item_progress("verifying", "blocks", "spectra") as progress:
         result = verify_dataset(place, threads, progress)
     if as_json:

@@ -27,7 +27,8 @@ def print_inspection(told: Mapping[str, Any]) -> None:
     _print_nodes(told["nodes"])
     share, bright = told["fraction_impossible_geometries"], told["pixels_above_one"]
     if share is not None:
-        print(f"fraction_impossible_geometries {share:.4f}")
+        print(f"fraction_impossible_geometries {share:.4f}: rows whose moon no sky has, for its "
+              "angles are drawn as the paper prints them (conditions.geometry)")  # fmt: skip
     if bright is not None:
         print(f"pixels_above_one {bright:,}")
     print(f"{size_text(told['bytes'])} in {told['files']:,} files; blocks of {told['block']:,} "

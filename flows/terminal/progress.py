@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flows.terminal.streams import terminal
+
 log = logging.getLogger(__name__)
 
 _INTERVAL_SECONDS = 10.0
@@ -17,7 +19,7 @@ _INTERVAL_SECONDS = 10.0
 @contextmanager
 def item_progress(verb: str, items: str, unit: str) -> Iterator[Callable[[int, int, int], None]]:
     """Yield a function of (items done, items in all, units of the last) that shows it."""
-    console = Console(stderr=True)
+    console = terminal()
     started = said = time.monotonic()
     units = 0
     with _bar(console) as bar:
@@ -37,15 +39,20 @@ def item_progress(verb: str, items: str, unit: str) -> Iterator[Callable[[int, i
 
 
 @contextmanager
-def epoch_progress(seconds: float | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Yield a function of one object of `log.jsonl` that shows it."""
-    console = Console(stderr=True)
+def epoch_progress(
+    seconds: float | None, epochs: int
+) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yield a function of one object of `log.jsonl` that shows it.
+
+    seconds: how long training may take; None: as long as its epochs, at most, do.
+    """
+    console = terminal()
     with _bar(console) as bar:
-        line = bar.add_task("training", total=seconds, speed="")
+        line = bar.add_task("training", total=seconds or epochs, speed="")
 
         def show(record: dict[str, Any]) -> None:
             speed = f"{record['samples_per_s']:.0f} samples/s"
-            bar.update(line, completed=record["seconds"], speed=speed)
+            bar.update(line, completed=record["seconds" if seconds else "epoch"], speed=speed)
             log.info(
                 "epoch %d  step %d  loss %.5f  validation %.5f  lr %.2g  %.0f samples/s  %.0f s",
                 *(record[key] for key in ("epoch", "step", "loss", "validation_loss", "lr",

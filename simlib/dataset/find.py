@@ -1,33 +1,26 @@
-"""Find a dataset, complete or still being written, by its folder or by its name."""
+"""Find a dataset, complete or still being written, in its folder or in that of all its versions."""
 
 from simlib.artifact import read_record
-from simlib.config import Storage
 from simlib.dataset.manifest import Manifest
 from simlib.dataset.places import latest_in, manifest_in, plan_in
 from simlib.dataset.plan import Plan
 from simlib.dataset.publish import Latest
 from simlib.errors import InputError
-from simlib.location import Location, Options
+from simlib.location import Location, Place
 
 
-def find_dataset(text: str, options: Options | None = None) -> tuple[Location, Manifest | None]:
+def find_dataset(given: Place) -> tuple[Location, Manifest | None]:
     """Return a dataset's folder and its manifest; None where it is still being written.
 
-    text: the folder of a dataset, of its arrays, or of all its versions, of which the latest is
-    taken; or a name below the default root. Raises InputError where there is none, or several
-    that are not complete.
+    given: the folder of a dataset, of its arrays, or of all its versions, of which the latest is
+    taken. Raises InputError where there is none, or several that are not complete.
     """
-    given = Location.of(text, options)
-    folder = given.parent if given.name == "spectra.zarr" else given
-    tried = [folder]
-    if "/" not in text and not folder.exists():
-        tried.append(Location.of(Storage().root, options) / "datasets" / text)
-    for place in tried:
-        if (found := _dataset_at(place)) is not None:
-            return found
-    raise InputError(
-        f"no dataset at {' or '.join(map(str, tried))}; build it with `specdenoise build CONFIG`"
-    )
+    place = Location.of(given)
+    if place.name == "spectra.zarr":
+        place = place.parent
+    if (found := _dataset_at(place)) is None:
+        raise InputError(f"no dataset at {place}; build it with `specdenoise build CONFIG`")
+    return found
 
 
 def _dataset_at(place: Location) -> tuple[Location, Manifest | None] | None:

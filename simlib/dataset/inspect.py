@@ -22,7 +22,7 @@ from simlib.dataset.shards import ShardedArray
 from simlib.dataset.store import readable, records_of
 from simlib.dataset.stored import open_arrays
 from simlib.errors import InputError
-from simlib.location import Location, Options
+from simlib.location import Location, Place
 
 MOST_ROWS = 2**20  # of a split, that are looked at: a row's number says nothing of what it holds
 MOST_COMPUTED = 4096  # the same where a row is made when it is looked at
@@ -77,12 +77,12 @@ class Inspection:
     pixels_above_one: int | None
 
 
-def inspect(place: str, options: Options | None = None) -> Inspection:
-    """Look at a dataset given by its folder or name, complete or not.
+def inspect(place: Place) -> Inspection:
+    """Look at a dataset, complete or not.
 
     Raises InputError where there is none, or where its manifest or plan cannot be used.
     """
-    folder, manifest = find_dataset(place, options)
+    folder, manifest = find_dataset(place)
     plan = manifest.plan if manifest else readable(plan_in(folder), Plan)
     if plan is None:
         raise InputError(f"{plan_in(folder)} cannot be read; {Plan.remedy}")

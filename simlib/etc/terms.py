@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from simlib.config import Noise
-from simlib.errors import InputError
+from simlib.errors import InputError, require_kind
 from simlib.etc.conditions import Conditions, check_conditions
 from simlib.etc.conventions import convention_named
 from simlib.etc.optics import aperture
@@ -80,6 +80,9 @@ def run_etc(
     (within 1e-6), "exact" sums line by line.
     sky_subtraction: error of the sky's level that the last term holds, relative.
     """
+    require_kind("conditions", conditions, xr.Dataset, "a table with a row a condition")
+    require_kind("instrument", instrument, Instrument, "what `load_instrument` returns")
+    require_kind("sky", sky, SkyModel, "what `load_sky` returns")
     if line_extinction not in LINE_EXTINCTIONS:
         raise InputError(
             f"unknown line_extinction {line_extinction!r}; known: {', '.join(LINE_EXTINCTIONS)}"

@@ -8,14 +8,16 @@ from typing import Literal, cast
 import numpy as np
 import xarray as xr
 
+from simlib.arguments import require_dataset
 from simlib.bounds import Bound, refuse_out_of_bounds
 from simlib.config import LARGEST_REDSHIFT, SimulationConfig
-from simlib.errors import InputError
+from simlib.errors import InputError, require_kind
 from simlib.etc.grid.interpolate import interpolate_terms
 from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
 from simlib.instrument import Instrument
 from simlib.noise import exposure_counts, flux_variance, median_signal_to_noise
+from simlib.parameters import AXES
 from simlib.simulation import reference
 from simlib.simulation.compiled import batch
 from simlib.simulation.compiled.batch import Spectra
@@ -50,6 +52,7 @@ def simulate(
     """
     check_path(path)
     settings = config if config is not None else SimulationConfig()
+    _require_kinds(parameters, grid, terms, settings)
     is_lean = path == "compiled" and isinstance(terms, xr.Dataset)
     step = _ROWS_AT_ONCE if is_lean else _ROWS_WITH_TERMS
     parts = [
@@ -58,6 +61,16 @@ def simulate(
     ]
     wavelength = terms.wavelength if isinstance(terms, Instrument) else terms["wavelength"].values
     return label(parameters, wavelength, _joined(parts, len(wavelength)))
+
+
+def _require_kinds(parameters: object, grid: object, terms: object, config: object) -> None:
+    """Raise InputError for what is not what `simulate` takes."""
+    of_star = ("spectrum", *AXES, "redshift", "ebv", "magnitude")
+    require_dataset("parameters", parameters, of_star, "a table as `draw_parameters` returns it")
+    require_dataset("grid", grid, (*AXES, "flux_normalized"), "what `open_grid` returns")
+    made = "what `load_instrument` returns, or a stored grid of terms"
+    require_kind("terms", terms, (xr.Dataset, Instrument), made)
+    require_kind("config", config, SimulationConfig, "what `load_config` returns")
 
 
 def check_path(name: str) -> Path:

@@ -103,7 +103,8 @@ def test_what_was_seen_of_a_dataset_is_told_in_place(printed: Print) -> None:
         "variable|least|largest",
         "teff|3500.5|4999.25",
         "use of the stellar grid not known: no grid",
-        "fraction_impossible_geometries 0.8123",
+        "fraction_impossible_geometries 0.8123: rows whose moon no sky has, for its angles are "
+        "drawn as the paper prints them (conditions.geometry)",
         "pixels_above_one 17",
         "8 MB in 91 files; blocks of 1,024 rows, chunks of 128, lz4; stored",
         "checksum not known yet",

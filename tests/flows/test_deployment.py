@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,12 @@ def test_without_a_server_both_verbs_say_how_to_have_one(
     assert "the nearest known key is 'deploy.pool'" in capfd.readouterr().err
 
 
-def test_a_server_that_does_not_answer_is_a_mistake_in_its_address(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "asks", [deployment.register, pytest.param(deployment.serve, marks=pytest.mark.slow)]
+)
+def test_a_server_that_does_not_answer_is_a_mistake_in_its_address(
+    asks: Callable[..., object], tmp_path: Path
+) -> None:
     nobody = "http://127.0.0.1:9/api"
     with (
         temporary_settings({PREFECT_API_URL: nobody, PREFECT_CLIENT_MAX_RETRIES: 0}),
@@ -115,7 +121,7 @@ def test_a_server_that_does_not_answer_is_a_mistake_in_its_address(tmp_path: Pat
         pytest.raises(InputError, match=f"no Prefect server answers at {nobody}"),
     ):
         patch.setenv("PREFECT_API_URL", nobody)
-        deployment.register("tiny", [f"storage.root='{tmp_path}'"])
+        asks("tiny", [f"storage.root='{tmp_path}'"])
 
 
 def test_an_event_says_which_grid_has_changed(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ BASE: dict[str, list[str]] = {
     "etc": ["{desk}/conditions.csv", "--out", "terms.nc", "--instrument", "{desk}/arm.toml"],
     "simulate": ["{desk}/targets.csv", "--out", "spectra.zarr", *sets(TOY)],
     "inspect": ["{dataset}"],
+    "plot": ["{desk}/kept", "--row", "0", "--out", "x.png"],
     "replay": ["{dataset}", "validation", "3"],
     "verify": ["{desk}/kept"],
     "refresh": ["tiny", "--explain"],
@@ -94,6 +95,12 @@ BASE: dict[str, list[str]] = {
     "diff": ["{dataset}", "{dataset}"],
     "lineage": ["{dataset}"],
     "prune": ["{desk}/life"],
+    "config show": ["tiny"],
+    "config reference": [],
+    "config diff": ["tiny", "{desk}/mine.toml"],
+    "dataset list": ["--root", "{desk}/life"],
+    "dataset info": ["{dataset}"],
+    "runs list": ["--root", "{desk}/life"],
     "cache info": [],
     "cache clear": [],
     "etc-grid build": ["tiny", "{few}"],
@@ -116,6 +123,8 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "simulate targets": ("{desk}/targets.csv", "{desk}/fainter.csv"),
     "simulate --out": ("spectra.zarr", "other.zarr"),
     "inspect store": ("{dataset}", "{desk}/run"),
+    "plot path": ("{desk}/kept", "{desk}/others"),
+    "plot --out": ("x.png", "y.png"),
     "replay store": ("{dataset}", "{desk}/run"),
     "replay split": ("validation", "train"),
     "replay index": ("3", "4"),
@@ -126,6 +135,12 @@ INSTEAD: dict[str, tuple[str, str]] = {
     "refresh --explain": ("--explain", "--set=train.ranks=1"),
     "lineage path": ("{dataset}", "{desk}/run"),
     "prune root": ("{desk}/life", "{desk}/data"),
+    "config show config": ("tiny", "demo"),
+    "config diff a": ("tiny", "demo"),
+    "config diff b": ("{desk}/mine.toml", "demo"),
+    "dataset list --root": ("{desk}/life", "{desk}"),
+    "dataset info dataset": ("{dataset}", "{desk}/kept"),
+    "runs list --root": ("{desk}/life", "{desk}"),
     "etc-grid build config": ("tiny", "{desk}/mine.toml"),
     "etc-grid check config": ("tiny", "{desk}/mine.toml"),
     "etc-grid check --rows": ("10", "11"),
@@ -175,6 +190,10 @@ BESIDE: dict[str, list[str]] = {
     "inspect --out": ["--out", "figures"],
     "inspect --html": ["--html", "page.html"],
     "inspect --json": ["--json"],
+    "plot --row": ["--row", "1"],
+    "plot --split": ["--split", "validation"],
+    "plot --lines": ["--lines"],
+    "plot --json": ["--json"],
     "replay --json": ["--json"],
     "verify --json": ["--json"],
     "refresh --set": ["--set", "dataset.seed=77"],
@@ -189,6 +208,14 @@ BESIDE: dict[str, list[str]] = {
     "prune --runs": ["--runs", "{desk}/life/elsewhere"],
     "prune --used": ["--used"],
     "prune --json": ["--json"],
+    "config show --set": ["--set", "dataset.seed=77"],
+    "config show --json": ["--json"],
+    "config reference key": ["noise"],
+    "config reference --json": ["--json"],
+    "config diff --json": ["--json"],
+    "dataset list --json": ["--json"],
+    "dataset info --json": ["--json"],
+    "runs list --json": ["--json"],
     "cache info --json": ["--json"],
     "cache clear --json": ["--json"],
     "etc-grid build --set": ["--set", "terms.seeing_nodes=3"],
@@ -218,11 +245,15 @@ BEHIND_A_DOOR: dict[str, tuple[str, str]] = {
     "evaluate": ("{desk}/run", "shut://root/run"),
     "report": ("{desk}/run", "shut://root/run"),
     "inspect": ("{dataset}", "shut://root/{way}"),
+    "plot": ("{desk}/kept", "shut://root/kept"),
     "replay": ("{dataset}", "shut://root/{way}"),
     "verify": ("{desk}/kept", "shut://root/kept"),
     "diff": ("{dataset}", "shut://root/{way}"),
     "lineage": ("{dataset}", "shut://root/{way}"),
     "prune": ("{desk}/life", "shut://root/life"),
+    "dataset list": ("{desk}/life", "shut://root/life"),
+    "dataset info": ("{dataset}", "shut://root/{way}"),
+    "runs list": ("{desk}/life", "shut://root/life"),
     "grid list": ("", "shut://root"),
     "grid info": ("toy", "shut://root/grids/mine.zarr"),
     "grid import": ("grid.zarr", "shut://root/new.zarr"),
@@ -252,6 +283,10 @@ _WAY = "tests/trainlib/test_lineage.py::test_the_verb_prints_a_tree"
 _PRUNED = "tests/flows/test_dataset_verbs.py::test_prune_removes_only_when_told"
 _DOOR = "tests/flows/test_rollback_verb.py::test_a_root_behind_a_door_is_opened_by_the_option"
 _BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_under_a_root"
+_RUN_NAMED = "tests/flows/test_names.py::test_a_run_is_looked_for_under_the_root"
+_DATA_NAMED = "tests/flows/test_names.py::test_a_dataset_is_looked_for_under_the_root"
+_DRAWN_BY_NAME = "tests/simlib/plots/test_plot.py::test_a_dataset_is_drawn_by_its_name"
+_NAMED_INSIDE = "tests/flows/test_names.py::test_verbs_that_look_inside_take_names_too"
 ELSEWHERE = {  # the tests that try what takes longer
     "etc --figures": _ETC,
     "etc-sky sky_tables": _SKY,
@@ -275,6 +310,13 @@ ELSEWHERE = {  # the tests that try what takes longer
     "simulate --skip-bad": _BAD,
     "simulate --template": _BAD,
     "verify --threads": "tests/flows/test_verify.py::test_as_many_threads_read_as_are_asked_for",
+    "evaluate --root": _RUN_NAMED,
+    "report --root": _RUN_NAMED,
+    "verify --root": _DATA_NAMED,
+    "dataset info --root": _DATA_NAMED,
+    "inspect --root": _NAMED_INSIDE,
+    "replay --root": _NAMED_INSIDE,
+    "plot --root": _DRAWN_BY_NAME,
     "diff a": _DIFFERENT,
     "diff b": _DIFFERENT,
     "diff --root": _DIFFERENT,
@@ -436,7 +478,10 @@ def verb_of(name: str) -> str:
     return max((verb for verb in BASE if name.startswith(f"{verb} ")), key=len)
 
 
-SLOW = {"build config", "train config", "refresh --explain", "inspect --html", "inspect --out"}
+SLOW = {
+    "build config", "train config", "refresh --explain", "inspect --html", "inspect --out",
+    "plot path", "plot --out", "plot --row", "plot --split", "plot --lines", "plot --json",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -510,6 +555,10 @@ DEFAULTS = {
     "grid import --window": "670,920", "grid list --root": "./data",
     "grid info --quality": True,
     "rollback --root": "./data", "diff --root": "./data", "diff --spectra": 1024,
+    "plot --root": "./data", "plot --split": "train", "evaluate --root": "./data",
+    "report --root": "./data", "verify --root": "./data",
+    "inspect --root": "./data", "replay --root": "./data", "dataset list --root": "./data",
+    "dataset info --root": "./data", "runs list --root": "./data",
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,
     "etc-official --magnitude": 22.0, "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
     "simulate --path": "compiled",

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from flows.cli import app, run_program
+from flows.cli.examples import EXAMPLES
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {
@@ -88,6 +91,22 @@ def test_the_verbs_are_those_of_the_readme_and_each_is_listed(
         assert listed(capfd.readouterr().out) == within
 
 
+def test_help_ends_with_an_example_that_the_verb_takes(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_program(["config", "show", "--help"]) == 0
+    assert capfd.readouterr().out.strip().endswith(EXAMPLES["config show"])
+    program: Any = typer.main.get_command(app)
+    assert len(EXAMPLES) == len(verbs())
+    for verb in verbs():
+        command = program
+        for word in verb:
+            command = command.commands[word]
+        example = EXAMPLES[" ".join(verb)]
+        assert command.epilog == f"Example: {example}"
+        words = example.partition(" > ")[0].split()
+        assert words[: len(verb) + 1] == ["specdenoise", *verb]
+        command.make_context("", words[len(verb) + 1 :])  # it raises for what is not taken
+
+
 def test_help_of_every_verb_imports_nothing_heavy() -> None:
     found = run(f"import sys\n{HELP_OF_ALL}\nprint({HEAVY} & set(sys.modules), file=sys.stderr)")
     assert found.returncode == 0, found.stderr
@@ -101,7 +120,11 @@ def test_help_of_every_verb_needs_the_base_install_alone() -> None:
     assert sorted(page.strip() for page in pages) == sorted(["", *map(" ".join, verbs())])
 
 
-@pytest.mark.parametrize("verb", [[], ["build"], ["grid", "import"]], ids=" ".join)
+QUICK = ([], ["grid", "import"])
+TIMED = [*QUICK, *(pytest.param(v, marks=pytest.mark.slow) for v in verbs() if v not in QUICK)]
+
+
+@pytest.mark.parametrize("verb", TIMED, ids=" ".join)
 def test_help_takes_half_a_second_of_processor_time(verb: list[str]) -> None:
     def seconds() -> float:
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)

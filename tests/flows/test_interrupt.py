@@ -2,16 +2,19 @@
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import psutil
 import pytest
 
+from flows import cluster
 from flows.terminal import interrupt
 
 BIG = ["--set", "dataset.n_train=20000", "--set", "dataset.block=256", "--set", "dataset.chunk=64"]
@@ -22,7 +25,7 @@ def finished(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_ends_all_processes_soon(asked: signal.Signals, tmp_path: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a child inherits being ignored
     process = subprocess.Popen(
@@ -37,7 +40,8 @@ def test_ctrl_c_ends_all_processes_soon(asked: signal.Signals, tmp_path: Path) -
     os.killpg(process.pid, asked)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted; what is finished is kept" in told
+    assert told.splitlines()[-1] == "interrupted; what is finished is kept, run it again to go on"
+    assert "Traceback" not in told
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
     for record in finished(tmp_path):
@@ -53,7 +57,7 @@ def with_timeout(process: subprocess.Popen[str]) -> None:
         return
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_program_that_does_not_stop_is_ended_by_the_clock(
     asked: signal.Signals,
     monkeypatch: pytest.MonkeyPatch,
@@ -67,7 +71,7 @@ def test_a_program_that_does_not_stop_is_ended_by_the_clock(
 
     monkeypatch.setattr(threading, "Timer", Clock)
     monkeypatch.setattr(os, "_exit", ended.append)
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {one: signal.getsignal(one) for one in interrupt._ASKS}
     try:
         interrupt.end_soon_when_interrupted()
         with pytest.raises(KeyboardInterrupt):
@@ -81,3 +85,41 @@ def test_a_program_that_does_not_stop_is_ended_by_the_clock(
     assert 1.0 <= clock.interval <= 10.0 and clock.daemon and ended == []
     clock.function(*clock.args, **clock.kwargs)
     assert ended == [interrupt.INTERRUPTED] == [130]
+
+
+def test_who_was_started_to_outlive_a_terminal_does() -> None:
+    before = {one: signal.getsignal(one) for one in interrupt._ASKS}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        interrupt.end_soon_when_interrupted()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def test_no_process_that_a_cluster_starts_sees_the_key_press() -> None:
+    """Neither one that is started at once nor one that a thread of the cluster starts later."""
+
+    def blocked() -> bool:
+        status = subprocess.run(
+            ["cat", "/proc/self/status"], capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+        (mask,) = re.findall(r"^SigBlk:\s*([0-9a-f]+)$", status, re.MULTILINE)
+        return bool(int(mask, 16) & 1 << (signal.SIGINT - 1))
+
+    later, found = threading.Event(), []
+
+    def start_later() -> None:
+        later.wait(60)
+        resource_tracker.ensure_running()  # as multiprocessing does before it starts a process
+        found.append(blocked())
+
+    with cluster._no_key_press_for_workers():
+        thread = threading.Thread(target=start_later)
+        thread.start()
+        assert blocked()
+    later.set()
+    thread.join(60)
+    assert found == [True]
+    assert not blocked()  # this process itself hears it

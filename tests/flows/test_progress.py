@@ -31,7 +31,7 @@ def test_a_line_an_interval_and_one_at_the_end_count_what_was_done(
 def test_an_epoch_is_a_line_with_every_figure(caplog: pytest.LogCaptureFixture) -> None:
     record = {"epoch": 12, "step": 345, "loss": 0.0067891, "validation_loss": 0.0123456,
               "lr": 0.00234, "samples_per_s": 678.6, "seconds": 90.6}  # fmt: skip
-    with caplog.at_level(logging.INFO), progress.epoch_progress(100.0) as show:
+    with caplog.at_level(logging.INFO), progress.epoch_progress(100.0, 20) as show:
         show(record)
     assert caplog.messages == [
         "epoch 12  step 345  loss 0.00679  validation 0.01235  lr 0.0023  679 samples/s  91 s"

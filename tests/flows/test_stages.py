@@ -226,11 +226,11 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
 ) -> None:
     config = config_of(tmp_path, "evaluate.seed=9", "train.seconds=4.5")
     made: Calls = []
-    bars: list[float | None] = []
+    bars: list[tuple[float | None, int]] = []
 
     @contextmanager
-    def progress(seconds: float | None) -> Any:
-        bars.append(seconds)
+    def progress(seconds: float | None, epochs: int) -> Any:
+        bars.append((seconds, epochs))
         yield "the bar"
 
     def train(*given: Any, **more: Any) -> None:
@@ -246,7 +246,7 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
     assert run != stages.train.fn(config, dataset.replace("0", "f"))  # another dataset's run
     more = {"progress": "the bar", "on_line": stages._said, "command": None}
     assert made[0] == (config, dataset, run, more)
-    assert bars == [4.5, 4.5]
+    assert bars == [(4.5, config.train.epochs)] * 2
     place = Location.of(run)
     assert stages.evaluate.fn(config, run) == {place: config.evaluate}
     assert config.evaluate.seed == 9

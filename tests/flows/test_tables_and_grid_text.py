@@ -229,11 +229,8 @@ def test_on_a_terminal_progress_is_a_bar_and_no_line(
 ) -> None:
     screen = StringIO()
 
-    def console(stderr: bool) -> Console:
-        assert stderr
-        return Console(file=screen, force_terminal=True, width=120)
-
-    monkeypatch.setattr(progress, "Console", console)
+    console = Console(file=screen, force_terminal=True, width=120)
+    monkeypatch.setattr(progress, "terminal", lambda: console)
     with (
         caplog.at_level(logging.INFO, progress.__name__),
         progress.item_progress("simulating", "blocks", "spectra") as show,
@@ -244,6 +241,9 @@ def test_on_a_terminal_progress_is_a_bar_and_no_line(
     assert re.search(r"\d spectra/s", screen.getvalue())
     assert "0/?" in screen.getvalue()  # how many there are is not known before the first
     assert caplog.messages == []
-    with progress.epoch_progress(90.0) as tell:
+    with progress.epoch_progress(90.0, 20) as tell:
         tell(EPOCH)
     assert "57/90" in screen.getvalue() and "8901 samples/s" in screen.getvalue()
+    with progress.epoch_progress(None, 20) as tell:
+        tell(EPOCH)
+    assert "12/20" in screen.getvalue()

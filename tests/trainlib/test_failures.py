@@ -57,12 +57,14 @@ def test_every_line_of_the_ranks_is_passed_on_and_nothing_is_left(toy, tmp_path,
     directory.mkdir()
     (directory / launch.LOG).write_text("of an earlier start\n")
     text = "import sys; print('one'); print('two', file=sys.stderr); print('torn', end='')"
-    with pytest.raises(launch.RanksLost, match="ended with code 3"):
+    with pytest.raises(launch.RanksLost, match="ended with code 3 .*ends so:\n(  .*\n)*") as told:
         launch.train(
             toy_config(tmp_path), toy, str(directory), on_line=lines.append,
             command=[sys.executable, "-c", f"{text}; sys.exit(3)"],
         )  # fmt: skip
     assert sorted(lines) == ["one", "two"]
+    quoted = {line.strip() for line in str(told.value).splitlines() if line.startswith("  ")}
+    assert quoted == {"of an earlier start", "two", "one", "torn"}
     assert "torn" in (directory / launch.LOG).read_text()
     assert not [path for path in directory.iterdir() if path.name.startswith(".torch")]
 

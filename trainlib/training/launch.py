@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from simlib.errors import InputError
+from simlib.errors import InputError, require_kind
 from simlib.location import Location, Place
 from simlib.provenance import provenance
 from simlib.retry import persist
@@ -34,6 +34,7 @@ _POLL_S = 0.2
 _GRACE_S = 15.0  # between TERM and KILL
 _CPU_RANKS = 4
 _DISK_FULL = 2**16  # bytes free
+_READ_AT_END, _LINES_TOLD = 2**14, 12  # of a log: bytes, lines
 _SCRATCH = (
     ".torchrun"  # in the folder of the run: else torchrun leaves its own among temporary files
 )
@@ -81,6 +82,7 @@ def train(
     forgets a checkpoint. Raises InputError for a person's mistake, RuntimeError for our failure,
     KeyboardInterrupt when cancelled.
     """
+    require_kind("config", config, TrainingConfig, "what `trainlib.load_config` returns")
     place = published(Location.of(dataset, config.storage.options))
     identity = dataset_identity(place)
     directory = runs.run_directory(config, identity)
@@ -190,6 +192,7 @@ def _environment(threads: int | None, ranks: int, is_here: bool) -> dict[str, st
         | {
             "OMP_NUM_THREADS": str(threads or max(1, _cores() // ranks)),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "PYTHONSAFEPATH": "1",  # the working folder may hold files named like Python's modules
         }
     )
 
@@ -271,9 +274,18 @@ def _failure(directory: Path, code: int) -> Exception:
             "from its last checkpoint"
         )
     return RanksLost(
-        f"training ended with code {code} and without a word (killed, or out of memory?); {where}; "
+        f"training ended with code {code} before it could say why; {where}, and ends so:\n"
+        f"{_last_lines(directory / LOG)}\n"
         "train again to go on from the last checkpoint"
     )
+
+
+def _last_lines(path: Path) -> str:
+    """Return the end of a log, indented; rules drawn across the page are left out."""
+    data = path.read_bytes()[-_READ_AT_END:] if path.exists() else b""
+    lines = [line.rstrip() for line in data.decode(errors="replace").splitlines()]
+    told = [line for line in lines if line.strip("=-~ ")][-_LINES_TOLD:]
+    return "\n".join(f"  {line}" for line in told) or "  (it is empty)"
 
 
 def _result(directory: Location, *, was_finished: bool) -> TrainingResult:

@@ -1,0 +1,318 @@
+"""`plot`: what is drawn is what is stored, and every format holds it."""
+
+import base64
+import gzip
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from astropy.io import fits
+from astropy.table import Table
+
+from flows.cli import run_program
+from simlib.errors import InputError
+from simlib.location import Location
+from simlib.plots.figure import draw_picture
+from simlib.plots.fits_spectra import read_fits_spectra
+from simlib.plots.lines import STELLAR, line_marks
+from simlib.plots.picture import Curve, Mark, Panel, Picture, spread
+from simlib.plots.plot import picture_of, save_picture
+from simlib.plots.spectra import MOST_ROWS, spectra_picture
+from simlib.plots.terms import terms_picture
+from simlib.stellar import interpolate_grid, open_grid
+from tests.simlib.dataset.made import make_plan, make_published
+from tests.trainlib.toy_dataset import toy_split
+
+SIGNATURES = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+PIXELS = 128
+
+
+@pytest.fixture(scope="module")
+def stars() -> xr.Dataset:
+    return toy_split(5, PIXELS, seed=3)
+
+
+def curves(panel: Panel) -> dict[str, np.ndarray]:
+    return {curve.label: curve.values for curve in panel.curves}
+
+
+def test_spectra_are_drawn_as_they_are_stored(stars: xr.Dataset) -> None:
+    picture = spectra_picture(stars, "stars", [4, 1])
+    assert [panel.title[:2] for panel in picture.panels] == ["4:", "1:"]
+    for row, panel in zip((4, 1), picture.panels, strict=True):
+        flux, variance = (stars[name].values[row].astype(float) for name in ("flux", "variance"))
+        drawn, (band,) = curves(panel), panel.bands
+        np.testing.assert_array_equal(drawn["noiseless"], flux)
+        np.testing.assert_allclose((band.high - band.low) ** 2, 4 * variance, rtol=1e-6)
+        noise = (drawn["with noise, drawn for this picture"] - flux) / np.sqrt(variance)
+        assert 0.8 < noise.std() < 1.2 and abs(noise.mean()) < 0.3
+        assert f"S/N {float(stars['snr'][row]):.1f}" in panel.title
+        assert f"Teff {float(stars['teff'][row]):.0f} K" in panel.title
+        assert panel.limits is not None
+        assert panel.limits[0] < flux.min() and panel.limits[1] > flux.max()
+    again = spectra_picture(stars, "stars", [1])
+    np.testing.assert_array_equal(
+        again.panels[0].curves[1].values, picture.panels[1].curves[1].values
+    )
+    assert len(spectra_picture(stars, "").panels) == 4
+
+
+def test_noise_and_answers_that_are_stored_are_taken(stars: xr.Dataset) -> None:
+    dims = ("spectrum", "wavelength")
+    noisy, denoised = stars["flux"].values + 0.1, stars["flux"].values + 0.2
+    simulated = stars.assign(flux_noisy=(dims, noisy))
+    assert list(curves(spectra_picture(simulated, "").panels[0])) == ["noiseless", "with noise"]
+    error = np.full(noisy.shape, 0.25)
+    answered = simulated.assign(flux_denoised=(dims, denoised), error=(dims, error))
+    told = list(curves(spectra_picture(answered, "").panels[0]))
+    assert told == ["noiseless", "with noise", "denoised"]
+    answered = answered.drop_vars("flux")
+    answered["flux_noisy"].attrs["units"] = "nJy"
+    (panel,) = spectra_picture(answered, "", [2]).panels
+    drawn = curves(panel)
+    assert list(drawn) == ["observed", "denoised"] and panel.unit == "flux [nJy]"
+    np.testing.assert_array_equal(drawn["denoised"], denoised[2])
+    np.testing.assert_allclose(panel.bands[0].high - denoised[2], 0.25)
+    empty = answered.assign(flux_denoised=(dims, np.full(noisy.shape, np.nan)))
+    assert spectra_picture(empty, "").panels[0].limits is None
+    blind = answered.assign(variance=(dims, np.full(noisy.shape, np.inf)))
+    assert np.isfinite(spectra_picture(blind, "").panels[0].limits).all()
+    observed = answered.drop_vars(["flux_denoised", "error"])  # no noise is drawn on noise
+    assert list(curves(spectra_picture(observed, "").panels[0])) == ["observed"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [([5], r"--row 5: there are 5 rows"), ([-1], "--row -1"), (range(MOST_ROWS + 1), "--row 5")],
+)
+def test_rows_that_there_are_not_are_refused(rows: list[int], told: str, stars: xr.Dataset) -> None:
+    with pytest.raises(InputError, match=told):
+        spectra_picture(stars, "", rows)
+    with pytest.raises(InputError, match="13 rows asked for; at most 12"):
+        spectra_picture(toy_split(20, 8, 1), "", range(13))
+    with pytest.raises(InputError, match="there are 0 rows"):
+        spectra_picture(stars.isel(spectrum=slice(0)), "")
+
+
+@pytest.mark.slow
+def test_every_marked_line_is_a_line_of_some_cool_star() -> None:
+    grid = open_grid("default")
+    wavelength = grid["wavelength_model"].values
+    stars = [
+        interpolate_grid(grid, teff=teff, logg=logg, feh=0.5, alpha=0.0)["flux_normalized"].values
+        for teff, logg in ((5000.0, 1.0), (4500.0, 3.0))
+    ]
+    for name, at in STELLAR.items():
+        core, around = np.abs(wavelength - at) < 0.02, np.abs(wavelength - at) < 0.15
+        found = [flux[core].min() < np.median(flux[around]) - 0.03 for flux in stars]
+        assert any(found), name
+
+
+def test_lines_are_marked_where_a_moving_star_shows_them(stars: xr.Dataset) -> None:
+    redshift = float(stars["redshift"][0])
+    (panel,) = spectra_picture(stars, "", [0], with_lines=True).panels
+    marks = {mark.label: mark.wavelength_nm for mark in panel.marks}
+    assert marks["Ca II 8542"] == pytest.approx(854.444 * (1 + redshift), abs=2e-3)
+    assert set(line_marks(np.array([850.0, 860.0]))) < {
+        Mark(at, name) for name, at in STELLAR.items()
+    }
+    assert {mark.label for mark in line_marks(np.array([850.0, 860.0]))} == {
+        "Ca II 8498", "Fe I 8514", "Ca II 8542",
+    }  # fmt: skip
+
+
+def test_names_are_moved_apart_and_keep_their_order() -> None:
+    assert spread([1.0, 5.0, 9.0], 2.0) == [1.0, 5.0, 9.0]
+    assert spread([5.0, 5.5, 20.0], 2.0) == pytest.approx([4.25, 6.25, 20.0])
+    assert spread([5.0, 5.5, 6.5, 6.6], 1.0) == pytest.approx([4.4, 5.4, 6.4, 7.4])
+    assert spread([], 1.0) == []
+    places = spread(sorted(np.random.default_rng(1).uniform(0, 10, 40)), 0.3)
+    assert np.diff(places).min() > 0.3 - 1e-9
+
+
+def terms() -> xr.Dataset:
+    wavelength = np.linspace(710.0, 885.0, 16)
+    over = ("condition", "wavelength")
+    return xr.Dataset(
+        {
+            "sky_lines_e": (over, np.arange(32.0).reshape(2, 16)),
+            "dark_e": ("condition", [0.5, 0.75]),
+            "read_variance_e2": 80.0,
+            "atmosphere_transmission": (over, np.full((2, 16), 0.9)),
+            "lsf_sigma": ("wavelength", np.linspace(0.05, 0.06, 16)),
+            "seeing": ("condition", [0.8, 1.2]),
+        },
+        coords={"wavelength": wavelength},
+    )
+
+
+def test_terms_are_drawn_condition_by_condition() -> None:
+    first, second, shares, width = terms_picture(terms(), "terms", [1, 0]).panels
+    assert first.title == "condition 1:  seeing 1.20″" and first.is_logarithmic
+    drawn = curves(first)
+    np.testing.assert_array_equal(drawn["sky lines"], np.arange(16.0, 32.0))
+    np.testing.assert_array_equal(drawn["dark current"], np.full(16, 0.75))
+    np.testing.assert_array_equal(curves(second)["read-out"], np.full(16, 80.0))
+    np.testing.assert_array_equal(curves(shares)["atmosphere"], np.full(16, 0.9))
+    np.testing.assert_allclose(width.curves[0].values, np.linspace(0.5, 0.6, 16))
+    assert len(terms_picture(terms(), "").panels) == 3
+
+
+def test_a_picture_of_matplotlib_holds_every_curve_and_label(stars: xr.Dataset) -> None:
+    picture = spectra_picture(stars, "some stars", [0, 3], with_lines=True)
+    figure = draw_picture(picture)
+    assert figure.get_suptitle() == "some stars"
+    axes = figure.get_axes()
+    assert axes[-1].get_xlabel() == "wavelength, vacuum [nm]"
+    for one, panel in zip(axes, picture.panels, strict=True):
+        assert one.get_ylabel() == "normalised flux" and one.get_title(loc="left") == panel.title
+        assert one.get_xlim() == (710.0, 885.0) and one.get_ylim() == panel.limits
+        drawn = {line.get_label(): line.get_ydata() for line in one.get_lines()}
+        for curve in panel.curves:
+            np.testing.assert_array_equal(drawn[curve.label], curve.values)
+        assert {text.get_text() for text in one.texts} == {mark.label for mark in panel.marks}
+
+
+@pytest.mark.parametrize(
+    "ending", [pytest.param(e, marks=pytest.mark.slow) for e in (*SIGNATURES, "html", "PNG")]
+)
+def test_one_verb_writes_every_format(
+    ending: str, stars: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    stars.to_zarr("stars.zarr", consolidated=False)
+    words = ["plot", "stars.zarr", "--row", "1", "--lines", "--out", f"there/stars.{ending}"]
+    (tmp_path / "there").mkdir()
+    assert run_program(words) == 0
+    assert capsys.readouterr().out == f"there/stars.{ending}\n"
+    data = (tmp_path / f"there/stars.{ending}").read_bytes()
+    if ending != "html":
+        assert data.startswith(SIGNATURES[ending.lower()])
+        return
+    page = data.decode()
+    assert not re.search(r"<(script|link|img)[^>]*(src|href)=", page)  # nothing from elsewhere
+    assert "Ca II 8542" in page and "with noise, drawn for this picture" in page
+    (document,) = re.findall(
+        r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL
+    )
+    held = [np.frombuffer(gzip.decompress(base64.b64decode(text)), "<f8")
+            for text in re.findall(r'"data":"(H4sI[^"]+)"', document)]  # fmt: skip
+    assert any(np.array_equal(values, stars["flux"].values[1]) for values in held)
+
+
+@pytest.mark.slow
+def test_a_page_says_the_title_and_hides_nothing(tmp_path: Path) -> None:
+    panel = Panel("one & only", "unit", np.arange(3.0), (Curve("a", np.ones(3), "red"),))
+    path = save_picture(Picture("<title>", (panel,)), tmp_path / "x.html")
+    assert "&lt;title&gt;" in path.read_text()
+
+
+def test_a_dataset_is_drawn_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = make_published(tmp_path / "far/datasets/made", make_plan())
+    words = ["plot", "made", "--root", "far", "--split", "validation", "--row", "2"]
+    assert run_program([*words, "--json"]) == 0
+    assert f'"title": "made/{folder.name}, validation"' in capsys.readouterr().out
+    assert (tmp_path / "made.png").read_bytes().startswith(SIGNATURES["png"])
+    assert run_program(words) == 2
+    assert "made.png is there already; say with --out" in capsys.readouterr().err
+    assert run_program(["plot", "made", "--root", "far", "--split", "test"]) == 2
+    assert run_program([*words, "--out", "x.gif"]) == 2
+    assert "end it in one of .html, .pdf, .png, .svg" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "made.png"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "ecsv", "npz", "nc"])
+def test_every_format_is_drawn_alike(ending: str, stars: xr.Dataset, tmp_path: Path) -> None:
+    some = stars.isel(spectrum=slice(0, 2)).assign(object_id=("spectrum", [7, 8]))
+    path = tmp_path / f"stars.{ending}"
+    frame = some.to_dataframe(["spectrum", "wavelength"]).reset_index()
+    if ending == "csv":
+        path.write_text(f"# units: flux [1]\n{frame.to_csv(index=False)}")
+    elif ending == "ecsv":
+        Table.from_pandas(frame).write(path, format="ascii.ecsv")
+    elif ending == "nc":
+        some.to_netcdf(path, engine="scipy")
+    else:
+        np.savez(
+            path, attrs=np.array("{}"), **{str(n): v.values for n, v in some.variables.items()}
+        )
+    drawn, meant = picture_of(Location.of(path), "train"), spectra_picture(some, "")
+    for one, other in zip(drawn.panels, meant.panels, strict=True):
+        assert one.title == other.title and one.title.split()[1] in ("7,", "8,")
+        np.testing.assert_allclose(one.wavelength, other.wavelength)
+        np.testing.assert_allclose(one.curves[0].values, other.curves[0].values, rtol=1e-6)
+
+
+def write_fits(path: Path, header: dict[str, object], **parts: np.ndarray) -> Path:
+    hdus = [fits.PrimaryHDU()]
+    for name, values in parts.items():
+        hdus.append(fits.ImageHDU(values, fits.Header(header), name=name))
+    fits.HDUList(hdus).writeto(path)
+    return path
+
+
+def test_denoised_spectra_are_drawn_from_fits(tmp_path: Path) -> None:
+    flux = np.arange(12.0).reshape(2, 6)
+    parts = {"WAVELENGTH": np.linspace(7100, 7110, 6), "FLUX": flux, "VARIANCE": flux + 1,
+             "DENOISED": flux + 2, "ERROR": flux + 3, "FLAG": flux.astype(np.int32)}  # fmt: skip
+    path = write_fits(tmp_path / "a.fits", {"BUNIT": "nJy"}, **parts)
+    with fits.open(path, mode="update") as hdus:
+        hdus["WAVELENGTH"].header["BUNIT"] = "Angstrom"
+        hdus.append(fits.BinTableHDU(Table({"redshift": [0.001, np.nan], "snr": [7.0, 8.0]}),
+                                     name="DENOISER"))  # fmt: skip
+    picture = picture_of(Location.of(path), "train", with_lines=True)
+    assert [panel.title for panel in picture.panels] == [
+        "0:  S/N 7.0,  z 0.00100", "1:  S/N 8.0,  z nan",
+    ]  # fmt: skip
+    assert [panel.unit for panel in picture.panels] == ["flux [nJy]"] * 2
+    np.testing.assert_allclose(picture.panels[0].wavelength, np.linspace(710, 711, 6))
+    np.testing.assert_array_equal(curves(picture.panels[1])["denoised"], flux[1] + 2)
+
+
+def test_a_simulated_pfs_object_is_drawn_with_its_truth(tmp_path: Path) -> None:
+    scale = {"CRVAL1": 710.0, "CRPIX1": 1.0, "CDELT1": 0.5, "CUNIT1": "nm", "BUNIT": "nJy"}
+    flux = np.arange(4.0)
+    covariance = np.stack([flux + 1, flux, flux])
+    path = write_fits(tmp_path / "a.fits", scale, FLUX=flux, COVAR=covariance, SIMULATED=flux + 9)
+    with fits.open(path, mode="update") as hdus:
+        hdus["SIMULATED"].header["HIERARCH redshift"] = 0.002
+    found = read_fits_spectra(Location.of(path))
+    np.testing.assert_array_equal(found["redshift"], [0.002])
+    np.testing.assert_array_equal(found["wavelength"], [710.0, 710.5, 711.0, 711.5])
+    np.testing.assert_array_equal(found["flux_noisy"][0], flux)
+    np.testing.assert_array_equal(found["flux"][0], flux + 9)
+    np.testing.assert_array_equal(found["variance"][0], flux + 1)
+
+
+def test_what_cannot_be_drawn_is_told_with_what_can(tmp_path: Path) -> None:
+    (tmp_path / "text.fits").write_text("no FITS")
+    write_fits(tmp_path / "image.fits", {}, PICTURE=np.ones(3))
+    write_fits(tmp_path / "nowhere.fits", {}, FLUX=np.ones(3))
+    write_fits(tmp_path / "many.fits", {}, FLUX=np.ones((2, 3)), WAVELENGTH=np.eye(2, 3))
+    xr.Dataset({"x": ("y", [1.0])}).to_zarr(tmp_path / "other.zarr", consolidated=False)
+    for name in ("bad.nc", "bad.npz", "cut.csv"):
+        (tmp_path / name).write_text('no "such file')
+    (tmp_path / "short.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "empty").mkdir()
+    for name, told in {
+        "text.fits": "text.fits cannot be read as .fits",
+        "cut.csv": "cut.csv cannot be read as .csv",
+        "short.csv": "short.csv cannot be read as .csv: columns spectrum or condition and wave",
+        "bad.npz": "bad.npz cannot be read as .npz",
+        "image.fits": "holds no part FLUX with a spectrum; it holds PRIMARY, PICTURE",
+        "nowhere.fits": "does not say its wavelengths",
+        "many.fits": "holds spectra of different wavelengths",
+        "other.zarr": "other.zarr is nothing that can be drawn: it holds x; give a dataset",
+        "bad.nc": "bad.nc cannot be read as .nc",
+        "gone.zarr": "nothing is at .*gone.zarr; give a dataset",
+        "gone": "nothing is at .*gone; give a dataset",
+        "empty": "no dataset at .*empty; build it .* or give a dataset",
+    }.items():
+        with pytest.raises(InputError, match=told):
+            picture_of(Location.of(tmp_path / name), "train")
