@@ -34,7 +34,7 @@ EXAMPLES = {
     "etc-grid check": "specdenoise etc-grid check survey --rows 4096",
     "grid list": "specdenoise grid list",
     "grid info": "specdenoise grid info default --figure coverage.png",
-    "grid download": "specdenoise grid download bosz2017 --to files --teff 3500 5000 --dry-run",
+    "grid download": "specdenoise grid download bosz2017 --to files --teff 3500,5000 --dry-run",
     "grid import": "specdenoise grid import files --to data/grids/bosz.zarr",
     "grid verify": "specdenoise grid verify data/grids/bosz.zarr",
     "grid diff": "specdenoise grid diff default data/grids/bosz.zarr",

@@ -35,12 +35,12 @@ def read_stored(place: Location, ending: str) -> xr.Dataset:
 
 
 def _zarr(place: Location) -> xr.Dataset:
-    return xr.open_zarr(**place.zarr, consolidated=False)
+    found: xr.Dataset = xr.open_zarr(**place.zarr, consolidated=False)
+    return found
 
 
 def _netcdf(place: Location) -> xr.Dataset:
-    found: xr.Dataset = xr.load_dataset(place.path)
-    return found
+    return xr.load_dataset(place.path)
 
 
 def _csv(place: Location) -> xr.Dataset:
