@@ -45,7 +45,7 @@ lineage tiny
 verify tiny
 """
 SAID = {  # what has to stand in what a command prints
-    "config diff": "cluster.kind: \"local\" | \"threads\"\ntrain.ranks: — | 1\n",
+    "config diff": "train.epochs: 8 | 2\n",
     "dataset list": "  published  stored  train 96, validation 48  ",
     "dataset info": "stellar.teff                     [3500.0, 5000.0]\n",
     "inspect": "/looked/inspect.html",
