@@ -1,19 +1,22 @@
 """The verb `report`."""
 
+import json
 from typing import Annotated
 
 import typer
 
-from flows.cli.options import StorageOption, storage_options
+from flows.cli.options import JsonOption, StorageOption, storage_options
 
 
 def report(
     runs: Annotated[list[str], typer.Argument(metavar="RUN …", help="Directories of runs.")],
     storage_option: StorageOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write one self-contained page about one run or several."""
+    """Write one self-contained page about one run or several, or print its numbers as JSON."""
     from simlib.location import Location
-    from trainlib.evaluation.report import write_report
+    from trainlib.evaluation.report import report_numbers, write_report
 
     options = storage_options(storage_option)
-    print(write_report([Location.of(run, options) for run in runs]))
+    places = [Location.of(run, options) for run in runs]
+    print(json.dumps(report_numbers(places), indent=1) if as_json else write_report(places))
