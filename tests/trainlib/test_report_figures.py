@@ -340,7 +340,7 @@ def test_every_error_of_the_verdict_is_what_the_run_has_stored(shown: Shown) -> 
               for one in judged]  # fmt: skip
     won = sum(ratio > 1 for ratio in ratios)
     assert verdict_of(shown, "A network does better") == [
-        f"{won}of {len(judged)} bins of S/N", "–",
+        f"{won} of {len(judged)} bins of S/N", "–",
         f"{min(ratios):.2f} × the network's error, where it is nearest",
         "✓ holds" if won == len(judged) else "✗ does not hold",
     ]  # fmt: skip

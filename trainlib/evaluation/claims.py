@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from trainlib.evaluation.binned import bins_of, counting
+from trainlib.evaluation.examples import curves_of
 from trainlib.evaluation.metrics import SNR_NARROW, has_limit
 
 NETWORK, INPUT = "dae", "none"
@@ -20,6 +21,7 @@ JUDGED_COUNT = 100  # spectra in a bin
 _FEW = 20  # below which a mean is not told
 _WANTED = 0.01  # relative: "a fraction of a percent"
 _DRAWS = 1000
+_TWO_SIDED_95 = 1.96
 Outcome = Literal["holds", "fails", "better", "unknown"]
 
 
@@ -71,6 +73,7 @@ def claims(results: xr.Dataset, examples: xr.Dataset) -> list[Claim]:
         *_by_star(results),
         _speed(results),
         *_lines(examples),
+        *_coverage(examples),
     ]
 
 
@@ -310,6 +313,26 @@ def _lines(examples: xr.Dataset) -> Iterator[Claim]:
         yield Claim(text, "section 4.3, figures 10 and 11", told, NOTHING,
                     Told(1.0, of=INPUT) if shares.size else NOTHING, outcome,
                     f"median of {shares.size} spectra; {note}")  # fmt: skip
+
+
+def _coverage(examples: xr.Dataset) -> Iterator[Claim]:
+    """Yield whether the error that the network tells of a pixel is right, where it tells one."""
+    curves = curves_of(examples)
+    if "error" not in curves:
+        return
+    off = np.abs(curves["denoised"] - curves["target"]) / curves["error"]
+    shares = (off <= 1.0).mean(axis=1)  # of pixels, whose errors go together in a spectrum
+    twice = float((off <= _TWO_SIDED_95).mean())
+    scatter = float(shares.std(ddof=1) / np.sqrt(shares.size)) if shares.size > 1 else None
+    mean = float(shares.mean())
+    is_so = scatter is not None and abs(mean - 0.68) <= max(0.02, 2.0 * scatter)
+    yield Claim(
+        "The error that the network tells is right", "",
+        Told(mean, error=scatter), Told(0.6827), NOTHING,
+        "unknown" if shares.size < _FEW else "holds" if is_so else "fails",
+        f"pixels within one sigma, of {shares.size} spectra; within 1.96 sigma {twice:.1%}; not "
+        "calibrated; asked is 66 to 70 %, as far as so few spectra tell",
+    )  # fmt: skip
 
 
 def _error_of_median(values: np.ndarray) -> float | None:
