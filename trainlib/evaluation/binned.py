@@ -65,7 +65,8 @@ def counting(results: xr.Dataset, axis: str) -> np.ndarray:
     if axis == "snr" or "interpolated_axis" not in results:
         return everything
     along = results["interpolated_axis"].values
-    return everything & ((along == AXES.index(axis)) | (along < 0))
+    is_along: np.ndarray = (along == AXES.index(axis)) | (along < 0)
+    return is_along
 
 
 def binned(results: xr.Dataset) -> xr.Dataset:

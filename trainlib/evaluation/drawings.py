@@ -8,7 +8,7 @@ import numpy as np
 
 from simlib.location import Location
 from trainlib.evaluation import figures
-from trainlib.evaluation.examples import PAPER_STAR, curves_of
+from trainlib.evaluation.examples import PAPER_STAR, curves_of, nearest_star
 from trainlib.evaluation.page_numbers import example_of
 from trainlib.evaluation.results import Results
 from trainlib.evaluation.shown import Shown
@@ -35,7 +35,7 @@ def draw(shown: Sequence[Shown], folder: Location) -> dict[str, Drawing]:
             figure, folder / f"{name}.svg", title)  # fmt: skip
         found[name] = Drawing(title, caption, image, reason)
 
-    star = 1 if first.examples.sizes["example"] > 1 else 0
+    star = first.examples["row"].values.tolist().index(nearest_star(first.on))
     add("figure-1", "Figure 1: a simulated observation", _like_the_paper(example_of(first, star)),
         _noise(first, star))  # fmt: skip
     add(

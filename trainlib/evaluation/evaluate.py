@@ -225,9 +225,9 @@ def judge(
             pixels["below_floor"] += floored_pixels(batch.target, section.flux_floor)
             pixels["beyond_one"] += int((batch.target > 1.0).sum())
             judged = []
-            for number, method in enumerate(methods.values()):
+            for number, denoise in enumerate(methods.values()):
                 begin = time.process_time()
-                denoised = method(batch.noisy, batch.variance)
+                denoised = denoise(batch.noisy, batch.variance)
                 seconds[number] += time.process_time() - begin
                 judged.append(measure(denoised, batch.target, section.flux_floor))
             for name, made in parts.items():

@@ -31,7 +31,7 @@ def example_rows(results: xr.Dataset, example_snr: float, count: int) -> list[in
     Fewer than `count` where there are fewer rows.
     """
     snr = results["snr"].values
-    rows = [int(np.abs(snr - example_snr).argmin()), _nearest_star(results)]
+    rows = [int(np.abs(snr - example_snr).argmin()), nearest_star(results)]
     inside = [np.flatnonzero((snr >= low) & (snr < high)) for low, high in pairwise(_SNR_BINS)]
     filled = [some for some in inside if some.size]
     for part, some in enumerate(filled):
@@ -43,7 +43,8 @@ def example_rows(results: xr.Dataset, example_snr: float, count: int) -> list[in
     return list(dict.fromkeys(map(int, rows)))[:count]
 
 
-def _nearest_star(results: xr.Dataset) -> int:
+def nearest_star(results: xr.Dataset) -> int:
+    """Return the row whose star is most like that of the paper's figure 1."""
     distance = np.zeros(results.sizes["spectrum"])
     for axis in AXES:
         values = results[axis].values.astype(float)

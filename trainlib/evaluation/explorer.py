@@ -90,7 +90,7 @@ def _plot() -> str:
     names = ("angstrom", "noisy", "target", "denoised", "low", "high", "residual", "below", "above")
     source = ColumnDataSource({name: [] for name in names}, name="spectrum")
     across = Range1d(0.0, 1.0, name="across")
-    common = {
+    common: dict[str, Any] = {
         "x_range": across,
         "sizing_mode": "stretch_width",
         "tools": "xpan,box_zoom,xwheel_zoom,reset,save",

@@ -109,7 +109,6 @@ def denoised_figure(
     relative: np.ndarray,
     *,
     error: np.ndarray | None = None,
-    text: str = "",
 ) -> Figure:
     """Draw figures 4, 5, 10 and 11: spectra above, |R| below, and |E| too where it is given.
 
@@ -133,7 +132,6 @@ def denoised_figure(
         other.plot(angstrom, error, ":", color=_ALTERED, lw=0.9, label="|E|")
         other.set_ylabel("|E|", color=_ALTERED)
         other.set_ylim(bottom=0.0)
-    below.text(0.01, 0.86, text, transform=below.transAxes)
     _end(below, angstrom)
     above.sharex(below)
     return figure
@@ -265,7 +263,7 @@ def _figure(
     left, right, bottom, top = 0.75 / width, 1.0 - 0.75 / width, 0.55 / height, 1.0 - 0.12 / height
     grid = figure.add_gridspec(panels, 1, height_ratios=ratios, left=left, right=right,
                                bottom=bottom, top=top, hspace=0.09)  # fmt: skip
-    axes = [figure.add_subplot(place) for place in grid]
+    axes = [figure.add_subplot(grid[number]) for number in range(panels)]
     for panel in axes[:-1]:
         panel.tick_params(labelbottom=False)
     return figure, axes
@@ -274,7 +272,7 @@ def _figure(
 def style(figure: Figure) -> Figure:
     """Give every panel the same quiet look."""
     for axes in figure.axes:
-        if axes.yaxis.get_label_position() == "left":  # a second ordinate has none of its own
+        if axes.yaxis.get_ticks_position() != "right":  # a second ordinate has none of its own
             axes.grid(True, color=_FAINT, lw=0.5)
         axes.set_axisbelow(True)
         axes.set_facecolor("none")

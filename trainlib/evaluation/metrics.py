@@ -76,7 +76,8 @@ def _divergence(target: Tensor, denoised: Tensor) -> np.ndarray:
 
 def _percentiles(error: Tensor) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # of what is not finite: whoever asks is told elsewhere
-        return np.percentile(error.abs().float().numpy(), PERCENTILES, axis=1).T.astype(float)
+        values: np.ndarray = np.percentile(error.abs().float().numpy(), PERCENTILES, axis=1)
+    return values.T.astype(float)
 
 
 def floored_pixels(target: Tensor, floor: float) -> int:
