@@ -191,7 +191,7 @@ def test_the_stored_examples_are_the_spectra_of_their_rows(run: Path) -> None:
         np.testing.assert_allclose(spectra[name], expected[rows], rtol=1e-4, atol=1e-5)
     ratio = spectra["altered"] / spectra["target"]
     wavelength = 710.0 + 175.0 * np.arange(128) / 127
-    redshift = found["redshift"].values[rows]
+    redshift = found["redshift"].values[rows].astype(float)
     lines = 1.0 - sum(
         depth * voigt_profile(wavelength - line * (1 + redshift[:, None]), 0.06, 0.04)
         / voigt_profile(0.0, 0.06, 0.04)

@@ -89,7 +89,7 @@ def _plot() -> str:
 
     names = ("angstrom", "noisy", "target", "denoised", "low", "high", "residual", "below", "above")
     source = ColumnDataSource({name: [] for name in names}, name="spectrum")
-    across = Range1d(0.0, 1.0, name="across")
+    across = Range1d(start=0.0, end=1.0, name="across")
     common: dict[str, Any] = {
         "x_range": across,
         "sizing_mode": "stretch_width",
@@ -100,7 +100,8 @@ def _plot() -> str:
         "border_fill_color": None,
         "outline_line_color": None,
     }
-    flux = figure(height=330, y_range=Range1d(0.0, 1.0), name="flux", toolbar_location="above",
+    flux = figure(height=330, y_range=Range1d(start=0.0, end=1.0), name="flux",
+                  toolbar_location="above",
                   y_axis_label="normalised flux", min_border_left=62, **common)  # fmt: skip
     flux.varea("angstrom", "low", "high", source=source, name="made", fill_alpha=0.25)
     flux.line("angstrom", "noisy", source=source, name="noise", line_width=0.7)
@@ -109,7 +110,8 @@ def _plot() -> str:
               line_dash="dashed")  # fmt: skip
     flux.toolbar.logo = None
     flux.xaxis.major_label_text_font_size = "0pt"
-    left = figure(height=170, y_range=Range1d(-1.0, 1.0), name="residual", toolbar_location=None,
+    left = figure(height=170, y_range=Range1d(start=-1.0, end=1.0), name="residual",
+                  toolbar_location=None,
                   y_axis_label="residual (%)", x_axis_label="vacuum wavelength (Å)",
                   min_border_left=62, **common)  # fmt: skip
     left.varea("angstrom", "below", "above", source=source, name="made", fill_alpha=0.25)
