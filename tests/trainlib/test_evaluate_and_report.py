@@ -15,7 +15,8 @@ from trainlib import runs
 from trainlib.config import Evaluate
 from trainlib.evaluation import figures, results
 from trainlib.evaluation.evaluate import METHODS, evaluate
-from trainlib.evaluation.report import defeats, write_report
+from trainlib.evaluation.page_numbers import defeats
+from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 from trainlib.training.log import read_log

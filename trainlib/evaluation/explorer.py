@@ -99,10 +99,12 @@ def _plot() -> str:
         "background_fill_color": None,
         "border_fill_color": None,
         "outline_line_color": None,
+        "min_border_left": 62,
     }
-    flux = figure(height=330, y_range=Range1d(start=0.0, end=1.0), name="flux",
-                  toolbar_location="above",
-                  y_axis_label="normalised flux", min_border_left=62, **common)  # fmt: skip
+    above = common | {"y_axis_label": "normalised flux", "toolbar_location": "above"}
+    below = common | {"y_axis_label": "residual (%)", "toolbar_location": None,
+                      "x_axis_label": "vacuum wavelength (Å)"}  # fmt: skip
+    flux = figure(name="flux", height=330, y_range=Range1d(start=0.0, end=1.0), **above)
     flux.varea("angstrom", "low", "high", source=source, name="made", fill_alpha=0.25)
     flux.line("angstrom", "noisy", source=source, name="noise", line_width=0.7)
     flux.line("angstrom", "target", source=source, name="truth", line_width=1.6)
@@ -110,10 +112,7 @@ def _plot() -> str:
               line_dash="dashed")  # fmt: skip
     flux.toolbar.logo = None
     flux.xaxis.major_label_text_font_size = "0pt"
-    left = figure(height=170, y_range=Range1d(start=-1.0, end=1.0), name="residual",
-                  toolbar_location=None,
-                  y_axis_label="residual (%)", x_axis_label="vacuum wavelength (Å)",
-                  min_border_left=62, **common)  # fmt: skip
+    left = figure(name="residual", height=170, y_range=Range1d(start=-1.0, end=1.0), **below)
     left.varea("angstrom", "below", "above", source=source, name="made", fill_alpha=0.25)
     left.line("angstrom", "residual", source=source, name="made", line_width=1.1)
     return _in_script(json_item(column(flux, left, sizing_mode="stretch_width")))

@@ -117,7 +117,7 @@ def denoised_figure(
     """
     figure, (above, below) = _figure(2, 9.0, 5.4)
     angstrom = 10.0 * wavelength_nm
-    looks = {"noiseless": (_TRUTH, "-"), "altered": (_ALTERED, "-"), "denoised": (_MADE, "--")}
+    looks = {"altered": (_ALTERED, "-"), "noiseless": (_TRUTH, "-"), "denoised": (_MADE, "--")}
     for name, (colour, line) in looks.items():
         if name in curves:
             label = "with artificial lines" if name == "altered" else name
