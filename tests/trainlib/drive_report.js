@@ -1,5 +1,5 @@
 // Moves every control of a page as a hand or a keyboard would, and tells what changed.
-const wait = () => new Promise(done => setTimeout(done, 300));
+const wait = () => new Promise(done => setTimeout(done, 200));
 addEventListener("load", async () => {
   for (let i = 0; i < 60 && document.documentElement.dataset.explorer !== "ready"; i++) await wait();
   const at = id => document.getElementById(id), drawn = Bokeh.documents[0];
@@ -15,14 +15,12 @@ addEventListener("load", async () => {
     return found.join();
   };
   const told = {ready: document.documentElement.dataset.explorer, steps: {}};
-  let before;
   const look = async (name, act) => {
-    before = {canvas: canvas(), text: at("explorer-told").textContent, range: [range.start, range.end],
-              flux: source.data.target[5]};
+    const before = canvas(), text = at("explorer-told").textContent, first = source.data.target[5];
     act();
-    await wait();
-    told.steps[name] = {canvas: canvas() !== before.canvas, range: [range.start, range.end],
-      text: at("explorer-told").textContent !== before.text, data: source.data.target[5] !== before.flux,
+    for (let i = 0; i < 60 && canvas() === before; i++) await wait();  // it is painted when it is
+    told.steps[name] = {canvas: canvas() !== before, range: [range.start, range.end],
+      text: at("explorer-told").textContent !== text, data: source.data.target[5] !== first,
       y: [flux.y_range.start, flux.y_range.end]};
   };
   await look("triplet", () => at("view-triplet").click());

@@ -42,7 +42,7 @@ def driven(page: Path, width: int, *more: str) -> dict[str, Any]:
     told = subprocess.run(
         [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu",
          "--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={width},900", *more,
-         "--virtual-time-budget=30000", "--dump-dom", page.as_uri()],
+         "--virtual-time-budget=200000", "--dump-dom", page.as_uri()],
         capture_output=True, text=True, timeout=240, check=True,
     )  # fmt: skip
     found = re.search(r'<pre id="answer">(.*?)</pre>', told.stdout, re.DOTALL)

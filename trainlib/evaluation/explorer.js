@@ -114,7 +114,7 @@
   function nearest() {
     const wish = Object.fromEntries(wanted.map(name => [name, Number(at(`want-${name}`).value)]));
     const far = one => wanted.reduce((sum, name) =>
-      sum + (((scale(name)(one[name]) - wish[name]) / spread[name]) ** 2) * (name === "snr" ? 2 : 1), 0);
+      sum + (((scale(name)(one[name]) - wish[name]) / spread[name]) ** 2) * (name === "snr" ? 10 : 1), 0);
     return spectra.reduce((best, one, i) => far(one) < far(spectra[best]) ? i : best, 0);
   }
 
