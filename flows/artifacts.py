@@ -175,7 +175,7 @@ def dataset_pictures(folder: Location) -> dict[str, bytes]:
 
 
 def loss_curve(run: Location) -> bytes:
-    """Return the loss against the spectra seen, as PNG."""
+    """Return the loss by epoch, as PNG."""
     return _png(loss_figure({run.name: read_log(run)}), 100)
 
 

@@ -1,10 +1,17 @@
 """The verb `report`."""
 
+import json
 from typing import Annotated
 
 import typer
 
-from flows.cli.options import RootOption, StorageOption, complete_run, storage_options
+from flows.cli.options import (
+    JsonOption,
+    RootOption,
+    StorageOption,
+    complete_run,
+    storage_options,
+)
 
 
 def report(
@@ -16,14 +23,16 @@ def report(
     ],
     root: RootOption = "./data",
     storage_option: StorageOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write one self-contained page about one run or several."""
+    """Write one self-contained page about one run or several, or print its numbers as JSON."""
     from simlib.location import Location
     from trainlib.named import run_named
 
     where = Location.of(root, storage_options(storage_option))
     places = [run_named(run, where) for run in runs]
 
-    from trainlib.evaluation.report import write_report  # loads torch, after a mistake is told
+    # loads torch, after a mistake is told
+    from trainlib.evaluation.report import report_numbers, write_report
 
-    print(write_report(places))
+    print(json.dumps(report_numbers(places), indent=1) if as_json else write_report(places))

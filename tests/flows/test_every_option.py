@@ -164,6 +164,7 @@ BESIDE: dict[str, list[str]] = {
     "train --set": ["--set", "train.lr=0.25"],
     "train --resume": ["--resume"],
     "evaluate --json": ["--json"],
+    "report --json": ["--json"],
     "report runs": ["{desk}/other"],
     "etc --sky-tables": ["--sky-tables", "{desk}/sky"],
     "etc --convention": ["--convention", "modified"],

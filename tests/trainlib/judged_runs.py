@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import xarray as xr
 
@@ -11,6 +13,8 @@ from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import SMALL, toy_config, train_here
 from trainlib import runs
 from trainlib.config import Augment, Evaluate, WalkAugment
+from trainlib.evaluation import report
+from trainlib.evaluation.binned import summarise_parameters
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.metrics import summarise_bins
 from trainlib.evaluation.results import read_results, write_results
@@ -49,6 +53,7 @@ def judged_run(run: Path, section: Evaluate) -> Path:
     found = read_results(run)
     on, off = with_limits(found.on, section.seed), with_limits(found.off, section.seed + 100)
     told = found.evaluation.summary | summarise_bins(on)
+    told["parameters"] = summarise_parameters(on)
     told["augmentation_off"] |= summarise_bins(off)
     took = {"seconds": 3000.0 + section.seed, "cpu_seconds": 4000.0 + section.seed,
             "summary": told}  # fmt: skip
@@ -77,3 +82,10 @@ def judged_badly(folder: Path) -> Path:
         batch_size=60, seed=5, seconds=900.0,
     )  # fmt: skip
     return judged_run(run, BADLY)
+
+
+def page_without_figures(*given: Any) -> Any:
+    """Write a page as `write_report` does, but draw nothing: most of its time goes there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "draw", lambda shown, folder: {})
+        return report.write_report(*given)

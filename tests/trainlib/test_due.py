@@ -10,12 +10,12 @@ from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 from tests.faults.fuzz.store_kinds import few_terms
 from tests.simlib.dataset.toy_build import toy_config as simulated
+from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.training_runs import SMALL, train_here
 from trainlib import runs
 from trainlib.config import TrainingConfig
 from trainlib.evaluation.due import evaluation_due, report_due, training_due
 from trainlib.evaluation.evaluate import evaluate
-from trainlib.evaluation.report import write_report
 
 
 def config_at(root: Path, **sections: dict[str, object]) -> TrainingConfig:
@@ -36,7 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Location]:
     folder = build_dataset(config, ensure_terms_grid(config), client=None)  # type: ignore[arg-type]
     run = train_here(config, str(folder), runs.run_directory(config, folder.name).path)
     evaluate(str(run), section=config.evaluate)
-    write_report(str(run))
+    page_without_figures(str(run))
     return root, folder
 
 

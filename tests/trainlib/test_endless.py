@@ -19,11 +19,11 @@ from simlib.dataset.publish import published_dataset
 from simlib.errors import InputError
 from simlib.location import Location
 from tests.simlib.dataset.toy_build import build
+from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, toy_config, train_here
 from trainlib import runs
 from trainlib.evaluation.evaluate import evaluate
-from trainlib.evaluation.report import write_report
 from trainlib.training import launch
 from trainlib.training.batches import _CALLS_AHEAD, _ROWS_A_CALL, Endless, open_source
 from trainlib.training.checkpoint import load_checkpoint
@@ -274,7 +274,7 @@ def test_a_remote_root_is_opened_with_the_options_of_the_rest(tmp_path):
     directory = train_here(config, folder, tmp_path / "run")
     assert runs.read_manifest(directory).outcome.samples == 3 * ROWS
     assert sum(part["count"] for part in evaluate(directory)["bins"]) == 5  # options in its config
-    assert write_report(directory).is_file()
+    assert page_without_figures(directory).is_file()
     with pytest.raises(PermissionError):
         open_source(config, Location.of(folder, {"door": "wrong"}), ALONE)
 

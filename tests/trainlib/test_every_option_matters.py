@@ -3,8 +3,6 @@
 So does the fingerprint of the run, where the key shapes the network.
 """
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -17,9 +15,8 @@ from tests.trainlib.training_runs import SMALL, toy_config, train_here
 from trainlib import runs
 from trainlib.config import MODES, Evaluate, TrainingConfig, read_recipe
 from trainlib.evaluation.evaluate import evaluate
-from trainlib.evaluation.report import example_spectrum
+from trainlib.evaluation.examples import example_rows
 from trainlib.evaluation.results import read_results
-from trainlib.evaluation.trained import load_trained
 from trainlib.models import basis_rank, build_model, training_statistics
 from trainlib.training.augment import Augmenter
 from trainlib.training.log import read_log
@@ -275,15 +272,11 @@ def test_the_split_is_the_one_that_is_read(toy, evaluated):
 
 
 def test_the_example_is_the_nearest_in_snr(evaluated):
-    directory, _ = evaluated
-    evaluate(directory)
-    trained, results = load_trained(directory), read_results(directory)
+    results = read_results(evaluated[0]).on
     found = []
     for wanted in (6.0, 50.0):
-        section = trained.config.evaluate.model_copy(update={"example_snr": wanted})
-        config = trained.config.model_copy(update={"evaluate": section})
-        run = dataclasses.replace(trained, config=config)
-        found.append(example_spectrum(run, results).labels["snr"])
-        gaps = np.abs(results.on["snr"].values - wanted)
+        row = example_rows(results, wanted, 8)[0]
+        found.append(float(results["snr"][row]))
+        gaps = np.abs(results["snr"].values - wanted)
         assert abs(found[-1] - wanted) == pytest.approx(gaps.min(), abs=1e-5)
     assert found[0] < found[1]

@@ -24,12 +24,12 @@ from simlib.stellar.store import write_grid
 from tests.faults.fuzz.text_kinds import write_arm
 from tests.simlib.dataset.test_compare import FEW
 from tests.simlib.dataset.toy_build import toy_config as simulation
+from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.lineage import lineage
 from trainlib.evaluation.page_lineage import NAME, PageLineage
-from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results, write_results
 from trainlib.runs import RunManifest
 
@@ -53,7 +53,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = train_here(toy_config(root, epochs=1), str(dataset), root / "runs/stars-run")
     (dataset / "spectra.zarr").path.mkdir()
     evaluate(run)
-    write_report([run])
+    page_without_figures([run])
     return root
 
 

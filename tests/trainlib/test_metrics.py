@@ -3,6 +3,7 @@ import pytest
 import torch
 import xarray as xr
 
+from trainlib.evaluation.binned import binned
 from trainlib.evaluation.metrics import (
     MEASURES,
     SNR_EDGES,
@@ -23,6 +24,43 @@ def test_measures_have_their_closed_forms():
     assert found.max_abs_relative_error == pytest.approx(0.2, rel=1e-5)
     assert found.mean_abs_error == pytest.approx(0.15 / 4, rel=1e-5)
     assert found.max_abs_error == pytest.approx(0.05, rel=1e-5)
+    assert found.mean_error == pytest.approx(0.05 / 4, rel=1e-5)
+    assert found.abs_error[0] == pytest.approx(
+        np.percentile([0.05, 0.05, 0.05, 0], [10, 50, 90, 99])
+    )
+    assert found.abs_relative_error[0] == pytest.approx(
+        np.percentile([0.1, 0.1, 0.2, 0.0], [10, 50, 90, 99]), rel=1e-5
+    )
+    shares = np.array([2, 2, 1, 4]) / 9
+    others = np.array([0.55, 0.45, 0.3, 1.0]) / 2.3
+    assert found.kl_divergence == pytest.approx((shares * np.log(shares / others)).sum(), rel=1e-4)
+
+
+def test_a_divergence_is_of_shares_and_finite_where_a_spectrum_is_not_positive():
+    target = torch.tensor([[0.5, 0.5, 0.5, 0.5]])
+    assert measure(1.3 * target, target, 0.02).kl_divergence == pytest.approx(0.0, abs=1e-9)
+    dark = torch.tensor([[0.5, 0.5, 0.5, -0.5]])  # counts as 0.01
+    shares = np.array([0.5, 0.5, 0.5, 0.01]) / 1.51
+    expected = (0.25 * np.log(0.25 / shares)).sum()
+    assert measure(dark, target, 0.02).kl_divergence == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_parameter_s_bins_count_only_what_was_interpolated_along_it():
+    results = results_of([10.0] * 4, {"dae": [1.0, 2.0, 4.0, 8.0]})
+    for name, values in {
+        "teff": [4000.0, 4000, 4000, 4250],
+        "logg": [2.0] * 4, "feh": [0.0] * 4, "alpha": [0.0] * 4,
+    }.items():  # fmt: skip
+        results[name] = ("spectrum", np.array(values, np.float32))
+    results["interpolated_axis"] = ("spectrum", np.array([0, 1, -1, 0], np.int8))
+    table = binned(results)
+    teff = table.isel(bin=table["axis"].values == "teff")
+    assert list(teff["low"].values) == [4000] and list(teff["high"].values) == [4250]
+    assert int(teff["count"][0]) == 3  # the upper edge of the last bin is in it
+    logg = table.isel(bin=table["axis"].values == "logg")
+    assert int(logg["count"].sum()) == 2  # row 1, and row 2 that varies in all
+    mean = teff["value"].sel(measure="mean_abs_relative_error", statistic="mean")
+    assert float(mean[0, 0]) == pytest.approx((1 + 4 + 8) / 3)
 
 
 def test_a_dark_pixel_is_divided_by_the_floor_and_counted():

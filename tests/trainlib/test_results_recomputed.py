@@ -9,6 +9,8 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 import torch
 import xarray as xr
 from scipy.ndimage import gaussian_filter1d
+from scipy.special import voigt_profile
 
 from flows.cli import run_program
 from simlib.errors import InputError
@@ -23,6 +26,7 @@ from simlib.rng import Purpose, Split
 from tests.trainlib.judged_runs import AUGMENT, WELL, judged_well
 from tests.trainlib.toy_dataset import toy_split
 from trainlib.evaluation.evaluate import METHODS, evaluate, judge
+from trainlib.evaluation.metrics import MEASURES
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import load_trained
 from trainlib.training.augment import Augmenter
@@ -30,6 +34,13 @@ from trainlib.training.data import Spectra
 
 EDGES = [(0, 5), (5, 7), (7, 10), (10, 14), (14, 20), (20, 40), (40, 80), (80, np.inf)]
 NARROW = (9, 11)
+# of the toy's ranges; -2.5 + 13 / 4 = 0.75
+BINS = {
+    "teff": [3500.0 + 250.0 * n for n in range(7)],
+    "logg": [0.5 * n for n in range(11)],
+    "feh": [-2.5 + 0.25 * n for n in range(14)],
+    "alpha": [-0.25 + 0.125 * n for n in range(7)],
+}
 Arrays = dict[str, np.ndarray]
 
 
@@ -98,13 +109,21 @@ def floor_of(target: np.ndarray) -> np.ndarray:
 
 def measures_of(denoised: np.ndarray, target: np.ndarray) -> Arrays:
     error = denoised - target
-    relative = error / np.maximum(target, floor_of(target))
+    least = floor_of(target)
+    relative = error / np.maximum(target, least)
+    shares, others = (np.maximum(flux, np.maximum(least, 1e-6)) for flux in (target, denoised))
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    others = others / others.sum(axis=1, keepdims=True)
     return {
         "mean_abs_relative_error": np.abs(relative).mean(axis=1),
         "max_abs_relative_error": np.abs(relative).max(axis=1),
         "mean_relative_error": relative.mean(axis=1),
         "mean_abs_error": np.abs(error).mean(axis=1),
         "max_abs_error": np.abs(error).max(axis=1),
+        "mean_error": error.mean(axis=1),
+        "kl_divergence": (shares * np.log(shares / others)).sum(axis=1),
+        "abs_relative_error": np.percentile(np.abs(relative), [10, 50, 90, 99], axis=1).T,
+        "abs_error": np.percentile(np.abs(error), [10, 50, 90, 99], axis=1).T,
     }
 
 
@@ -115,10 +134,11 @@ def test_every_stored_measure_is_what_its_definition_gives(
     found = results_of(run, group)
     target, denoised = expected_spectra(run, is_on)
     assert list(found["method"].values) == list(METHODS) == list(denoised)
-    assert found.sizes == {"method": len(METHODS), "spectrum": WELL.spectra}
+    assert found.sizes == {"method": len(METHODS), "spectrum": WELL.spectra, "percentile": 4}
     for method, spectra in denoised.items():
         for name, expected in measures_of(spectra, target).items():
-            assert found[name].attrs["units"] == ("1" if "relative" in name else "normalised flux")
+            is_ratio = "relative" in name or name == "kl_divergence"
+            assert found[name].attrs["units"] == ("1" if is_ratio else "normalised flux")
             values = found[name].sel({"method": method}).values
             near = {"rtol": 2e-3, "atol": 3e-5}
             np.testing.assert_allclose(values, expected, **near, err_msg=f"{method} {name}")
@@ -129,6 +149,66 @@ def test_every_stored_measure_is_what_its_definition_gives(
     }
     assert found.attrs["pixels"] == pixels
     assert not is_on or 0 < pixels["beyond_one"] < pixels["below_floor"] < pixels["total"]
+
+
+def test_every_stored_bin_is_what_its_spectra_give(run: Path) -> None:
+    found, table = results_of(run), results_of(run, "binned")
+    edges = {"snr": [*(low for low, _ in EDGES), np.inf]} | BINS
+    wanted = [(axis, *pair) for axis, edge in edges.items() for pair in pairwise(edge)]
+    assert list(zip(table["axis"].values, table["low"].values, table["high"].values,
+                    strict=True)) == wanted  # fmt: skip
+    assert list(table["statistic"].values) == ["mean", "max", "p10", "p50", "p90", "p99"]
+    for number, (axis, low, high) in enumerate(wanted):
+        inside = (found[axis].values >= low) & (found[axis].values < high)
+        one = table.isel(bin=number)
+        assert one["count"] == inside.sum()
+        for name in MEASURES if inside.any() else ():
+            values = found[name].values[:, inside]
+            percentiles = np.percentile(values, [10, 50, 90, 99], axis=1)
+            expected = np.stack([values.mean(axis=1), values.max(axis=1), *percentiles], axis=1)
+            value = one["value"].sel({"measure": name}).values
+            np.testing.assert_allclose(value, expected, rtol=1e-12, err_msg=name)
+        known = inside & np.isfinite(found["floor"].values)
+        floor = found["floor"].values[known]
+        error = found["mean_abs_relative_error"].values[:, known]
+        assert one["limit_count"] == known.sum()
+        if known.any():
+            np.testing.assert_allclose(one["floor"], floor.mean())
+            np.testing.assert_allclose(one["eta"], error.mean(axis=1) / floor.mean())
+        else:
+            assert np.isnan(one["floor"]) and np.isnan(one["eta"].values).all()
+
+
+def test_the_stored_examples_are_the_spectra_of_their_rows(run: Path) -> None:
+    found, kept = results_of(run), results_of(run, "examples")
+    target, denoised = expected_spectra(run, True)
+    rows = kept["row"].values
+    assert len(set(rows)) == len(rows) >= 40
+    assert rows[0] == np.abs(found["snr"].values - WELL.example_snr).argmin()
+    spectra = {str(name): kept["flux"].sel({"curve": name}).values for name in kept["curve"].values}
+    for name, expected in (("target", target), ("noisy", denoised["none"]),
+                           ("denoised", denoised["dae"])):  # fmt: skip
+        np.testing.assert_allclose(spectra[name], expected[rows], rtol=1e-4, atol=1e-5)
+    ratio = spectra["altered"] / spectra["target"]
+    wavelength = 710.0 + 175.0 * np.arange(128) / 127
+    redshift = found["redshift"].values[rows].astype(float)
+    lines = 1.0 - sum(
+        depth * voigt_profile(wavelength - line * (1 + redshift[:, None]), 0.06, 0.04)
+        / voigt_profile(0.0, 0.06, 0.04)
+        for line, depth in ((860.24, 0.4), (854.44, 0.3))
+    )  # fmt: skip
+    np.testing.assert_allclose(ratio, lines, rtol=1e-5)
+    change = spectra["altered"] - spectra["target"]
+    np.testing.assert_allclose(spectra["altered_noisy"] - spectra["noisy"], change, atol=1e-6)
+    answer = spectra["altered_denoised"] - spectra["denoised"]
+    is_new = wavelength > 857.0
+    for name, some in (("new_line", is_new), ("deeper_line", ~is_new)):
+        hit = np.abs(change[:, some]).max(axis=1) > 0.02
+        assert np.isfinite(kept[name].values[hit]).all() and hit.any()
+    alone = np.isnan(kept["new_line"].values) & np.isfinite(kept["deeper_line"].values)
+    share = (answer * change).sum(axis=1) / (change**2).sum(axis=1)
+    near = {"rtol": 0.05, "atol": 0.01}  # the other line's far wing is a part of the change
+    np.testing.assert_allclose(kept["deeper_line"].values[alone], share[alone], **near)
 
 
 @pytest.mark.parametrize("group", [None, "augmentation_off"])
@@ -173,10 +253,12 @@ def test_a_run_is_judged_anew_on_another_dataset(run: Path, tmp_path: Path) -> N
     assert np.array_equal(results_of(copy)["snr"].values, spectra["snr"].values)
 
 
-def expected_bin(found: xr.Dataset, low: float, high: float) -> dict[str, object]:
+def expected_bin(
+    found: xr.Dataset, low: float, high: float, axis: str = "snr"
+) -> dict[str, object]:
     """Return one bin of the summary, from the stored measures with NumPy alone."""
-    snr = found["snr"].values
-    inside = np.flatnonzero((snr >= low) & (snr < high))
+    values = found[axis].values
+    inside = np.flatnonzero((values >= low) & (values < high))
 
     def told(number: int) -> dict[str, object]:
         def over_spectra(name: str, average: Callable[[np.ndarray], float]) -> object:
@@ -187,11 +269,17 @@ def expected_bin(found: xr.Dataset, low: float, high: float) -> dict[str, object
             "mean_abs_relative_error": over_spectra("mean_abs_relative_error", np.mean),
             "bias": over_spectra("mean_relative_error", np.mean),
             "max_abs_relative_error_median": over_spectra("max_abs_relative_error", np.median),
+            **{
+                f"mean_abs_relative_error_p{part}": over_spectra(
+                    "mean_abs_relative_error", partial(np.percentile, q=part)
+                )
+                for part in (10, 50, 90, 99)
+            },
         }
 
+    edges = {"low": low, "high": None if high == np.inf else high}
     return {
-        "snr_low": low,
-        "snr_high": None if high == np.inf else high,
+        **({f"snr_{name}": edge for name, edge in edges.items()} if axis == "snr" else edges),
         "count": inside.size,
         **expected_limit(found, inside),
         "methods": {method: told(number) for number, method in enumerate(METHODS)},
@@ -233,6 +321,12 @@ def test_the_json_object_is_what_the_stored_measures_say(
     assert run_program(["evaluate", str(run), "--json"]) == 0
     told = json.loads(capfd.readouterr().out)
     off = told.pop("augmentation_off")
+    along = told.pop("parameters")
+    found = results_of(run)
+    assert along == {
+        axis: [expected_bin(found, *edges, axis=axis) for edges in pairwise(edge)]
+        for axis, edge in BINS.items()
+    }
     assert told == expected_summary(run, None)
     assert off == expected_summary(run, "augmentation_off")
     snr = results_of(run)["snr"].values  # else another narrow bin would say the same

@@ -21,8 +21,17 @@ from simlib.rng import Purpose, Split
 from trainlib import runs
 from trainlib.config import Evaluate
 from trainlib.evaluation.baselines import principal_components, project, smooth, wiener
+from trainlib.evaluation.binned import summarise_parameters
+from trainlib.evaluation.examples import example_rows, make_examples
 from trainlib.evaluation.floor import Floor, information_floor
-from trainlib.evaluation.metrics import MEASURES, floored_pixels, measure, summarise_bins
+from trainlib.evaluation.metrics import (
+    MEASURES,
+    PERCENTILES,
+    SPREADS,
+    floored_pixels,
+    measure,
+    summarise_bins,
+)
 from trainlib.evaluation.results import (
     Evaluation,
     Results,
@@ -50,6 +59,8 @@ _BATCH = 256
 _LIBRARY_ROWS = 16384  # training spectra that the linear baselines learn from, at most
 _CPU = torch.device("cpu")
 _LABELS = ("snr", "teff", "logg", "feh", "alpha", "redshift", "magnitude")
+_MORE_LABELS = ("interpolated_axis", "ebv", "seeing", "moon_phase")  # a bare store may lack them
+_EXAMPLES = 48  # spectra kept for the report
 
 
 def evaluate(
@@ -100,6 +111,14 @@ def evaluate(
         judge(trained, methods, spectra, labels, is_on=is_on).assign(limit)
         for is_on, limit in zip((True, False), limits, strict=True)
     )
+    examples = make_examples(
+        trained.model,
+        augmenter_of(trained, section.split, is_on=True),
+        spectra,
+        labels,
+        example_rows(on, section.example_snr, _EXAMPLES),
+        section.flux_floor,
+    )
     evaluation = Evaluation(
         fingerprint=identity,
         checkpoint=trained.checkpoint,
@@ -110,10 +129,11 @@ def evaluate(
         cpu_seconds=time.process_time() - begin_cpu,
         bottleneck=int(trained.model.bottleneck),  # type: ignore[arg-type]
         wiener_rank=section.wiener_rank,
-        summary=_summary(on) | {"augmentation_off": _summary(off)},
+        summary=_summary(on)
+        | {"parameters": summarise_parameters(on), "augmentation_off": _summary(off)},
         provenance=provenance(),
     )
-    write_results(trained.directory, Results(on, off, evaluation))
+    write_results(trained.directory, Results(on, off, examples, evaluation))
     return evaluation.summary
 
 
@@ -194,8 +214,9 @@ def judge(
     """
     section = trained.config.evaluate
     augmenter = augmenter_of(trained, section.split, is_on=is_on)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in MEASURES}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in (*MEASURES, *SPREADS)}
     pixels = {"total": 0, "below_floor": 0, "beyond_one": 0}
+    seconds = np.zeros(len(methods))
     with torch.inference_mode():
         for first in range(0, len(spectra), _BATCH):
             some = slice(first, first + _BATCH)
@@ -203,15 +224,24 @@ def judge(
             pixels["total"] += batch.target.numel()
             pixels["below_floor"] += floored_pixels(batch.target, section.flux_floor)
             pixels["beyond_one"] += int((batch.target > 1.0).sum())
-            judged = [
-                measure(method(batch.noisy, batch.variance), batch.target, section.flux_floor)
-                for method in methods.values()
-            ]
-            for name in MEASURES:
-                parts[name].append(np.stack([getattr(one, name) for one in judged]))
+            judged = []
+            for number, denoise in enumerate(methods.values()):
+                begin = time.process_time()
+                denoised = denoise(batch.noisy, batch.variance)
+                seconds[number] += time.process_time() - begin
+                judged.append(measure(denoised, batch.target, section.flux_floor))
+            for name, made in parts.items():
+                made.append(np.stack([getattr(one, name) for one in judged]))
     results = xr.Dataset(
-        {name: (("method", "spectrum"), np.concatenate(parts[name], axis=1)) for name in MEASURES},
-        coords={"method": np.array(list(methods), dtype=object)},
+        {
+            name: (("method", "spectrum", "percentile")[: made[0].ndim], np.concatenate(made, 1))
+            for name, made in parts.items()
+        }
+        | {"cpu_ms": ("method", 1e3 * seconds / len(spectra), {"units": "ms", "per": "spectrum"})},
+        coords={
+            "method": np.array(list(methods), dtype=object),
+            "percentile": np.array(PERCENTILES),
+        },
         attrs={
             "augmentation": "on" if is_on else "off",
             "split": section.split,
@@ -220,8 +250,10 @@ def judge(
             "fingerprint": trained.manifest.fingerprint,
         },
     )
+    for name in parts:
+        is_ratio = "relative" in name or name == "kl_divergence"
+        results[name].attrs["units"] = "1" if is_ratio else "normalised flux"
     for name in MEASURES:
-        results[name].attrs["units"] = "1" if "relative" in name else "normalised flux"
         bad = np.count_nonzero(~np.isfinite(results[name].values), axis=1)
         for method, count in zip(methods, bad, strict=True):
             if count:
@@ -229,7 +261,8 @@ def judge(
                     f"{count} of {len(spectra)} spectra that the method {method!r} gives for "
                     f"{trained.directory} are not finite: it cannot be judged; train again"
                 )
-    for name in _LABELS:
+    for name in (*_LABELS, *(name for name in _MORE_LABELS if name in labels)):
         values = read_rows(labels, name, slice(0, len(spectra)))
-        results[name] = ("spectrum", values.astype(np.float32))
+        kind = np.int8 if name == "interpolated_axis" else np.float32
+        results[name] = ("spectrum", values.astype(kind))
     return results

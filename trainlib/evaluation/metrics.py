@@ -16,18 +16,31 @@ MEASURES = (
     "mean_relative_error",
     "mean_abs_error",
     "max_abs_error",
+    "mean_error",
+    "kl_divergence",
 )
+PERCENTILES = (10, 50, 90, 99)
+_SUMMARISED = ("mean_abs_relative_error", "mean_relative_error", "max_abs_relative_error")
+_LEAST = 1e-6  # of the flux, where its logarithm is taken
+SPREADS = ("abs_relative_error", "abs_error")  # told by percentiles over pixels too
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Per spectrum, (rows,) float64; a fraction of the flux where relative (0.005 = 0.5 %)."""
+    """Per spectrum, (rows,) float64; a fraction of the flux where relative (0.005 = 0.5 %).
+
+    abs_relative_error, abs_error: (rows, percentiles) over pixels.
+    """
 
     mean_abs_relative_error: np.ndarray
     max_abs_relative_error: np.ndarray
     mean_relative_error: np.ndarray
     mean_abs_error: np.ndarray
     max_abs_error: np.ndarray
+    mean_error: np.ndarray
+    kl_divergence: np.ndarray
+    abs_relative_error: np.ndarray
+    abs_error: np.ndarray
 
 
 def divisor(target: Tensor, floor: float) -> Tensor:
@@ -39,13 +52,32 @@ def measure(denoised: Tensor, target: Tensor, floor: float) -> Measures:
     """Return the measures of equations 3 and 4; both (rows, pixels), float32."""
     error = (denoised - target).double()
     relative = error / divisor(target, floor).double()
+    least = (floor * target.median(dim=1, keepdim=True).values).clamp(min=_LEAST)
     return Measures(
         mean_abs_relative_error=relative.abs().mean(dim=1).numpy(),
         max_abs_relative_error=relative.abs().amax(dim=1).numpy(),
         mean_relative_error=relative.mean(dim=1).numpy(),
         mean_abs_error=error.abs().mean(dim=1).numpy(),
         max_abs_error=error.abs().amax(dim=1).numpy(),
+        mean_error=error.mean(dim=1).numpy(),
+        kl_divergence=_divergence(*(torch.maximum(flux, least) for flux in (target, denoised))),
+        abs_relative_error=_percentiles(relative),
+        abs_error=_percentiles(error),
     )
+
+
+def _divergence(target: Tensor, denoised: Tensor) -> np.ndarray:
+    """Return (rows,) Kullback-Leibler divergence of spectra that are positive, each as shares."""
+    shares, others = (
+        flux.double() / flux.double().sum(dim=1, keepdim=True) for flux in (target, denoised)
+    )
+    return (shares * (shares / others).log()).sum(dim=1).numpy()
+
+
+def _percentiles(error: Tensor) -> np.ndarray:
+    with np.errstate(invalid="ignore"):  # of what is not finite: whoever asks is told elsewhere
+        values: np.ndarray = np.percentile(error.abs().float().numpy(), PERCENTILES, axis=1)
+    return values.T.astype(float)
 
 
 def floored_pixels(target: Tensor, floor: float) -> int:
@@ -61,51 +93,68 @@ def summarise(results: xr.Dataset, low: float, high: float) -> dict[str, object]
     `eta_error` its standard error. What no spectrum of the bin tells is None.
     """
     inside = (results["snr"].values >= low) & (results["snr"].values < high)
-    methods = {
-        str(method): _summary(results.sel({"method": method}).isel(spectrum=inside))
-        for method in results["method"].values
-    }
+    edges = {"snr_low": low, "snr_high": None if np.isinf(high) else high}
+    return edges | summarise_spectra(results, inside)
+
+
+def summarise_spectra(results: xr.Dataset, inside: np.ndarray) -> dict[str, object]:
+    """Return what a bin of the JSON object says of its spectra, (spectrum,), beside its edges."""
+    measures = {name: results[name].values[:, inside] for name in _SUMMARISED}
+    methods = map(str, results["method"].values)
     return {
-        "snr_low": low,
-        "snr_high": None if np.isinf(high) else high,
         "count": int(inside.sum()),
-        **_against_limit(results.isel(spectrum=inside)),
-        "methods": methods,
+        **_against_limit(results, inside),
+        "methods": {
+            method: _summary(*(values[number] for values in measures.values()))
+            for number, method in enumerate(methods)
+        },
     }
 
 
-def _against_limit(inside: xr.Dataset) -> dict[str, float | int | None]:
-    floor = (
-        inside["floor"].values if "floor" in inside else np.full(inside.sizes["spectrum"], np.nan)
-    )
-    known = inside.isel(spectrum=np.isfinite(floor))
-    count = known.sizes["spectrum"]
-    if not count:
+def _against_limit(results: xr.Dataset, inside: np.ndarray) -> dict[str, float | int | None]:
+    known = inside & has_limit(results)
+    if not (count := int(known.sum())):
         nothing = dict.fromkeys(("floor", "floor_thread", "eta", "eta_error"))
         return {"limit_count": 0, **nothing}
-    error = known["mean_abs_relative_error"].sel({"method": "dae"}).values
-    floor = known["floor"].values
-    eta = error.mean() / floor.mean()
-    spread = np.std(error - eta * floor, ddof=1) if count > 1 else np.nan  # of a ratio of means
-    scatter = float(spread / np.sqrt(count) / floor.mean())
+    floor = results["floor"].values[known]
+    error = results["mean_abs_relative_error"].sel({"method": "dae"}).values[known]
+    eta, scatter = over_limit(error, floor)
     return {
         "limit_count": count,
         "floor": float(floor.mean()),
-        "floor_thread": float(known["floor_thread"].mean()),
-        "eta": float(eta),
+        "floor_thread": float(results["floor_thread"].values[known].mean()),
+        "eta": eta,
         "eta_error": scatter if np.isfinite(scatter) else None,
     }
 
 
-def _summary(inside: xr.Dataset) -> dict[str, float | None]:
-    if not inside.sizes["spectrum"]:
-        return dict.fromkeys(("mean_abs_relative_error", "bias", "max_abs_relative_error_median"))
-    return {
-        "mean_abs_relative_error": float(inside["mean_abs_relative_error"].mean()),
-        "bias": float(inside["mean_relative_error"].mean()),
-        # the median: a mean of maxima is led by a few dark pixels of the coolest stars
-        "max_abs_relative_error_median": float(inside["max_abs_relative_error"].median()),
-    }
+def has_limit(results: xr.Dataset) -> np.ndarray:
+    """Return of which spectra the information limit is known, (spectrum,)."""
+    if "floor" not in results:
+        return np.zeros(results.sizes["spectrum"], bool)
+    known: np.ndarray = np.isfinite(results["floor"].values)
+    return known
+
+
+def over_limit(error: np.ndarray, floor: np.ndarray) -> tuple[float, float]:
+    """Return the mean error over the mean limit of the same spectra, and its standard error.
+
+    The error is NaN for a single spectrum.
+    """
+    count = len(error)
+    eta = error.mean() / floor.mean()
+    spread = np.std(error - eta * floor, ddof=1) if count > 1 else np.nan  # of a ratio of means
+    return float(eta), float(spread / np.sqrt(count) / floor.mean())
+
+
+def _summary(error: np.ndarray, signed: np.ndarray, worst: np.ndarray) -> dict[str, float | None]:
+    percentiles = [f"mean_abs_relative_error_p{percent}" for percent in PERCENTILES]
+    names = ("mean_abs_relative_error", "bias", "max_abs_relative_error_median", *percentiles)
+    if not error.size:
+        return dict.fromkeys(names)
+    # the median: a mean of maxima is led by a few dark pixels of the coolest stars
+    values = (error.mean(), signed.mean(), np.median(worst), *np.percentile(error, PERCENTILES))
+    return dict(zip(names, map(float, values), strict=True))
 
 
 def summarise_bins(results: xr.Dataset) -> dict[str, object]:

@@ -13,12 +13,21 @@ _HEAD = 2**12  # bytes of a page that hold its `meta`
 
 def template_text() -> str:
     """Return the template, for jinja2."""
-    return (resources.files("trainlib") / "evaluation" / PAGE).read_text(encoding="utf-8")
+    return _text(PAGE)
+
+
+def script_text() -> str:
+    """Return what moves the page's explorer."""
+    return _text("explorer.js")
+
+
+def _text(name: str) -> str:
+    return (resources.files("trainlib") / "evaluation" / name).read_text(encoding="utf-8")
 
 
 def page_identity(results: Sequence[str]) -> str:
     """Return 16 hex digits of what a page shows: the fingerprints of results, and its template."""
-    return fingerprint(template_text(), list(results))
+    return fingerprint(template_text(), script_text(), list(results))
 
 
 def shows(page: Place, results: Sequence[str]) -> bool:

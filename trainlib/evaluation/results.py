@@ -1,6 +1,7 @@
 """What an evaluation found, `results.zarr`: published in one step, checked when it is read."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location, Place
 from trainlib.config import Evaluate
+from trainlib.evaluation.binned import binned
 
 # Raised by hand when the same network is judged otherwise; a test with golden values guards it.
-EVALUATION_VERSION = 2
+EVALUATION_VERSION = 3
 RESULTS = "results.zarr"
-_OFF = "augmentation_off"  # the group beside the root
+_OFF, _BINNED, _EXAMPLES = "augmentation_off", "binned", "examples"  # groups beside the root
 
 
 class Evaluation(BaseModel):
@@ -43,11 +45,20 @@ class Evaluation(BaseModel):
 
 @dataclass(frozen=True)
 class Results:
-    """Measures per method and spectrum, with augmentation on and off, in memory."""
+    """Measures per method and spectrum, with augmentation on and off, in memory.
+
+    examples: spectra to be shown, as `examples.make_examples` makes them.
+    """
 
     on: xr.Dataset
     off: xr.Dataset
+    examples: xr.Dataset
     evaluation: Evaluation
+
+    @cached_property
+    def binned(self) -> xr.Dataset:
+        """Measures in bins, with augmentation on."""
+        return binned(self.on)
 
 
 def evaluation_fingerprint(run: str, checkpoint: str, judged_on: str, section: Evaluate) -> str:
@@ -57,11 +68,14 @@ def evaluation_fingerprint(run: str, checkpoint: str, judged_on: str, section: E
 
 def write_results(directory: Place, results: Results) -> None:
     """Put the results of a run in place of those that are there, once they read back the same."""
-    on = results.on.assign_attrs(evaluation=results.evaluation.model_dump())
-    on = on.assign_attrs(checksum=_checksum(on, results.off))
+    groups = {None: results.on, _OFF: results.off, _BINNED: results.binned,
+              _EXAMPLES: results.examples}  # fmt: skip
+    told = {"evaluation": results.evaluation.model_dump()}
+    groups[None] = groups[None].assign_attrs(told)
+    groups[None] = groups[None].assign_attrs(checksum=_checksum(*groups.values()))
     with publishing(Location.of(directory) / RESULTS, replace=True) as beside:
-        on.to_zarr(**beside.zarr, consolidated=False)
-        results.off.to_zarr(**beside.zarr, group=_OFF, mode="a", consolidated=False)
+        for group, part in groups.items():
+            part.to_zarr(**beside.zarr, group=group, mode="a", consolidated=False)
         _read(beside, "see what is wrong with the disk")
 
 
@@ -76,17 +90,18 @@ def read_results(run_directory: Place) -> Results:
 def _read(place: Location, remedy: str) -> Results:
     with reading(place, remedy):
         store = place.zarr if place.is_local else {"store": _fetched(place)}
-        on, off = (
+        parts = [
             xr.open_zarr(**store, group=group, chunks=None, consolidated=False).load()
-            for group in (None, _OFF)
-        )
+            for group in (None, _OFF, _BINNED, _EXAMPLES)
+        ]
+        on, off, _, examples = parts
         evaluation = Evaluation.model_validate(on.attrs["evaluation"])
-        found, expected = _checksum(on, off), on.attrs["checksum"]
+        found, expected = _checksum(*parts), on.attrs["checksum"]
     if found != expected:
         raise InputError(
             f"{place} is damaged: its values are not those that were written; {remedy}"
         )
-    return Results(on, off, evaluation)
+    return Results(on, off, examples, evaluation)
 
 
 def _fetched(place: Location) -> MemoryStore:

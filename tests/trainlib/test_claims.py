@@ -1,0 +1,109 @@
+"""What the verdict says of made-up results: where a claim holds, fails or cannot be judged."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from trainlib.evaluation.claims import Told, claims, in_a_sentence
+
+ROWS = 2000
+
+
+def results_of(network: float, snr: tuple[float, float] = (5.1, 79.0), rows: int = ROWS,
+               floor: float = 0.004) -> xr.Dataset:  # fmt: skip
+    """Return results whose errors are those of the network, and fixed ones of the others."""
+    dice = np.random.default_rng(1)
+    means = {"none": 0.1, "pca": 0.03, "wiener": 0.012, "dae": network}
+    scatter = dice.normal(1.0, 0.02, (len(means), rows))
+    errors = np.array(list(means.values()))[:, np.newaxis] * scatter
+    spectrum = {
+        "snr": np.geomspace(*snr, rows), "teff": dice.uniform(3500, 5000, rows),
+        "logg": dice.uniform(0, 5, rows), "feh": dice.uniform(-2.5, 0.75, rows),
+        "alpha": dice.uniform(-0.25, 0.5, rows), "floor": np.full(rows, floor),
+        "interpolated_axis": np.arange(rows) % 4,
+    }  # fmt: skip
+    return xr.Dataset(
+        {name: ("spectrum", values) for name, values in spectrum.items()}
+        | {
+            "mean_abs_relative_error": (("method", "spectrum"), errors),
+            "mean_relative_error": (("method", "spectrum"), 0.05 * errors),
+            "cpu_ms": ("method", np.array([0.0, 1.0, 4.0, 2.0])),
+        },
+        coords={"method": list(means)},
+    )
+
+
+def examples_of(new: float, deeper: float, wide: float | None = None) -> xr.Dataset:
+    """Return examples of which lines come back so far. wide: told errors, of the real ones."""
+    dice = np.random.default_rng(2)
+    target, error = np.full((40, 500), 0.5), np.full((40, 500), 0.01)
+    curves = {"target": target, "denoised": target + error * dice.standard_normal(target.shape)}
+    if wide is not None:
+        curves["error"] = wide * error
+    return xr.Dataset(
+        {
+            "flux": (("curve", "example", "wavelength"), np.array(list(curves.values()))),
+            "new_line": ("example", np.full(40, new)),
+            "deeper_line": ("example", np.full(40, deeper)),
+        },
+        coords={"curve": list(curves)},
+    )
+
+
+def outcomes(results: xr.Dataset, examples: xr.Dataset) -> dict[str, str]:
+    return {row.text: row.outcome for row in claims(results, examples)}
+
+
+def test_a_good_network_holds_and_a_bad_one_fails_by_the_same_rules() -> None:
+    good = outcomes(results_of(0.005), examples_of(0.03, 0.4, wide=1.0))
+    assert set(good.values()) <= {"holds", "better"} and len(good) == 12
+    bad = outcomes(results_of(0.05), examples_of(0.2, 0.6, wide=2.0))
+    fails = {text for text, outcome in bad.items() if outcome == "fails"}
+    assert {text.split()[0] for text in fails} == {"At", "A", "Close", "Errors", "The"}
+    assert len(fails) == 7
+    assert "The mean error stays within a decade for 10 < S/N < 120" not in fails
+
+
+def test_what_too_few_spectra_tell_is_not_judged() -> None:
+    few = outcomes(results_of(0.005, rows=16), examples_of(np.nan, np.nan))
+    assert few.pop("Evaluated in a few milliseconds") == "holds"
+    assert set(few.values()) == {"unknown"}
+    assert "The error that the network tells is right" not in few  # it tells none
+
+
+def test_a_contrast_counts_only_what_was_interpolated_along_it() -> None:
+    results = results_of(0.005)
+    at_end = np.abs(results["logg"].values - 2.5) > 2.0
+    others = at_end & (results["interpolated_axis"].values != 1)
+    results["mean_abs_relative_error"].values[-1, others] *= 50
+    assert outcomes(results, examples_of(0, 0))["Extreme log g is a few times worse"] == "better"
+    mine = at_end & (results["interpolated_axis"].values == 1)
+    results["mean_abs_relative_error"].values[-1, mine] *= 50
+    assert outcomes(results, examples_of(0, 0))["Extreme log g is a few times worse"] == "holds"
+
+
+def test_the_sentence_begins_where_errors_stay_small_up_to_the_brightest() -> None:
+    results = results_of(0.005)
+    faint = results["snr"].values < 7.0
+    results["mean_abs_relative_error"].values[-1, faint] = 0.02
+    told = in_a_sentence(results, claims(results, examples_of(0.03, 0.4)))
+    assert told.startswith("From S/N 7 up the mean error is below 1 %.")
+    assert "What no training star shows" in told
+    bright = results["snr"].values >= 40.0
+    results["mean_abs_relative_error"].values[-1, bright] = 0.02
+    told = in_a_sentence(results, claims(results, examples_of(0.3, 0.4)))
+    assert (
+        told.startswith("In no range of S/N")
+        and "“A line that no star has is not returned”" in told
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (Told(0.00512, error=0.0001), "0.51 ± 0.01 %"), (Told(1.5, "×"), "1.50 ×"),
+        (Told(None), "–"), (Told(float("nan"), "ms"), "–"), (Told(7.0, "bins"), "7"),
+    ],
+)  # fmt: skip
+def test_a_number_stands_with_its_error_and_unit(told: Told, text: str) -> None:
+    assert str(told) == text

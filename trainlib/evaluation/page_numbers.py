@@ -1,0 +1,112 @@
+"""Every number of a page about evaluated runs, from what they have stored."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from trainlib.evaluation.claims import claims, in_a_sentence
+from trainlib.evaluation.compare import paired, why_not_paired
+from trainlib.evaluation.results import Results
+from trainlib.evaluation.shown import Shown
+
+
+def page_numbers(shown: Sequence[Shown]) -> dict[str, Any]:
+    """Return the numbers of a page.
+
+    `runs`: name, `verdict` (a sentence and the rows of its table), the JSON object of the
+    evaluation, `binned` measures of all methods, where the network is `beaten`, the rows that are
+    shown as `examples`. `comparisons` of the others with the first. Shares are fractions.
+    """
+    first = shown[0]
+    return {
+        "runs": [_numbers_of(run) for run in shown],
+        "comparisons": [_comparison(first, run) for run in shown[1:]],
+    }
+
+
+def _numbers_of(run: Shown) -> dict[str, Any]:
+    results = run.results
+    rows = claims(results.on, results.examples)
+    return {
+        "name": run.name,
+        "verdict": {
+            "sentence": in_a_sentence(results.on, rows),
+            "claims": [asdict(row) for row in rows],
+        },
+        "evaluation": results.evaluation.summary,
+        "binned": list(_records(results)),
+        "cpu_ms": dict(zip(map(str, results.on["method"].values),
+                           map(float, results.on["cpu_ms"].values), strict=True)),
+        "beaten": defeats(results.evaluation.summary),
+        "examples": [
+            example_of(results, number) for number in range(results.examples.sizes["example"])
+        ],
+    }  # fmt: skip
+
+
+def _records(results: Results) -> Iterator[dict[str, Any]]:
+    """Yield every bin of every abscissa, with all statistics of all measures of all methods."""
+    table = results.binned
+    values = {str(name): table[name].values for name in table.variables}
+    names = [[str(name) for name in values[dim]] for dim in ("measure", "statistic")]
+
+    def of_method(place: int, number: int) -> dict[str, Any]:
+        ratios = {name: _number(values[name][place, number]) for name in ("eta", "eta_error")}
+        return ratios | {
+            measure: dict(zip(names[1], map(_number, row), strict=True))
+            for measure, row in zip(names[0], values["value"][:, place, number], strict=True)
+        }
+
+    for number in range(table.sizes["bin"]):
+        yield {
+            "axis": str(values["axis"][number]),
+            **{name: _number(values[name][number]) for name in ("low", "high", "floor")},
+            **{name: int(values[name][number]) for name in ("count", "limit_count")},
+            "methods": {
+                str(method): of_method(place, number)
+                for place, method in enumerate(values["method"])
+            },
+        }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _comparison(first: Shown, other: Shown) -> dict[str, Any]:
+    if (reason := why_not_paired(first, other)) is not None:
+        return {"first": first.name, "second": other.name, "reason": reason, "bins": []}
+    bins = [asdict(pair) for pair in paired(first.results, other.results)]
+    return {"first": first.name, "second": other.name, "reason": None, "bins": bins}
+
+
+def example_of(results: Results, number: int) -> dict[str, Any]:
+    """Return the labels of a stored example, and its errors before and after."""
+    on, row = results.on, int(results.examples["row"][number])
+    names = ("snr", "teff", "logg", "feh", "alpha", "magnitude", "redshift")
+    network = on.sel({"method": "dae"})
+    return {
+        "row": row,
+        **{name: float(on[name][row]) for name in names},
+        "error": float(network["mean_abs_relative_error"][row]),
+        "error_noisy": float(on["mean_abs_relative_error"].sel({"method": "none"})[row]),
+        "max_error": float(network["max_abs_relative_error"][row]),
+        "kl_divergence": float(network["kl_divergence"][row]),
+    }
+
+
+def defeats(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every bin and method with a mean |R| that the network does not undercut."""
+    found = []
+    for part in summary["bins"]:
+        errors = {m: v["mean_abs_relative_error"] for m, v in part["methods"].items()}
+        for method, error in errors.items():
+            if method != "dae" and part["count"] and errors["dae"] >= error:
+                place = {name: part[name] for name in ("snr_low", "snr_high", "count")
+                         if name in part}  # fmt: skip
+                found.append(
+                    {"bin": place, "method": method, "error": error, "network": errors["dae"]}
+                )
+    return found
