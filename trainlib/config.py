@@ -73,11 +73,11 @@ class RestFrameModel(_Network):
 
     kind: Literal["restframe"] = "restframe"
     rank: PositiveInt = 224  # components of the basis
-    hidden: PositiveInt = 512  # width of a residual block
-    blocks: PositiveInt = 3  # residual blocks
-    steps: Annotated[int, Field(ge=0, le=100)] = 3  # of conjugate gradients before the network
+    hidden: PositiveInt = 384  # width of a residual block
+    blocks: PositiveInt = 2  # residual blocks
+    steps: Annotated[int, Field(ge=0, le=100)] = 2  # of conjugate gradients before the network
     scan_rank: PositiveInt = 16  # components that the scan for the redshift knows
-    passes: PositiveInt = 6  # epochs that go through the same noisy rows, which are costly to make
+    passes: PositiveInt = 8  # epochs that go through the same noisy rows, which are costly to make
 
     @model_validator(mode="after")
     def _check(self) -> "RestFrameModel":

@@ -90,7 +90,7 @@ def test_a_run_is_looked_for_under_the_root(
         took.extend(map(str, given if isinstance(given, list) else [given]))
         return {"bins": []}
 
-    stand_in = SimpleNamespace(evaluate=done, write_report=done)
+    stand_in = SimpleNamespace(evaluate=done, write_report=done, report_numbers=done)
     monkeypatch.setitem(sys.modules, f"trainlib.evaluation.{verb}", stand_in)
     assert run_program([verb, "demo", "--root", str(root)]) == 0
     monkeypatch.chdir(root.parent)

@@ -48,6 +48,16 @@ def test_overrides_win_over_a_preset():
     assert (config.train.lr, config.train.ranks) == (0.5, 3)
 
 
+@pytest.mark.parametrize("preset", ["demo", "survey"])
+def test_a_preset_trains_the_network_at_rest_and_the_others_are_a_flag_away(preset):
+    kinds = {"A": "hourglass", "B": "projection", "C": "restframe"}
+    assert load_config(preset).train.recipe == "C"
+    for recipe, kind in kinds.items():
+        config = load_config(preset, [f"train.recipe={recipe}"])
+        assert config.model.kind == kind
+        assert config.model == config_of(train={"recipe": recipe}).model
+
+
 @pytest.mark.parametrize(
     ("tables", "told"),
     [
@@ -99,7 +109,7 @@ def test_a_recipes_idle_keys_give_way_to_a_chosen_mode():
         ("B", "model", {"kind": "hourglass", "skip": "none"},
          {"widths": (4096, 3136, 2176, 1216, 256), "input": "flux", "output": "sigmoid"}),
         ("A", "model", {"kind": "projection"}, {"rank": 512, "hidden": 512, "blocks": 3}),
-        ("B", "model", {"kind": "restframe"}, {"steps": 3, "scan_rank": 16, "passes": 6}),
+        ("B", "model", {"kind": "restframe"}, {"steps": 2, "scan_rank": 16, "passes": 8}),
         ("A", "augment", {"calibration": "none"}, {}),
     ],
 )  # fmt: skip

@@ -34,8 +34,9 @@ class Denoised:
 
     error: sigma of `flux`: the shape of the linear Gaussian posterior's, of which a pixel's prior
     and the level of the noise are all it knows, at the size that the network has learnt its errors
-    to have. It does not grow inside a gap. redshift, redshift_error, second_redshift and log_odds:
-    see `rest.scan.Redshifts`. stars: (rows, 4) teff, logg, feh, alpha.
+    to have. Inside a gap it grows as the posterior's does without its pixels. redshift,
+    redshift_error, second_redshift and log_odds: see `rest.scan.Redshifts`. stars: (rows, 4) teff,
+    logg, feh, alpha.
     """
 
     flux: Tensor
@@ -124,7 +125,10 @@ class RestFrameNetwork(nn.Module):
 
         A variance that is not finite, or not positive, masks a pixel.
         """
-        parts = [self._denoised(self._known(*part)) for part in parts_of(flux_noisy, variance)]
+        parts = [
+            self._denoised(self._known(*part), ~part[1].isfinite())
+            for part in parts_of(flux_noisy, variance)
+        ]
         columns = zip(*(vars(part).values() for part in parts), strict=True)
         return Denoised(*(torch.cat(column).to(flux_noisy.device) for column in columns))
 
@@ -140,15 +144,17 @@ class RestFrameNetwork(nn.Module):
         found, _, made = known
         return self.frame.spectra(made.coefficients, found.redshift.numpy())
 
-    def _denoised(self, known: tuple[Redshifts, Tensor, Corrected]) -> Denoised:
+    def _denoised(self, known: tuple[Redshifts, Tensor, Corrected], is_masked: Tensor) -> Denoised:
         found, level, made = known
-        frame = self.frame
+        frame, redshift = self.frame, found.redshift.numpy()
         told = frame.statistics
         left = level[:, None].square() * gain_of(told.eigenvalues, level)
         size = made.relative / (left @ frame.relative_squares).sqrt()
         return Denoised(
             flux=self._flux(known),
-            error=frame.spread(left * size[:, None].square(), found.redshift.numpy()),
+            error=frame.spread(
+                left * size[:, None].square(), redshift, frame.gaps(is_masked, level, redshift)
+            ),
             redshift=found.redshift,
             redshift_error=found.error,
             second_redshift=found.second,

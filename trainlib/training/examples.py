@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from simlib.parameters import AXES
 from trainlib.models import RestStatistics
+from trainlib.models.rest.axis import spline_samples
 from trainlib.models.rest.frame import RestFrame, weights_of
 from trainlib.models.rest.statistics import RestSample, rest_statistics
 from trainlib.models.restframe import RestFrameNetwork, RestObjective
@@ -222,8 +223,8 @@ def statistics_of_rest(
 ) -> RestStatistics:
     """Return the statistics of augmented training spectra in the rest frame."""
     axis = truth.axis
-    curves = np.empty((len(clean), axis.points), np.float32)
-    weights = np.empty_like(curves)
+    values = np.empty((len(clean), axis.points), np.float32)
+    weights = np.empty_like(values)
     shape = torch.zeros(axis.pixels, dtype=torch.float64)
     for first in range(0, len(clean), _PREPARED_ROWS):
         some = _some(clean, first, _PREPARED_ROWS)
@@ -233,9 +234,10 @@ def statistics_of_rest(
         frame = frames_taken(truth, some.labels, target, sigma.square(), training, 0, first)
         rows = slice(first, first + len(some))
         offset = training.offsets(0, first, len(some))
-        curves[rows] = truth.coefficients(some.labels, target.numpy(), offset, frame)
+        true = truth.coefficients(some.labels, target.numpy(), offset, frame)
+        values[rows] = spline_samples(true)
         weights[rows] = axis.scatter(weights_of(sigma.square())[0].numpy(), frame)
         shape += (sigma / sigma.median(dim=1, keepdim=True).values).double().sum(dim=0)
-    sample = RestSample(curves, weights, stars_of(clean.labels))
+    sample = RestSample(values, weights, stars_of(clean.labels))
     noise_shape = (shape / len(clean)).float()
     return rest_statistics(axis, truth.redshifts, sample, noise_shape, rank, seed)

@@ -54,6 +54,19 @@ def test_scatter_is_the_exact_adjoint_of_gather():
     assert np.array_equal(shared, AXIS.gather(np.repeat(coefficients[:1], rows, axis=0), shifts))
 
 
+def test_weights_of_every_other_point_sum_smooth_curves_as_the_pixels_do():
+    weights = np.random.default_rng(2).uniform(0.0, 2.0, (5, AXIS.pixels)).astype(np.float32)
+    weights[:, 100:140] = 0.0
+    found = AXIS.weigh(weights, SHIFTS)
+    assert found.shape == (5, AXIS.points // 2) and found.min() == 0.0
+    assert np.allclose(found.sum(axis=1), weights.sum(axis=1), rtol=1e-5)
+    point = np.arange(AXIS.points)
+    for row, shift, sums in zip(weights, SHIFTS, found, strict=True):
+        assert sums @ point[::2] == pytest.approx(row @ places(shift), rel=1e-5)
+        there = row @ np.sin(places(shift) / 7.0)
+        assert abs(sums @ np.sin(point[::2] / 7.0) - there) < 0.01 * row.sum()
+
+
 def test_a_row_does_not_depend_on_the_rows_beside_it():
     draw = np.random.default_rng(1)
     shifts = draw.uniform(-8e-4, 8e-4, 300)

@@ -7,6 +7,7 @@ import torch
 from tests.trainlib.rest.toy_frame import observed, statistics
 from trainlib.config import RestFrameModel
 from trainlib.models import blank_model, build_model, empty_statistics
+from trainlib.models.rest.axis import spline_samples
 from trainlib.models.restframe import RestFrameNetwork, RestObjective, usual_error
 
 STATISTICS = statistics()
@@ -58,6 +59,9 @@ def test_rows_in_any_batch_and_order_are_the_same():
         assert torch.allclose(found.flux, whole.flux[place], atol=1e-6, rtol=0)
         assert torch.allclose(found.error, whole.error[place], atol=1e-6, rtol=0)
         assert torch.allclose(found.redshift, whole.redshift[place], atol=1e-8, rtol=0)
+        assert torch.allclose(found.log_odds, whole.log_odds[place], atol=1e-2, rtol=1e-6)
+        second = whole.second_redshift[place]
+        assert torch.allclose(found.second_redshift, second, atol=1e-12, equal_nan=True)
     nothing = model.denoise(flux[:0], variance[:0])
     assert nothing.flux.shape == (0, 400) and nothing.stars.shape == (0, 4)
 
@@ -81,6 +85,32 @@ def test_a_masked_pixel_is_as_if_it_had_not_been_observed(mask):
     whole, gap = (linear(flux, v) - clean for v in (variance, masked))
     sizes = [float(off[:, elsewhere].square().mean().sqrt()) for off in (whole, gap)]
     assert sizes[1] < 1.15 * sizes[0] * (400 / 380) ** 0.5
+
+
+def test_the_error_grows_inside_a_gap_as_the_errors_do():
+    flux, variance, clean, _ = observed(400, 0.03)
+    masked = variance.clone()
+    masked[:300, 100:140] = torch.inf
+    model = network()
+    whole, gap = model.denoise(flux, variance), model.denoise(flux, masked)
+    inside, outside = slice(105, 135), slice(200, 380)
+    rms = [(one.flux - clean)[:300, inside].square().mean().sqrt() for one in (whole, gap)]
+    grown = gap.error / whole.error
+    told = grown[:300, inside].square().mean().sqrt()
+    assert float(rms[1] / rms[0]) > 1.3
+    assert float(told) == pytest.approx(float(rms[1] / rms[0]), rel=0.25)
+    assert float((grown[:300, outside].median(dim=0).values - 1.0).abs().max()) < 0.1
+    assert torch.equal(gap.error[300:], whole.error[300:])
+
+
+@pytest.mark.parametrize("left", [0, 1, 30])
+def test_where_hardly_a_pixel_is_left_the_error_is_finite_and_large(left):
+    flux, variance, _, _ = observed(3, 0.01)
+    masked = variance.clone()
+    masked[0, left:] = torch.inf
+    found = network().denoise(flux, masked)
+    assert bool(found.error.isfinite().all()) and bool(found.flux.isfinite().all())
+    assert float(found.error[0, 200:].mean()) > 2.0 * float(found.error[1, 200:].mean())
 
 
 def test_a_state_alone_makes_the_network_again():
@@ -115,7 +145,8 @@ def test_the_objective_is_the_error_over_the_usual_and_learns_its_own_size():
     off = 1e-3 * torch.randn(300, 6)
     given = (truth + off, level, torch.zeros(300), truth, torch.zeros(300, 4))
     errors = objective(*given)
-    over_mean = (off @ STATISTICS.vectors / STATISTICS.mean)[:, model.frame.axis.arm]
+    mean = torch.from_numpy(spline_samples(STATISTICS.mean[None].numpy()))
+    over_mean = (off @ model.frame.values / mean)[:, model.frame.axis.arm]
     relative = over_mean.square().mean(dim=1).sqrt() / usual_error(level)
     told = 0.02 * 0.5 * relative.square()
     assert torch.allclose(errors, relative + told, rtol=2e-3, atol=1e-3)

@@ -24,11 +24,10 @@ def curves(rows: int, seed: int) -> np.ndarray:
 
 def statistics(rank: int = 6) -> RestStatistics:
     """Return the statistics of a thousand of them."""
-    samples = spline_coefficients(curves(1000, 1))
     seen = AXIS.scatter(np.ones((1, AXIS.pixels), np.float32), np.zeros(1))
     stars = np.random.default_rng(2).normal(size=(1000, 4)).astype(np.float32)
     shape = torch.from_numpy(1.0 + 2.0 * (np.arange(AXIS.pixels) % 50 < 3)).float()
-    sample = RestSample(samples, np.repeat(seen, 1000, axis=0), stars)
+    sample = RestSample(curves(1000, 1).astype(np.float32), np.repeat(seen, 1000, axis=0), stars)
     return rest_statistics(AXIS, RANGE, sample, shape, rank, seed=0)
 
 

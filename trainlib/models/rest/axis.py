@@ -14,9 +14,16 @@ import numpy as np
 import torch
 from scipy.linalg import solveh_banded
 
-from trainlib.models.rest.kernels import gather_rows, move_rows, rest_rows, scatter_rows
+from trainlib.models.rest.kernels import (
+    gather_rows,
+    move_rows,
+    rest_rows,
+    scatter_rows,
+    weigh_rows,
+)
 
 SPLINE = (66.0 / 120.0, 26.0 / 120.0, 1.0 / 120.0)  # a coefficient's share at its point, and on
+COARSE = 2  # points from one to the next where products of curves are summed
 _BEFORE, _BEHIND = 2, 4  # points that a place needs
 _EDGE = 20  # points over which coefficients ring
 _ROWS_A_THREAD = 128
@@ -66,6 +73,15 @@ class RestAxis:
         """Return (rows, points): the adjoint of `gather`, of values (rows, pixels)."""
         out = np.zeros((len(redshift), self.points), np.float32)
         _run(scatter_rows, out, values, *self.places(redshift))
+        return out
+
+    def weigh(self, weights: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+        """Return (rows, points / 2): for smooth curves, weights of every other point like these.
+
+        weights: of pixels (rows, pixels). What is not negative stays so.
+        """
+        out = np.zeros((len(redshift), -(-self.points // COARSE)), np.float32)
+        _run(weigh_rows, out, weights, *self.places(redshift))
         return out
 
     def move(self, coefficients: np.ndarray, change: np.ndarray) -> np.ndarray:

@@ -99,6 +99,20 @@ def scatter_rows(values, first, step, out):
 
 
 @njit(**OPTIONS)
+def weigh_rows(weights, first, step, out):
+    """Add weights of pixels to the two of every other point in `out` that they lie between."""
+    for n in range(len(weights)):
+        row = out[n]
+        place, pitch = 0.5 * first[n], 0.5 * step[n]
+        for i in range(weights.shape[1]):
+            x = place + pitch * i
+            k = int(x)
+            behind = np.float32(x - k) * weights[n, i]
+            row[k] += weights[n, i] - behind
+            row[k + 1] += behind
+
+
+@njit(**OPTIONS)
 def move_rows(coefficients, start, change, out):
     """Put the coefficients of the same curves at places x (1 + change) into `out`.
 

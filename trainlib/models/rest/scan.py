@@ -3,7 +3,7 @@
 At each of some hundred shifts, a pixel apart, a star's spectrum is the mean and a few principal
 components in a noise of the mean shape. What the components could make of a spectrum is integrated
 out, so the evidence is a sum over a few projections, and that of all shifts is one product of
-matrices.
+matrices. Lines are wider than two pixels, so the pixels are summed by twos first.
 """
 
 import math
@@ -53,7 +53,9 @@ class Scan:
         ], axis=1)  # fmt: skip
         bank = torch.from_numpy(whitened) / self.shape
         self.centre = bank[:, 0].mean(dim=0)
-        means = bank[:, 0] - self.centre
+        bank[:, 0] -= self.centre
+        bank = by_twos(bank)
+        means = bank[:, 0]
         squares, turn = torch.linalg.eigh((bank[:, 1:] @ bank[:, 1:].mT).double())
         self.squares = squares.clamp(min=1e-12)
         directions = (turn / self.squares.sqrt()[:, None]).mT.float() @ bank[:, 1:]
@@ -80,7 +82,7 @@ class Scan:
         seen = (flux / self.shape - self.centre).clamp(-far, far)
         seen = seen * (_USUAL * level / noise).square().clamp(max=1.0)
         each = len(self.bank) // len(self.shifts)
-        products = (seen @ self.bank.T).double().view(len(seen), len(self.shifts), each)
+        products = (by_twos(seen) @ self.bank.T).double().view(len(seen), len(self.shifts), each)
         squared = (level.double().square() + self.left_out)[:, :, None]
         inside = (products[..., :-1] - self.of_means).square()
         fitted = (inside * (self.squares / (self.squares + squared))).sum(dim=2)
@@ -110,6 +112,12 @@ class Scan:
             second=shifts[where].where(second > -math.inf, math.nan),
             log_odds=first - second,
         )
+
+
+def by_twos(values: Tensor) -> Tensor:
+    """Return sums of neighbours in the last axis; white noise in it keeps its variance."""
+    padded = torch.nn.functional.pad(values, (0, values.shape[-1] % 2))
+    return (padded[..., ::2] + padded[..., 1::2]) * math.sqrt(0.5)
 
 
 def shifts_of(statistics: RestStatistics, axis: RestAxis) -> np.ndarray:

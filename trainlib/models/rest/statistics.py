@@ -2,7 +2,8 @@
 
 The basis is that of noiseless augmented spectra in the metric of the weights that pixels give to
 the points of the rest axis, so that sky lines and the seldom observed margins count for less:
-with P its rows and W the metric, P W P' = 1. White noise of a spectrum stays white in it.
+with V the values of its rows and W the metric, V W V' = 1. White noise of a spectrum stays white
+in it.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainlib.models.rest.axis import RestAxis
+from trainlib.models.rest.axis import RestAxis, spline_coefficients
 from trainlib.models.statistics import principal_basis
 
 _LEAST_WEIGHT = 0.03  # of the mean weight, at points that are seldom observed
@@ -47,9 +48,9 @@ class RestStatistics:
 
 @dataclass(frozen=True)
 class RestSample:
-    """Training spectra: true coefficients and weights (rows, points), stars (rows, 4)."""
+    """Training spectra: true values and weights (rows, points), stars (rows, 4)."""
 
-    coefficients: np.ndarray
+    values: np.ndarray
     weights: np.ndarray
     stars: np.ndarray
 
@@ -63,7 +64,7 @@ def rest_statistics(
     seed: int,
 ) -> RestStatistics:
     """Return the statistics of a sample, of whose weights the mean is 1 over the pixels."""
-    curves = torch.from_numpy(sample.coefficients)
+    curves = torch.from_numpy(sample.values)
     mean = curves.mean(dim=0)
     metric = torch.from_numpy(sample.weights).mean(dim=0).clamp(min=_LEAST_WEIGHT)
     vectors, eigenvalues = principal_basis((curves - mean) * metric.sqrt(), rank, seed)
@@ -72,13 +73,17 @@ def rest_statistics(
     return RestStatistics(
         axis=torch.tensor([axis.observed, axis.rest, axis.pitch], dtype=torch.float64),
         redshifts=torch.tensor(redshifts, dtype=torch.float64),
-        mean=mean,
+        mean=_spline(mean[None])[0],
         metric=metric,
-        vectors=(vectors / metric.sqrt()).contiguous(),
+        vectors=_spline(vectors / metric.sqrt()),
         eigenvalues=eigenvalues.clamp(min=_LEAST_VARIANCE * float(eigenvalues[0])),
         noise_shape=noise_shape,
         stars=torch.stack([stars.mean(dim=0), spread]).float(),
     )
+
+
+def _spline(values: Tensor) -> Tensor:
+    return torch.from_numpy(spline_coefficients(values.numpy()))
 
 
 def statistics_in(state: Mapping[str, Tensor]) -> RestStatistics:
