@@ -14,10 +14,11 @@ import xarray as xr
 from simlib.config import LARGEST_EBV, SimulationConfig
 from simlib.fit.kernels import look_rows
 from simlib.instrument import Instrument
+from simlib.kept import kept_arrays
 from simlib.parameters import AXES, draw_parameters
 from simlib.simulation.compiled.batch import centred, window_pixels
 from simlib.simulation.compiled.nodes import KINDS
-from simlib.simulation.compiled.setup_cache import templates_for
+from simlib.simulation.compiled.setup_cache import setup_identity, templates_for
 from simlib.simulation.compiled.templates import Templates, box_excess, shift_powers
 from simlib.simulation.line_spread import line_spread_of
 from simlib.simulation.simulate import terms_at
@@ -25,8 +26,9 @@ from simlib.stellar.spline import spline_slopes, spline_weights
 from simlib.units import LN_PER_MAGNITUDE
 
 STARS = (*AXES, "redshift", "ebv")  # the parameters of a star's spectrum, in this order
+_VERSION = 1  # of how the curves are made
 _RANK = 224  # principal curves, at most: they leave 0.004 % of the flux, root mean square
-_SLOPE_RANK = 112  # of these, for derivatives: to a per cent
+_SLOPE_RANK = 144  # of these, for derivatives: to a per cent
 _STEP = 6e-6  # half width of the difference for the redshift: a tenth of a pixel
 
 
@@ -136,24 +138,23 @@ def generator_of(
     """
     if isinstance(terms, Instrument):
         terms = terms_at(draw_parameters(config, grid, "train", 0, 1), terms, config)
-    templates = templates_for(
-        grid, line_spread_of(terms, float(grid.attrs["resolution"])), config.stellar
-    )
+    spread = line_spread_of(terms, float(grid.attrs["resolution"]))
+    templates = templates_for(grid, spread, config.stellar)
     present = grid["present"].transpose(*AXES).values
-    shares, curves = _principal_curves(templates, present)
+    name = f"{setup_identity(grid, spread, config.stellar)}-curves-{_RANK}-{_VERSION}"
+    kept = kept_arrays("templates", name, lambda: _principal_curves(templates, present))
     return Generator(
         axes=tuple(grid[name].values.astype(float) for name in AXES),
         present=present,
-        shares=shares,
-        curves=curves,
+        **kept,
         templates=templates,
         window=window_pixels(templates.wavelength, config.normalize),
         median=config.normalize.median,
     )
 
 
-def _principal_curves(templates: Templates, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return shares (nodes, rank) and curves (rank, powers, points), float32.
+def _principal_curves(templates: Templates, present: np.ndarray) -> dict[str, np.ndarray]:
+    """Return `shares` (nodes, rank) and `curves` (rank, powers, points), float32.
 
     Nodes count alike, however bright.
     """
@@ -171,7 +172,10 @@ def _principal_curves(templates: Templates, present: np.ndarray) -> tuple[np.nda
     shares = np.zeros((nodes, leading.shape[1]))
     shares[there] = leading * bright[:, np.newaxis]
     filled = _filled(shares.reshape(*present.shape, -1), present)
-    return filled.reshape(nodes, -1).astype(np.float32), curves.reshape(-1, powers, points)
+    return {
+        "shares": filled.reshape(nodes, -1).astype(np.float32),
+        "curves": curves.reshape(-1, powers, points),
+    }
 
 
 def _filled(values: np.ndarray, present: np.ndarray) -> np.ndarray:

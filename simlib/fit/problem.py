@@ -10,6 +10,7 @@ is linear in it (modes, offset) is treated like the rest.
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 
 from simlib.config import Stellar
 from simlib.fit.generator import STARS, Generator
@@ -25,6 +26,10 @@ class Calibration:
 
     modes: np.ndarray
     offset: float
+
+    def directions(self, flux: np.ndarray) -> np.ndarray:
+        """Return the change of a spectrum (pixels,) with each, (modes + 1, pixels)."""
+        return np.concatenate([self.modes * flux, np.full((1, len(flux)), self.offset)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +87,11 @@ def problem_of(generator: Generator, stellar: Stellar, calibration: Calibration)
     ranges = np.array([getattr(stellar, name) for name in STARS], dtype=float)
     sigma = (ranges[:, 1] - ranges[:, 0]) / np.sqrt(12.0)
     return Problem(generator, calibration, ranges.mean(axis=1), sigma)
+
+
+def stars_of(parameters: xr.Dataset) -> np.ndarray:
+    """Return (rows, 6) parameters of a table of stars, in the order of STARS."""
+    return np.stack([parameters[name].values.astype(float) for name in STARS], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
