@@ -74,9 +74,10 @@ def cold_start(library: Library, flux: np.ndarray, variance: np.ndarray) -> np.n
 
 
 def _best(library: Library, flux: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    gain = _explained(library, flux, variance).reshape(len(flux), -1, len(library.shifts))
+    gain = _explained(library, flux, variance)
     rows = np.arange(len(flux))
-    template, shift = np.unravel_index(gain.reshape(len(flux), -1).argmax(1), gain.shape[1:])
+    template, shift = np.divmod(gain.argmax(axis=1), len(library.shifts))
+    gain = gain.reshape(len(flux), len(library.stars), len(library.shifts))
     stars = library.stars[template].copy()
     stars[:, len(AXES)] = library.shifts[shift]
     if len(library.shifts) > 2:

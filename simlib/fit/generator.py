@@ -95,7 +95,7 @@ class Generator:
         for kinds, rank in ((slice(0, 1), None), (slice(1, None), _SLOPE_RANK)):
             some = weights[:, kinds]
             if some.size:
-                mixed = some.reshape(-1, some.shape[-1]) @ self.shares[:, :rank]
+                mixed = some.reshape(-1, self.present.size) @ self.shares[:, :rank]
                 curves[:, kinds] = self._mixed(mixed, stars, some.shape[1])
         return curves
 
@@ -103,7 +103,8 @@ class Generator:
         """Return (stars, kinds, points) of shares (stars x kinds, rank) of the leading curves."""
         leading = self.curves[: shares.shape[1]]
         rank, powers, points = leading.shape
-        mixed = (shares @ leading.reshape(rank, -1)).reshape(-1, kinds, powers, points)
+        mixed = shares @ leading.reshape(rank, powers * points)
+        mixed = mixed.reshape(len(stars), kinds, powers, points)
         if powers == 1:
             return mixed[:, :, 0]
         share = shift_powers(self.templates.shifts, stars[:, len(AXES)]).astype(np.float32)
@@ -120,12 +121,12 @@ class Generator:
             sets.append(list(values))
             sets[-1][number] = spline_slopes(nodes, stars[:, number])
         pairs = [
-            [np.einsum("na,nb->nab", *some[at : at + 2]).reshape(len(stars), -1) for some in sets]
+            np.stack([np.einsum("na,nb->nab", *some[at : at + 2]) for some in sets], axis=1)
             for at in (0, 2)
         ]
-        first, last = (np.stack(pair, axis=1).astype(np.float32) for pair in pairs)
-        product = first[..., :, np.newaxis] * last[..., np.newaxis, :]
-        return product.reshape(*product.shape[:2], -1)
+        first, last = (pair.astype(np.float32) for pair in pairs)
+        product = np.einsum("nkab,nkcd->nkabcd", first, last)
+        return product.reshape(*product.shape[:2], self.present.size)
 
 
 def generator_of(
@@ -142,7 +143,7 @@ def generator_of(
     templates = templates_for(grid, spread, config.stellar)
     present = grid["present"].transpose(*AXES).values
     name = f"{setup_identity(grid, spread, config.stellar)}-curves-{_RANK}-{_VERSION}"
-    kept = kept_arrays("templates", name, lambda: _principal_curves(templates, present))
+    kept = kept_arrays("templates", name, lambda: principal_curves(templates, present))
     return Generator(
         axes=tuple(grid[name].values.astype(float) for name in AXES),
         present=present,
@@ -153,7 +154,7 @@ def generator_of(
     )
 
 
-def _principal_curves(templates: Templates, present: np.ndarray) -> dict[str, np.ndarray]:
+def principal_curves(templates: Templates, present: np.ndarray) -> dict[str, np.ndarray]:
     """Return `shares` (nodes, rank) and `curves` (rank, powers, points), float32.
 
     Nodes count alike, however bright.

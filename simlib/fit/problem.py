@@ -16,6 +16,8 @@ from simlib.config import Stellar
 from simlib.fit.generator import STARS, Generator
 from simlib.fit.kernels import direction_rows, residual_rows
 
+_NO_FLUX = 1e6  # times the unit of the flux: squares must stay numbers
+
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
@@ -109,11 +111,12 @@ class Seen:
 def seen(flux: np.ndarray, variance: np.ndarray) -> Seen:
     """Return what is seen of spectra (rows, pixels).
 
-    A pixel is masked where its flux is not finite, or its variance not finite or not positive.
+    A pixel is masked where its flux is not finite or no normalised flux at all, or its variance not
+    finite or not positive.
     """
     with np.errstate(invalid="ignore"):
-        is_seen = np.isfinite(flux) & (variance > 0.0) & np.isfinite(variance)
-    sigma = np.sqrt(np.where(is_seen, variance, 1.0))
+        is_seen = (np.abs(flux) < _NO_FLUX) & (variance > 0.0) & np.isfinite(variance)
+    sigma = np.maximum(np.sqrt(np.where(is_seen, variance, 1.0)), 1.0 / _NO_FLUX)
     return Seen(
         np.where(is_seen, flux, 0.0).astype(np.float32),
         np.where(is_seen, 1.0 / sigma, 0.0).astype(np.float32),

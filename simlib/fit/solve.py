@@ -1,7 +1,7 @@
 """The most probable star of each noisy spectrum, by Levenberg's and Marquardt's damped steps.
 
-A step that would leave the grid is stopped at its wall, and the other unknowns are solved again
-with that one held: to cut the whole step would stall there. Directions are made anew only where a
+A step that would leave the grid is the best one within its walls: to cut the whole step, or one
+unknown of it, would stall there. Directions are made anew only where a
 step is long in terms of the errors, since the last ones need no more than spectra; and the very
 last, which is shorter than the tolerance, is taken along the directions without looking.
 """
@@ -17,7 +17,7 @@ _ROWS = 64  # at a time: half a megabyte of directions each
 _FIRST, _LEAST, _MOST = 1e-3, 1e-9, 1e6  # damping, relative to the information
 _TRUSTED = 1.0  # damping above which a short step says nothing
 _LESS, _MORE = 0.1, 20.0  # of the damping, after a step that helped and one that did not
-_HELD = 3  # times that a step is solved again with more unknowns on their walls
+_HELD = 12  # times that a step is solved again with other unknowns on their walls
 _ON_WALL = 1e-6  # standard deviations of the prior
 _ABSENT = 0.01  # of a spectrum that absent nodes make: more, and it is no star of the grid
 
@@ -40,6 +40,8 @@ class Fitted:
 
     stars: (rows, 6) in the order of STARS. covariance: (rows, 6, 6). spectra: (rows, pixels)
     float32, the noiseless flux as it is seen. objective: chi² and priors; misfit: chi² alone.
+    start_objective: of the star that was begun with, behind the dust and the calibration that suit
+    it best.
     evaluations: spectra of the generator that were looked at. is_converged: no more than the
     tolerance is to be gained. is_on_wall: a parameter is at the end of what the generator knows.
     is_absent: nodes that the grid has not make much of it. is_blind: no pixel has weight, so that
@@ -51,6 +53,7 @@ class Fitted:
     spectra: np.ndarray
     objective: np.ndarray
     misfit: np.ndarray
+    start_objective: np.ndarray
     evaluations: np.ndarray
     is_converged: np.ndarray
     is_on_wall: np.ndarray
@@ -74,7 +77,8 @@ def fit_spectra(
 
     flux, variance: (rows, pixels); a variance that is not finite or not positive masks a pixel.
     start: (rows, 6) parameters in the order of STARS; what is not finite begins as expected. A row
-    does not depend on the others, but for rounding. Raises ValueError for shapes that do not fit.
+    does not depend on the others, but for what rounding changes within the tolerance. Raises
+    ValueError for shapes that do not fit.
     """
     shape = (len(start), problem.generator.pixels)
     if (flux.shape, variance.shape, start.shape) != (shape, shape, (len(start), len(STARS))):
@@ -117,6 +121,7 @@ class _Descent:
         """Go down until nothing is left to gain, and return what is there."""
         going = np.arange(len(self.unknowns))
         self._try(going, self.unknowns.copy(), is_sloped=True)
+        self.start_objective = self.objective - self._gain_of_calibration()
         while len(going):
             step, gain = self._steps(going)
             is_last = (gain < tolerance.gain) & (self.damping[going] <= _TRUSTED)
@@ -130,27 +135,33 @@ class _Descent:
             going = going[~(is_last | is_spent | (self.damping[going] > _MOST))]
         return self._fitted()
 
+    def _gradient(self, rows: np.ndarray) -> np.ndarray:
+        """Return half of what the objective falls by along each unknown, (rows, unknowns)."""
+        along = np.empty((len(rows), self.unknowns.shape[1]))
+        for place, row in enumerate(rows):
+            along[place] = self.directions[row] @ self.residual[row]
+        return along - self.unknowns[rows]
+
+    def _gain_of_calibration(self) -> np.ndarray:
+        """Return what the objective gains (rows,) where the star and its redshift stay."""
+        free = slice(STARS.index("ebv"), None)
+        gradient = self._gradient(np.arange(len(self.unknowns)))[:, free]
+        step = np.linalg.solve(self.information[:, free, free], gradient[..., np.newaxis])
+        return np.asarray((gradient * step[..., 0]).sum(axis=1))
+
     def _steps(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return steps (rows, unknowns) that stay within the walls, and what they should gain."""
         here, information = self.unknowns[rows], self.information[rows]
-        along = [self.directions[row] @ self.residual[row] for row in rows]
-        gradient = np.array(along, dtype=float) - here
+        gradient = self._gradient(rows)
         damped = information.copy()
         diagonal = np.einsum("nii->ni", damped)
         diagonal *= 1.0 + self.damping[rows, np.newaxis]
-        step = np.linalg.solve(damped, gradient[..., np.newaxis])[..., 0]
-        low, high = self.low - here, self.high - here
-        for _ in range(_HELD):
-            is_held = (step < low) | (step > high)
-            if not (is_over := is_held.any(axis=1)).any():
-                break
-            step[is_over] = _solve_held(
-                damped[is_over], gradient[is_over], np.clip(step, low, high)[is_over],
-                is_held[is_over] | (step == low)[is_over] | (step == high)[is_over],
-            )  # fmt: skip
-        step = np.clip(step, low, high)
+        step = _bounded_solution(damped, gradient, self.low - here, self.high - here)
         curved = np.einsum("ni,nij,nj->n", step, information, step)
-        return step, 2.0 * (gradient * step).sum(axis=1) - curved
+        gain = 2.0 * (gradient * step).sum(axis=1) - curved
+        is_lost = ~np.isfinite(gain)  # numbers so large that nothing can be told
+        self.damping[rows[is_lost]] = np.inf
+        return np.where(is_lost[:, np.newaxis], 0.0, step), np.where(is_lost, 0.0, gain)
 
     def _try(self, rows: np.ndarray, trial: np.ndarray, is_sloped: bool) -> None:
         """Look at trial unknowns of some rows, and go there where that is better."""
@@ -187,6 +198,7 @@ class _Descent:
             spectra=self.spectra,
             objective=self.objective,
             misfit=self.misfit,
+            start_objective=self.start_objective,
             evaluations=self.evaluations,
             is_converged=self.is_converged,
             is_on_wall=on_wall[:, star][:, problem.sigma > 0.0].any(axis=1),
@@ -195,13 +207,27 @@ class _Descent:
         )
 
 
-def _solve_held(
-    damped: np.ndarray, gradient: np.ndarray, step: np.ndarray, is_held: np.ndarray
+def _bounded_solution(
+    matrix: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """Return steps (rows, n) with those of held unknowns as given, the others solved again."""
-    held = np.where(is_held, step, 0.0)
-    right = np.where(is_held, held, gradient - np.einsum("nij,nj->ni", damped, held))
-    free = ~is_held
-    matrix = damped * (free[:, :, np.newaxis] & free[:, np.newaxis, :])
-    np.einsum("nii->ni", matrix)[is_held] = 1.0
-    return np.asarray(np.linalg.solve(matrix, right[..., np.newaxis])[..., 0])
+    """Return where right'x - x'matrix x / 2 is largest between walls, (rows, n).
+
+    What would leave is held on its wall, and what is held there but would rather come back is let
+    go, until nothing changes; the few that do not settle are cut to the walls.
+    """
+    held = np.zeros(right.shape)  # -1 and 1 where at the low and the high wall
+    for _ in range(_HELD):
+        at = np.where(held < 0, low, np.where(held > 0, high, 0.0))
+        is_held = held != 0
+        free = ~is_held
+        reduced = matrix * (free[:, :, np.newaxis] & free[:, np.newaxis, :])
+        np.einsum("nii->ni", reduced)[is_held] = 1.0
+        rest = np.where(is_held, at, right - np.einsum("nij,nj->ni", matrix, at))
+        step = np.asarray(np.linalg.solve(reduced, rest[..., np.newaxis])[..., 0])
+        push = right - np.einsum("nij,nj->ni", matrix, step)
+        to_low = (free & (step < low)) | ((held < 0) & (push < 0))
+        to_high = (free & (step > high)) | ((held > 0) & (push > 0))
+        before, held = held, to_high.astype(float) - to_low
+        if np.array_equal(before, held):
+            break
+    return np.clip(step, low, high)

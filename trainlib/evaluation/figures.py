@@ -22,6 +22,13 @@ NAMES = {
     "pca": "PCA projection",
     "wiener": "Wiener filter",
     "dae": "network",
+    "fit": "fit of the simulator",
+    "polished": "network, polished",
+}
+STARTS = {
+    "cold": "a coarse grid of templates",
+    "dae": "the network's answer",
+    "truth": "the truth",
 }
 COLOURS = {
     "none": "#9aa3ad",
@@ -29,6 +36,8 @@ COLOURS = {
     "pca": "#5b8c5a",
     "wiener": "#7a5ea8",
     "dae": "#0b63b0",
+    "fit": "#a3425b",
+    "polished": "#1b9aaa",
 }
 CALCIUM_TRIPLET_NM = (850.04, 854.44, 866.45)  # vacuum
 _TRIPLET_RANGE = (847.5, 869.5)
@@ -162,10 +171,11 @@ def bias_figure(results: xr.Dataset) -> Figure:
 
 
 def binned(results: xr.Dataset, method: str, measure: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return median S/N and mean measure of the bins that hold spectra."""
+    """Return median S/N and mean measure of the bins that hold spectra so judged."""
     snr = results["snr"].values
     values = results[measure].sel({"method": method}).values
-    inside = [(snr >= a) & (snr < b) for a, b in pairwise(SNR_EDGES)]
+    judged = np.isfinite(values)  # of some methods, the first spectra only
+    inside = [judged & (snr >= a) & (snr < b) for a, b in pairwise(SNR_EDGES)]
     centres = [np.median(snr[some]) for some in inside if some.any()]
     means = [values[some].mean() for some in inside if some.any()]
     return np.array(centres), np.array(means)

@@ -97,15 +97,20 @@ def _against_limit(inside: xr.Dataset) -> dict[str, float | int | None]:
     }
 
 
-def _summary(inside: xr.Dataset) -> dict[str, float | None]:
+def _summary(inside: xr.Dataset) -> dict[str, float | int | None]:
+    """Return the means of one method; `count` where it was judged on some of the spectra only."""
+    known = np.isfinite(inside["mean_abs_relative_error"].values)
+    count = {} if known.all() else {"count": int(known.sum())}
+    inside = inside.isel(spectrum=known)
     if not inside.sizes["spectrum"]:
-        return dict.fromkeys(("mean_abs_relative_error", "bias", "max_abs_relative_error_median"))
+        names = ("mean_abs_relative_error", "bias", "max_abs_relative_error_median")
+        return dict.fromkeys(names) | count
     return {
         "mean_abs_relative_error": float(inside["mean_abs_relative_error"].mean()),
         "bias": float(inside["mean_relative_error"].mean()),
         # the median: a mean of maxima is led by a few dark pixels of the coolest stars
         "max_abs_relative_error_median": float(inside["max_abs_relative_error"].median()),
-    }
+    } | count
 
 
 def summarise_bins(results: xr.Dataset) -> dict[str, object]:
