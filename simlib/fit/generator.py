@@ -106,9 +106,9 @@ class Generator:
         mixed = shares @ leading.reshape(rank, powers * points)
         mixed = mixed.reshape(len(stars), kinds, powers, points)
         if powers == 1:
-            return mixed[:, :, 0]
+            return np.asarray(mixed[:, :, 0])
         share = shift_powers(self.templates.shifts, stars[:, len(AXES)]).astype(np.float32)
-        return np.einsum("nkpx,np->nkx", mixed, share)
+        return np.asarray(np.einsum("nkpx,np->nkx", mixed, share))
 
     def _node_weights(self, stars: np.ndarray, is_sloped: bool) -> np.ndarray:
         """Return (rows, 1 or 5, nodes) float32: of the spectrum, and of its slopes."""
@@ -126,7 +126,7 @@ class Generator:
         ]
         first, last = (pair.astype(np.float32) for pair in pairs)
         product = np.einsum("nkab,nkcd->nkabcd", first, last)
-        return product.reshape(*product.shape[:2], self.present.size)
+        return np.asarray(product).reshape(*product.shape[:2], self.present.size)
 
 
 def generator_of(

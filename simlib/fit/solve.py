@@ -1,9 +1,8 @@
 """The most probable star of each noisy spectrum, by Levenberg's and Marquardt's damped steps.
 
 A step that would leave the grid is the best one within its walls: to cut the whole step, or one
-unknown of it, would stall there. Directions are made anew only where a
-step is long in terms of the errors, since the last ones need no more than spectra; and the very
-last, which is shorter than the tolerance, is taken along the directions without looking.
+unknown of it, would stall there. Directions are made anew only where a step is long in terms of the
+errors; the last ones, of which one is always taken beyond the tolerance, need no more than spectra.
 """
 
 from dataclasses import dataclass, fields
@@ -41,11 +40,10 @@ class Fitted:
     stars: (rows, 6) in the order of STARS. covariance: (rows, 6, 6). spectra: (rows, pixels)
     float32, the noiseless flux as it is seen. objective: chi² and priors; misfit: chi² alone.
     start_objective: of the star that was begun with, behind the dust and the calibration that suit
-    it best.
-    evaluations: spectra of the generator that were looked at. is_converged: no more than the
-    tolerance is to be gained. is_on_wall: a parameter is at the end of what the generator knows.
-    is_absent: nodes that the grid has not make much of it. is_blind: no pixel has weight, so that
-    all is as expected beforehand.
+    it best. evaluations: spectra of the generator that were looked at. is_converged: no more than
+    the tolerance is to be gained. is_on_wall: a parameter is at the end of what the generator
+    knows. is_absent: nodes that the grid has not make much of it. is_blind: no pixel has weight, so
+    that all is as expected beforehand.
     """
 
     stars: np.ndarray

@@ -21,7 +21,7 @@ from trainlib.config import Evaluate
 from trainlib.evaluation.evaluate import augmenter_of, evaluate
 from trainlib.evaluation.fits import is_wrong, named_stars
 from trainlib.evaluation.floor import fit_problem
-from trainlib.evaluation.report import report
+from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import load_trained
 from trainlib.training.data import read_spectra
@@ -118,7 +118,7 @@ def test_fits_are_told_and_shown(trained, judged, capsys):
     text = capsys.readouterr().out
     assert f"fits of {FITTED} spectra" in text
     assert "from cold: 904 templates, " in text and "from truth: " in text
-    page = report([trained]).path.read_text()
+    page = write_report(trained).read_text()
     assert "a coarse grid of templates" in page and "network, polished" in page
     assert f"The first {FITTED} spectra were also fitted" in page
     assert "were not asked for" not in page
