@@ -54,7 +54,8 @@ class Problem:
     @property
     def walls(self) -> np.ndarray:
         """Return the lowest and highest of the star's unknowns, (6, 2)."""
-        return (self.generator.limits - self.expected[:, np.newaxis]) / self._scale[:, np.newaxis]
+        ends = self.generator.limits - self.expected[:, np.newaxis]
+        return np.asarray(ends / self._scale[:, np.newaxis])
 
     @property
     def _scale(self) -> np.ndarray:

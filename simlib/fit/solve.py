@@ -61,7 +61,7 @@ class Fitted:
     @property
     def is_sound(self) -> np.ndarray:
         """Return whether the answer is a star of the grid that pixels decided on, (rows,)."""
-        return self.is_converged & ~self.is_absent & ~self.is_blind
+        return np.asarray(self.is_converged & ~self.is_absent & ~self.is_blind)
 
 
 def fit_spectra(
@@ -138,7 +138,7 @@ class _Descent:
         along = np.empty((len(rows), self.unknowns.shape[1]))
         for place, row in enumerate(rows):
             along[place] = self.directions[row] @ self.residual[row]
-        return along - self.unknowns[rows]
+        return np.asarray(along - self.unknowns[rows])
 
     def _gain_of_calibration(self) -> np.ndarray:
         """Return what the objective gains (rows,) where the star and its redshift stay."""
@@ -199,9 +199,9 @@ class _Descent:
             start_objective=self.start_objective,
             evaluations=self.evaluations,
             is_converged=self.is_converged,
-            is_on_wall=on_wall[:, star][:, problem.sigma > 0.0].any(axis=1),
+            is_on_wall=np.any(on_wall[:, star][:, problem.sigma > 0.0], axis=1),
             is_absent=problem.generator.absent_share(stars) > _ABSENT,
-            is_blind=~self.data.inverse_sigma.any(axis=1),
+            is_blind=np.logical_not(np.any(self.data.inverse_sigma > 0.0, axis=1)),
         )
 
 
@@ -228,4 +228,4 @@ def _bounded_solution(
         before, held = held, to_high.astype(float) - to_low
         if np.array_equal(before, held):
             break
-    return np.clip(step, low, high)
+    return np.asarray(np.clip(step, low, high))

@@ -14,11 +14,12 @@ from simlib.dataset.rows import recipe_of
 from simlib.fit.cold import coarse_library, cold_start
 from simlib.fit.problem import stars_of
 from simlib.fit.solve import fit_spectra
+from simlib.location import Location
 from tests.simlib.dataset.toy_build import build
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib.config import Evaluate
-from trainlib.evaluation.evaluate import augmenter_of, evaluate
+from trainlib.evaluation.evaluate import _with_fits, augmenter_of, evaluate
 from trainlib.evaluation.fits import is_wrong, named_stars
 from trainlib.evaluation.floor import fit_problem
 from trainlib.evaluation.report import write_report
@@ -130,3 +131,17 @@ def test_a_store_of_spectra_alone_is_judged_without_fits(tmp_path, caplog):
     summary = evaluate(run, section=Evaluate(fit_spectra=4))
     assert "fit" not in summary and "fit" not in summary["bins"][0]["methods"]
     assert "no fits: " in caplog.text and "a store of spectra alone" in caplog.text
+
+
+def test_spectra_without_their_calibration_are_no_matter_of_fits(trained, place, caplog):
+    run = load_trained(trained)
+    augment = run.config.augment.model_copy(update={"target": "original"})
+    section = Evaluate(fit_spectra=4)
+    config = run.config.model_copy(update={"augment": augment, "evaluate": section})
+    labels = open_dataset(str(place), "validation")
+    spectra = read_spectra(labels, 0, 8, CPU)
+    before = read_results(trained).on
+    run = dataclasses.replace(run, config=config)
+    after, told = _with_fits(run, Location.of(str(place)), spectra, labels, before)
+    assert after is before and told == {}
+    assert "augment.target = 'original'" in caplog.text

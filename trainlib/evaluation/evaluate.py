@@ -158,6 +158,10 @@ def _with_fits(
     try:
         if is_bare(place):
             raise InputError(f"{place} is a store of spectra alone")
+        if trained.config.augment.target == "original":
+            raise InputError(
+                "a fit gives spectra as they are seen, augment.target = 'original' asks for others"
+            )
         recipe, _ = recipe_of(*published_dataset(place))
         problem = fit_problem(recipe, trained.config.augment)
     except InputError as error:
@@ -168,7 +172,8 @@ def _with_fits(
     batch = augmenter(spectra.flux[:rows], spectra.sigma[:rows], 0, 0)
     truth = stars_of(labels.isel(spectrum=slice(0, rows)))
     fits = judge_fits(problem, trained.model, batch, truth, section.flux_floor)
-    wider = on.reindex({"method": [*on["method"].values, *fits.measures]})
+    both = np.array([*on["method"].values, *fits.measures], dtype=object)
+    wider = on.reindex({"method": both})
     for method, found in fits.measures.items():
         for name in MEASURES:
             wider[name].loc[{"method": method}] = _padded(getattr(found, name), len(spectra))

@@ -100,17 +100,17 @@ def _against_limit(inside: xr.Dataset) -> dict[str, float | int | None]:
 def _summary(inside: xr.Dataset) -> dict[str, float | int | None]:
     """Return the means of one method; `count` where it was judged on some of the spectra only."""
     known = np.isfinite(inside["mean_abs_relative_error"].values)
-    count = {} if known.all() else {"count": int(known.sum())}
+    told: dict[str, float | int | None] = {} if known.all() else {"count": int(known.sum())}
     inside = inside.isel(spectrum=known)
     if not inside.sizes["spectrum"]:
         names = ("mean_abs_relative_error", "bias", "max_abs_relative_error_median")
-        return dict.fromkeys(names) | count
+        return {name: None for name in names} | told
     return {
         "mean_abs_relative_error": float(inside["mean_abs_relative_error"].mean()),
         "bias": float(inside["mean_relative_error"].mean()),
         # the median: a mean of maxima is led by a few dark pixels of the coolest stars
         "max_abs_relative_error_median": float(inside["max_abs_relative_error"].median()),
-    } | count
+    } | told
 
 
 def summarise_bins(results: xr.Dataset) -> dict[str, object]:
