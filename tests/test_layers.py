@@ -25,7 +25,7 @@ FLOORS = (
     ("simlib",),
     ("simlib.etc", "simlib.stellar"),
     ("simlib.simulation",),
-    ("simlib.dataset", "simlib.export", "simlib.plots", "simlib.__init__"),
+    ("simlib.dataset", "simlib.export", "simlib.fit", "simlib.plots", "simlib.__init__"),
     ("trainlib",),
     ("trainlib.models",),
     ("trainlib.training",),

@@ -230,6 +230,7 @@ class Evaluate(Section):
     flux_floor: Fraction = 0.02  # of the median flux, below which R divides by the floor
     # The first so many are compared with the information limit, which costs some 10 ms each.
     limit_spectra: NonNegativeInt = 2048
+    fit_spectra: NonNegativeInt = 0  # the first so many are fitted too, 20 ms each
     example_snr: PositiveFloat = 10.0  # of the spectrum drawn in the report
 
 

@@ -80,6 +80,17 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
             f"S/N {low}-{high if high is not None else '…'}: {interval['count']}  {methods}{limit}"
         )
 
+    if fit := result.get("fit"):
+        print(f"fits of {fit['spectra']} spectra")
+        for name, start in fit["starts"].items():
+            low, high = start["wrong_95"]
+            before = f"{start['templates']} templates, " if "templates" in start else ""
+            print(
+                f"from {name}: {before}{start['evaluations']:.1f} evaluations, "
+                f"{start['ms']:.1f} ms, wrong {_percent(start['wrong'])} "
+                f"({_percent(low)}-{_percent(high)})"
+            )
+
 
 def _percent(share: float | None) -> str:
     return "—" if share is None else f"{100 * share:.2f} %"

@@ -28,6 +28,16 @@ def spline_weights(nodes: np.ndarray, x: np.ndarray | float, name: str = "x") ->
     return np.where(on_node.any(axis=-1, keepdims=True), on_node.astype(np.float64), weights)
 
 
+def spline_slopes(nodes: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return the weight of each node in the spline's first derivative at x, x.shape + (n_nodes,).
+
+    nodes, x: as of `spline_weights`, within its bounds. One node has no slope.
+    """
+    if len(nodes) == 1:
+        return np.zeros((*np.shape(x), 1))
+    return np.asarray(_basis(tuple(np.asarray(nodes, dtype=np.float64)))(x, 1))
+
+
 @lru_cache(maxsize=256)
 def _basis(nodes: tuple[float, ...]) -> CubicSpline:
     return CubicSpline(nodes, np.eye(len(nodes)), bc_type="not-a-knot")

@@ -91,8 +91,11 @@ def binned(results: xr.Dataset) -> xr.Dataset:
     for number, some in enumerate(known):
         if some.any():
             floors[number] = limit[some].mean()
-            told = [over_limit(one, limit[some]) for one in error[:, some]]
-            eta[:, number], eta_error[:, number] = np.transpose(told)
+            for place, one in enumerate(error):
+                judged = some & np.isfinite(one)
+                if judged.any():
+                    told = over_limit(one[judged], limit[judged])
+                    eta[place, number], eta_error[place, number] = told
     return xr.Dataset(
         {
             "value": (("measure", "method", "bin", "statistic"), np.stack(value)),
@@ -114,11 +117,12 @@ def binned(results: xr.Dataset) -> xr.Dataset:
 
 
 def _statistics(values: np.ndarray) -> np.ndarray:
-    """Return (methods, statistics) of values (methods, spectra)."""
-    if not values.shape[1]:
-        return np.full((len(values), len(STATISTICS)), np.nan)
-    percentiles = np.percentile(values, PERCENTILES, axis=1)
-    return np.stack([values.mean(axis=1), values.max(axis=1), *percentiles], axis=1)
+    """Return (methods, statistics) of values (methods, spectra), those that a method has."""
+    found = np.full((len(values), len(STATISTICS)), np.nan)
+    for method, of_all in enumerate(values):
+        if (known := of_all[np.isfinite(of_all)]).size:
+            found[method] = (known.mean(), known.max(), *np.percentile(known, PERCENTILES))
+    return found
 
 
 def summarise_parameters(results: xr.Dataset) -> dict[str, list[dict[str, object]]]:

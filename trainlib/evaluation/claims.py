@@ -13,7 +13,7 @@ import xarray as xr
 
 from trainlib.evaluation.binned import bins_of, counting
 from trainlib.evaluation.examples import curves_of
-from trainlib.evaluation.metrics import SNR_NARROW, has_limit
+from trainlib.evaluation.metrics import SNR_NARROW, has_limit, whole_methods
 
 NETWORK, INPUT = "dae", "none"
 JUDGED_BELOW = 80.0  # S/N
@@ -78,7 +78,7 @@ def claims(results: xr.Dataset, examples: xr.Dataset) -> list[Claim]:
 
 
 def _baselines(results: xr.Dataset) -> list[str]:
-    return [str(name) for name in results["method"].values if name not in (NETWORK, INPUT)]
+    return [name for name in whole_methods(results) if name not in (NETWORK, INPUT)]
 
 
 def _errors(results: xr.Dataset, method: str) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import Tensor
 from simlib.dataset.publish import published_dataset
 from simlib.dataset.rows import recipe_of
 from simlib.errors import InputError
+from simlib.fit.problem import stars_of
 from simlib.location import Location, Place
 from simlib.provenance import provenance
 from simlib.rng import Purpose, Split
@@ -23,7 +24,8 @@ from trainlib.config import Evaluate
 from trainlib.evaluation.baselines import principal_components, project, smooth, wiener
 from trainlib.evaluation.binned import summarise_parameters
 from trainlib.evaluation.examples import example_rows, make_examples
-from trainlib.evaluation.floor import Floor, information_floor
+from trainlib.evaluation.fits import judge_fits
+from trainlib.evaluation.floor import Floor, fit_problem, information_floor
 from trainlib.evaluation.metrics import (
     MEASURES,
     PERCENTILES,
@@ -74,7 +76,9 @@ def evaluate(
     with `sel({"method": "dae"})`: xarray takes `sel(method=…)` for its own argument). The summary
     holds `augmentation` ("on"), `split`, `bins`, `snr_9_11` and, as `augmentation_off`, the same
     without; fractions. `floor` and `floor_thread` are the information limit of the first
-    `evaluate.limit_spectra`, NaN for the others and where the rows cannot be made again here.
+    `evaluate.limit_spectra`, NaN for the others and where the rows cannot be made again here. So
+    are the methods `fit` and `polished` on the first `evaluate.fit_spectra`, whose three starts the
+    summary compares as `fit`.
     Methods not built yet are absent. Raises InputError where the run or the dataset is not there or
     not usable.
     """
@@ -119,6 +123,7 @@ def evaluate(
         example_rows(on, section.example_snr, _EXAMPLES),
         section.flux_floor,
     )
+    on, fits = _with_fits(trained, place, spectra, labels, on)
     evaluation = Evaluation(
         fingerprint=identity,
         checkpoint=trained.checkpoint,
@@ -130,6 +135,7 @@ def evaluate(
         bottleneck=int(trained.model.bottleneck),  # type: ignore[arg-type]
         wiener_rank=section.wiener_rank,
         summary=_summary(on)
+        | fits
         | {"parameters": summarise_parameters(on), "augmentation_off": _summary(off)},
         provenance=provenance(),
     )
@@ -155,15 +161,52 @@ def _limits(
     attrs = {"units": "1", "long_name": "information limit of the mean absolute relative error"}
     return [
         {
-            name: (
-                "spectrum",
-                np.pad(values, (0, rows - len(values)), constant_values=np.nan),
-                attrs,
-            )
+            name: ("spectrum", _padded(values, rows), attrs)
             for name, values in (("floor", one.whole), ("floor_thread", one.thread))
         }
         for one in found
     ]
+
+
+def _with_fits(
+    trained: Trained, place: Location, spectra: Spectra, labels: xr.Dataset, on: xr.Dataset
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return the results with those of fits of the first rows, and what is told of these."""
+    section = trained.config.evaluate
+    rows = min(len(spectra), section.fit_spectra)
+    if not rows:
+        return on, {}
+    try:
+        if is_bare(place):
+            raise InputError(f"{place} is a store of spectra alone")
+        if trained.config.augment.target == "original":
+            raise InputError(
+                "a fit gives spectra as they are seen, augment.target = 'original' asks for others"
+            )
+        recipe, _ = recipe_of(*published_dataset(place))
+        problem = fit_problem(recipe, trained.config.augment)
+    except InputError as error:
+        log.warning("no fits: %s", error)
+        return on, {}
+    log.info("fits of %d spectra", rows)
+    augmenter = augmenter_of(trained, section.split, is_on=True)
+    batch = augmenter(spectra.flux[:rows], spectra.sigma[:rows], 0, 0)
+    truth = stars_of(labels.isel(spectrum=slice(0, rows)))
+    fits = judge_fits(problem, trained.model, batch, truth, section.flux_floor)
+    both = np.array([*on["method"].values, *fits.measures], dtype=object)
+    wider = on.reindex({"method": both})
+    for method, found in fits.measures.items():
+        for name in MEASURES:
+            wider[name].loc[{"method": method}] = _padded(getattr(found, name), len(spectra))
+    for name in ("evaluations", "objective"):
+        values = np.stack([_padded(getattr(f, name), len(spectra)) for f in fits.fitted.values()])
+        wider[f"fit_{name}"] = (("start", "spectrum"), values, {"units": "1"})
+    wider = wider.assign_coords(start=np.array(list(fits.fitted), dtype=object))
+    return wider, {"fit": {"spectra": rows, "starts": fits.table}}
+
+
+def _padded(values: np.ndarray, rows: int) -> np.ndarray:
+    return np.pad(values.astype(float), (0, rows - len(values)), constant_values=np.nan)
 
 
 def _summary(results: xr.Dataset) -> dict[str, Any]:

@@ -25,25 +25,28 @@ from trainlib.evaluation.metrics import SNR_EDGES
 NAMES = {
     "none": "noisy input",
     "smoothing": "Gaussian smoothing",
-    "savgol": "Savitzky-Golay",
     "pca": "PCA projection",
     "wiener": "Wiener filter",
-    "template": "best template",
-    "fit": "template fit",
+    "fit": "fit of the simulator",
     "dae": "network",
+    "polished": "network, polished",
+}
+STARTS = {
+    "cold": "a coarse grid of templates",
+    "dae": "the network's answer",
+    "truth": "the truth",
 }
 # Told apart by those who see few colours too: by brightness, and by the marker.
 COLOURS = {
     "none": "#7d8791",
     "smoothing": "#b36b00",
-    "savgol": "#c44e00",
     "pca": "#00795a",
     "wiener": "#a34f87",
-    "template": "#7a5c2e",
     "fit": "#6f4bb8",
     "dae": "#0064ad",
+    "polished": "#00788c",
 }
-_MARKERS = dict(zip(COLOURS, "osv^DPX*", strict=True))
+_MARKERS = dict(zip(COLOURS, "osv^DX*", strict=True))
 CALCIUM_TRIPLET_NM = (850.04, 854.44, 866.45)  # vacuum
 TRIPLET_RANGE_NM = (847.5, 869.5)
 AXES_SHOWN = {
@@ -209,12 +212,13 @@ def _curve(axes: Axes, results: xr.Dataset, method: str, measure: str, label: st
 
 
 def binned_means(results: xr.Dataset, method: str, measure: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return median S/N and mean measure of the bins that hold spectra."""
+    """Return median S/N and mean measure of the bins that hold spectra so judged."""
     return _means(results["snr"].values, results[measure].sel({"method": method}).values)
 
 
 def _means(snr: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    inside = [(snr >= a) & (snr < b) for a, b in pairwise(SNR_EDGES)]
+    judged = np.isfinite(values)  # of some methods, the first spectra only
+    inside = [judged & (snr >= a) & (snr < b) for a, b in pairwise(SNR_EDGES)]
     filled = [some for some in inside if some.any()]
     return (
         np.array([np.median(snr[some]) for some in filled]),

@@ -18,10 +18,10 @@ from functools import lru_cache
 import numpy as np
 import xarray as xr
 
-from simlib.config import SimulationConfig
 from simlib.dataset.rows import Recipe
+from simlib.fit.generator import STARS, generator_of
+from simlib.fit.problem import Calibration, Problem, problem_of, stars_of
 from simlib.parameters import AXES
-from simlib.simulation.jacobian import STEPS, flux_jacobian
 from trainlib.config import Augment, WalkAugment
 from trainlib.training.calibration import calibration_error, calibration_modes
 
@@ -52,18 +52,19 @@ def information_floor(
     whether the spectrum with its errors is wanted or the one without. flux_floor: of the median
     flux, below which errors are divided by it. Raises InputError for what cannot be simulated.
     """
-    prior = prior_sigmas(recipe.config)[:, np.newaxis]
-    nuisance = _nuisance(augment, spectra.sizes["wavelength"])
+    problem = fit_problem(recipe, augment)
+    prior = problem.sigma[:, np.newaxis]
     found = np.empty((spectra.sizes["spectrum"], 4))
     for start in range(0, len(found), _ROWS):
         some = spectra.isel(spectrum=slice(start, start + _ROWS)).load()
-        stars = some.drop_vars(["flux", "variance"])
-        jacobian = flux_jacobian(stars, recipe.grid, recipe.named_terms, recipe.config)
+        _, slopes = problem.generator.look(stars_of(some), is_sloped=True)
         flux, variance = (some[name].values.astype(float) for name in ("flux", "variance"))
         divisor = np.maximum(flux, flux_floor * np.median(flux, axis=1, keepdims=True))
         axis = some["interpolated_axis"].values
         for row in range(len(flux)):
-            directions = np.concatenate([jacobian[row] * prior, nuisance.directions(flux[row])])
+            directions = np.concatenate(
+                [slopes[row] * prior, problem.calibration.directions(flux[row])]
+            )
             information = (directions / variance[row]) @ directions.T
             if augment.target == "original":  # the calibration hides it, and is no part of it
                 directions[len(prior) :] = 0.0
@@ -81,7 +82,7 @@ def _cases(unknowns: int, axis: int) -> list[np.ndarray]:
     """
     number = np.arange(unknowns)
     is_along = (number >= len(AXES)) | (axis < 0) | (number == axis)
-    is_star = number < len(STEPS)
+    is_star = number < len(STARS)
     return [is_star | ~is_star, is_along, is_star, is_along & is_star]
 
 
@@ -99,37 +100,23 @@ def _mean_error(
     return float(_MEAN_ABS * np.mean(np.sqrt(variance) / divisor))
 
 
-def prior_sigmas(config: SimulationConfig) -> np.ndarray:
-    """Return the standard deviations with which the parameters of STEPS are drawn."""
-    ranges = np.array([getattr(config.stellar, name) for name in STEPS])
-    return np.asarray((ranges[:, 1] - ranges[:, 0]) / np.sqrt(12.0))
+def fit_problem(recipe: Recipe, augment: Augment) -> Problem:
+    """Return what spectra of a dataset may be, where the augmentation is on.
 
-
-@dataclass(frozen=True)
-class _Nuisance:
-    """What is unknown beside the star: (modes, pixels) that multiply the flux, a scale, an offset.
-
-    All for one standard deviation.
+    Raises InputError for what cannot be simulated.
     """
-
-    modes: np.ndarray
-    scale: float
-    offset: float
-
-    def directions(self, flux: np.ndarray) -> np.ndarray:
-        """Return the change of a spectrum with each."""
-        some = [self.modes * flux]
-        some += [self.scale * flux[np.newaxis]] if self.scale else []
-        some += [np.full((1, len(flux)), self.offset)] if self.offset else []
-        return np.concatenate(some)
+    generator = generator_of(recipe.grid, recipe.named_terms, recipe.config)
+    return problem_of(generator, recipe.config.stellar, calibration_of(augment, generator.pixels))
 
 
 @lru_cache(maxsize=4)
-def _nuisance(augment: Augment, pixels: int) -> _Nuisance:
+def calibration_of(augment: Augment, pixels: int) -> Calibration:
+    """Return what the augmentation leaves unknown of the flux: its errors, scale and offset."""
     modes = np.empty((0, pixels))
     if isinstance(augment, WalkAugment):
         modes = _walk_modes(augment, pixels)
-    return _Nuisance(modes, augment.scale_sigma, augment.offset_sigma)
+    scale = np.full((1, pixels), augment.scale_sigma)
+    return Calibration(np.concatenate([modes, scale]).astype(np.float32), augment.offset_sigma)
 
 
 def _walk_modes(augment: WalkAugment, pixels: int) -> np.ndarray:

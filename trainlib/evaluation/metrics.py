@@ -98,7 +98,10 @@ def summarise(results: xr.Dataset, low: float, high: float) -> dict[str, object]
 
 
 def summarise_spectra(results: xr.Dataset, inside: np.ndarray) -> dict[str, object]:
-    """Return what a bin of the JSON object says of its spectra, (spectrum,), beside its edges."""
+    """Return what a bin of the JSON object says of its spectra, (spectrum,), beside its edges.
+
+    A method that was judged on some of them only has a `count` of its own.
+    """
     measures = {name: results[name].values[:, inside] for name in _SUMMARISED}
     methods = map(str, results["method"].values)
     return {
@@ -147,14 +150,25 @@ def over_limit(error: np.ndarray, floor: np.ndarray) -> tuple[float, float]:
     return float(eta), float(spread / np.sqrt(count) / floor.mean())
 
 
-def _summary(error: np.ndarray, signed: np.ndarray, worst: np.ndarray) -> dict[str, float | None]:
+def _summary(
+    error: np.ndarray, signed: np.ndarray, worst: np.ndarray
+) -> dict[str, float | int | None]:
+    known = np.isfinite(error)
+    told: dict[str, float | int | None] = {} if known.all() else {"count": int(known.sum())}
+    error, signed, worst = error[known], signed[known], worst[known]
     percentiles = [f"mean_abs_relative_error_p{percent}" for percent in PERCENTILES]
     names = ("mean_abs_relative_error", "bias", "max_abs_relative_error_median", *percentiles)
     if not error.size:
-        return dict.fromkeys(names)
+        return {name: None for name in names} | told
     # the median: a mean of maxima is led by a few dark pixels of the coolest stars
     values = (error.mean(), signed.mean(), np.median(worst), *np.percentile(error, PERCENTILES))
-    return dict(zip(names, map(float, values), strict=True))
+    return dict(zip(names, map(float, values), strict=True)) | told
+
+
+def whole_methods(results: xr.Dataset) -> list[str]:
+    """Return the methods that were judged on all spectra, whose means may be compared."""
+    judged = np.isfinite(results["mean_abs_relative_error"].transpose("method", ...).values)
+    return [str(name) for name in results["method"].values[judged.all(axis=1)]]
 
 
 def summarise_bins(results: xr.Dataset) -> dict[str, object]:

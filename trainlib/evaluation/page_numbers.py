@@ -101,7 +101,11 @@ def defeats(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Return every bin and method with a mean |R| that the network does not undercut."""
     found = []
     for part in summary["bins"]:
-        errors = {m: v["mean_abs_relative_error"] for m, v in part["methods"].items()}
+        errors = {
+            method: told["mean_abs_relative_error"]
+            for method, told in part["methods"].items()
+            if "count" not in told  # of some of the spectra only: others than the network's mean
+        }
         for method, error in errors.items():
             if method != "dae" and part["count"] and errors["dae"] >= error:
                 place = {name: part[name] for name in ("snr_low", "snr_high", "count")

@@ -38,6 +38,7 @@ def write_report(run_directories: Sequence[Place] | Place, out: Place | None = N
         numbers=page_numbers(shown),
         claims=claims(shown[0].results.on, shown[0].results.examples),
         names=figures.NAMES,
+        starts=figures.STARTS,
         axes=figures.AXES_SHOWN,
         drawings=draw(shown, page.parent / "figures"),
         explorer=make_explorer(shown[0].results.on, shown[0].results.examples),

@@ -51,7 +51,7 @@ def observe(
     start, pitch = templates.rest
     first = (templates.wavelength[0] / stretch - start) / pitch
     _require_within(templates, numbers, first, stretch)
-    curve, middle, largest = _centred(templates.curve)
+    curve, middle, largest = centred(templates.curve)
     flux = np.empty((len(redshift), len(templates.wavelength)), dtype=np.float32)
     flux_scale = np.empty(len(redshift))
     kernel.observe_rows(
@@ -78,7 +78,7 @@ def observe(
     return flux, flux_scale
 
 
-def _centred(curve: np.ndarray) -> tuple[np.ndarray, float, float]:
+def centred(curve: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Return a curve less the middle of its range (float32), the middle, and half the range."""
     middle = float(np.float32(0.5 * (float(curve.min()) + float(curve.max()))))
     centred = (curve - middle).astype(np.float32)

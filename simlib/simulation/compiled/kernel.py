@@ -81,7 +81,7 @@ def _sample_run(even, odd, ramp, start, slope, redshift, shift, excess, w0, w1, 
 
 
 @njit(**OPTIONS)
-def _sample(spectrum, first, redshift, shift, excess, ramp, widening, displacement, out):
+def sample(spectrum, first, redshift, shift, excess, ramp, widening, displacement, out):
     """Evaluate the curve at all pixels, in runs over which the whole part advances by two.
 
     first: place of pixel 0, in points. A run may end a pixel early or late: the polynomial goes on
@@ -188,7 +188,7 @@ def observe_rows(
             if w[0] != 0.0 or w[1] != 0.0 or w[2] != 0.0 or w[3] != 0.0:
                 add_rows(table[n[0]], table[n[1]], table[n[2]], table[n[3]], w, spectrum)
         out = flux[row]
-        _sample(
+        sample(
             spectrum, first[row], redshift[row], shift[row], excess[row], ramp, widening,
             displacement, out,
         )  # fmt: skip
