@@ -3,9 +3,15 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["evaluate", "train"]
+__all__ = ["denoise", "evaluate", "export", "load_bundle", "train"]
 
-_HOMES = {"train": "trainlib.training.launch", "evaluate": "trainlib.evaluation.evaluate"}
+_HOMES = {
+    "train": "trainlib.training.launch",
+    "evaluate": "trainlib.evaluation.evaluate",
+    "export": "trainlib.onsky.export",
+    "load_bundle": "trainlib.onsky.denoise",
+    "denoise": "trainlib.onsky.batch",
+}
 
 
 def __getattr__(name: str) -> Any:

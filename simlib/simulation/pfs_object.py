@@ -1,9 +1,10 @@
 """Simulated spectra as files of the PFS data model: one `pfsObject` for each star.
 
 Layout after the survey's published data model (Subaru-PFS/datamodel, `datamodel.txt`): flux and
-variance in nJy on the pixels' own even wavelengths (vacuum, in the header), mask, sky, a table of
-targets and one of exposures. The flux is one noisy observation; the noiseless one stands beside it
-in an extension of its own, `SIMULATED`, which readers of the data model pass over.
+variance in nJy on the pixels' own even wavelengths (vacuum; an array, since programs disagree by a
+pixel on what a header says), mask, sky, a table of targets and one of exposures. The flux is one
+noisy observation; the noiseless one stands beside it in an extension of its own, `SIMULATED`, which
+readers of the data model pass over.
 """
 
 import hashlib
@@ -29,6 +30,9 @@ ROWS_AT_ONCE = 64  # whose terms are held, 0.2 MB a row
 _COARSE = 10  # bins of the coarse covariance
 _SCIENCE = 1  # target type
 _VERSION = 1  # of the data model's extensions as written here
+_UNITS = dict.fromkeys(("FLUX", "SKY", "SIMULATED"), "nJy") | {"COVAR": "nJy2", "WAVELENGTH": "nm"}
+_WHOLE = ("MASK", "WAVELENGTH")  # not as float32
+_OFF_PIXELS = ("COVAR2", "WAVELENGTH")
 
 
 def write_pfs_objects(
@@ -75,6 +79,7 @@ def pfs_object(
     mask = np.zeros(len(wavelength), dtype=np.int32)
     variance = sigma**2
     images = {
+        "WAVELENGTH": wavelength,
         "FLUX": flux,
         "MASK": mask,
         "SKY": np.asarray(sky) * nanojansky(1.0, wavelength),
@@ -84,12 +89,12 @@ def pfs_object(
     }
     hdus = [fits.PrimaryHDU()]
     for name, values in images.items():
-        header = fits.Header() if name == "COVAR2" else _wavelength_header(wavelength)
+        header = fits.Header() if name in _OFF_PIXELS else _wavelength_header(wavelength)
         if name == "MASK":
             header.extend(_mask_header())
-        elif name != "COVAR2":
-            header["BUNIT"] = "nJy2" if name == "COVAR" else "nJy"
-        kept = values if name == "MASK" else values.astype(np.float32)
+        elif name in _UNITS:
+            header["BUNIT"] = _UNITS[name]
+        kept = values if name in _WHOLE else values.astype(np.float32)
         hdus.append(fits.ImageHDU(kept, header=header, name=name))
     simulated = hdus[-1].header
     for name, value in _truth(spectrum).items():

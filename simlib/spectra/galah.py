@@ -13,6 +13,7 @@ from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.units import RELATIVE, vacuum_nm
 
 _PARTS = {"NORMALIZED", "RELATIVE_ERROR"}
+_CLEAR = 0.98  # transmission of the air below which what was divided out has left its marks
 
 
 def is_galah(hdus: fits.HDUList) -> bool:
@@ -41,13 +42,22 @@ def read_galah(hdus: fits.HDUList, _: Stated) -> list[Observed]:
             wavelength=wavelength,
             flux=flux,
             variance=variance,
-            mask=np.zeros(flux.shape, dtype=bool),
+            mask=_telluric(hdus, flux.shape),
             unit=RELATIVE,
             frame="barycentric",
             resolution=_resolution(hdus, wavelength),
-            notes=("normalised to the continuum",),
+            notes=("normalised to the continuum; masked where the air absorbs",),
         )
     ]
+
+
+def _telluric(hdus: fits.HDUList, shape: tuple[int, ...]) -> np.ndarray:
+    """Return where the air absorbs, by the part of that name, which they spell with one l."""
+    if "TELURIC" in names(hdus):
+        transmission = image(hdus, "TELURIC")
+        if transmission.shape == shape:
+            return np.asarray(transmission < _CLEAR)
+    return np.zeros(shape, dtype=bool)
 
 
 def _resolution(hdus: fits.HDUList, wavelength: np.ndarray) -> float | None:

@@ -1,6 +1,7 @@
 """Make a bundle of a run: its network, the pixels and the scale that it learnt, what it is from."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -49,37 +50,50 @@ def export(run: Place, bundle: Place) -> Location:
     folder, dataset = published_dataset(trained.dataset)
     recipe, _ = recipe_of(folder, dataset)
     wavelength = open_dataset(folder, "validation")["wavelength"].values.astype(np.float64)
-    arrays = {name: values.numpy() for name, values in trained.model.state_dict().items()}
-    data = save({name: np.ascontiguousarray(v) for name, v in arrays.items()} | {
-        WAVELENGTH: wavelength
-    })  # fmt: skip
+    card = model_card(trained, wavelength, _results_of(trained))
     normalize, stellar = recipe.config.normalize, recipe.config.stellar
-    settings: dict[str, Any] = {
+    described = {
         "model": plain(trained.config.model),
         "window_nm": normalize.window_nm,
         "median": normalize.median,
+        "resolution": _resolution(recipe),
+        "ranges": {name: tuple(getattr(stellar, name)) for name in _RANGES},
+        "lineage": _lineage(trained, dataset.stellar_grid),
+        "licence": LICENCE,
     }
-    card = model_card(trained, wavelength, _results_of(trained))
+    write_bundle(place, trained.model, wavelength, described, card)
+    return place
+
+
+def write_bundle(
+    place: Location,
+    network: torch.nn.Module,
+    wavelength: np.ndarray,
+    described: Mapping[str, Any],
+    card: str,
+) -> None:
+    """Write a bundle, once it opens and makes what the network makes.
+
+    described: what the manifest says beside digests and provenance. Raises InputError where
+    something is there.
+    """
+    arrays = {name: np.ascontiguousarray(v.numpy()) for name, v in network.state_dict().items()}
+    data = save(arrays | {WAVELENGTH: wavelength})
+    files = {ARRAYS: data, CARD: card.encode()}
     manifest = BundleManifest(
-        fingerprint=fingerprint(settings, digest(data)),
-        files={
-            name: hashlib.sha256(content).hexdigest()
-            for name, content in {ARRAYS: data, CARD: card.encode()}.items()
-        },
-        resolution=_resolution(recipe),
-        ranges={name: tuple(getattr(stellar, name)) for name in _RANGES},
-        lineage=_lineage(trained, dataset.stellar_grid),
-        licence=LICENCE,
+        fingerprint=fingerprint(
+            [described[name] for name in ("model", "window_nm", "median")], digest(data)
+        ),
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         provenance=provenance(),
-        **settings,
+        **described,
     )
     with publishing(place) as beside:
         beside.path.mkdir()
-        write_bytes(beside / ARRAYS, data)
-        write_bytes(beside / CARD, card.encode())
+        for name, content in files.items():
+            write_bytes(beside / name, content)
         write_record(beside / MANIFEST, manifest)
-        _compare(trained, beside)
-    return place
+        _compare(network, beside)
 
 
 def _results_of(trained: Trained) -> dict[str, Any] | None:
@@ -111,8 +125,8 @@ def _lineage(trained: Trained, stellar_grid: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _compare(trained: Trained, beside: Location) -> None:
-    """Raise AssertionError where the bundle does not make what the run's network makes."""
+def _compare(network: torch.nn.Module, beside: Location) -> None:
+    """Raise AssertionError where the bundle does not make what the network makes."""
     opened = open_bundle(beside)
     draw = np.random.default_rng(0)
     sigma = np.geomspace(0.003, 0.2, _PROBES)[:, np.newaxis]
@@ -121,8 +135,7 @@ def _compare(trained: Trained, beside: Location) -> None:
     variance = np.broadcast_to(sigma**2, flux.shape)
     given = [np.ascontiguousarray(part, dtype=np.float32) for part in (flux, variance)]
     with torch.inference_mode():
-        expected = trained.model(*(torch.from_numpy(part) for part in given)).numpy()
-    found = opened.network.denoise(*given).flux
-    largest = float(np.max(np.abs(found - expected)))
+        expected = network(*(torch.from_numpy(part) for part in given)).numpy()
+    largest = float(np.max(np.abs(opened.network.denoise(*given).flux - expected)))
     if not largest <= AGREEMENT:
-        raise AssertionError(f"the bundle differs from the run's network by {largest:g}")
+        raise AssertionError(f"the bundle differs from the network it is of by {largest:g}")

@@ -61,8 +61,8 @@ def test_each_star_is_a_file_named_by_the_data_model(files: list[Path]) -> None:
             assert file_name(stored) == path.name
             stored.verify("exception")
             names = [hdu.name for hdu in stored[1:]]
-        assert names == ["FLUX", "MASK", "SKY", "COVAR", "COVAR2", "SIMULATED", "TARGET",
-                         "OBSERVATIONS", "FLUX_TABLE"]  # fmt: skip
+        assert names == ["WAVELENGTH", "FLUX", "MASK", "SKY", "COVAR", "COVAR2", "SIMULATED",
+                         "TARGET", "OBSERVATIONS", "FLUX_TABLE"]  # fmt: skip
 
 
 def test_the_header_gives_the_pixels_wavelengths(files: list[Path], simulated) -> None:
@@ -73,6 +73,8 @@ def test_the_header_gives_the_pixels_wavelengths(files: list[Path], simulated) -
             metre = wcs.pixel_to_world_values(np.arange(len(expected)))
             assert np.allclose(np.asarray(metre) * 1e9, expected, rtol=1e-12)
         assert np.array_equal(stored["FLUX_TABLE"].data["wavelength"], expected)
+        assert np.array_equal(stored["WAVELENGTH"].data, expected)
+        assert stored["WAVELENGTH"].header["BUNIT"] == "nm"
 
 
 def test_the_noiseless_flux_has_the_star_s_magnitude(files: list[Path], simulated) -> None:
