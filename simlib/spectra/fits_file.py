@@ -34,10 +34,15 @@ def opened(data: bytes) -> Iterator[fits.HDUList]:
             yield hdus
 
 
-def _refuse_cut(hdus: fits.HDUList, data: bytes) -> None:
-    """Raise InputError unless every part ends within the file, and the last one ends it."""
+def length(hdus: fits.HDUList) -> int:
+    """Return the bytes of a file up to the end of its last part; what may follow is padding."""
     info = [hdu.fileinfo() for hdu in hdus]
-    end = max((part["datLoc"] + part["datSpan"] for part in info if part), default=0)
+    return max((part["datLoc"] + part["datSpan"] for part in info if part), default=0)
+
+
+def _refuse_cut(hdus: fits.HDUList, data: bytes) -> None:
+    """Raise InputError unless every part ends within the file, and nothing follows the last."""
+    end = length(hdus)
     if end > len(data) or end % BLOCK or len(data) % BLOCK:
         raise InputError(
             f"it is cut or damaged: {len(data)} bytes, {end} were expected; fetch it again"

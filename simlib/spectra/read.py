@@ -15,7 +15,7 @@ from astropy.io import fits
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.spectra.desi import is_desi, read_desi
-from simlib.spectra.fits_file import START, opened
+from simlib.spectra.fits_file import START, length, opened
 from simlib.spectra.galah import is_galah, read_galah
 from simlib.spectra.images import is_image, read_image
 from simlib.spectra.lamost import is_lamost, read_lamost
@@ -47,7 +47,7 @@ FITS_FORMATS: tuple[tuple[Callable[[fits.HDUList], bool], Fits], ...] = (
 
 
 class Contents(NamedTuple):
-    """A file as it was read: its spectra, and its bytes where it is FITS, unpacked."""
+    """A file as it was read: its spectra, and its bytes where it is FITS: unpacked, unpadded."""
 
     spectra: list[Observed]
     fits: bytes | None
@@ -67,7 +67,9 @@ def parse_observed(data: bytes, name: str, stated: Stated) -> Contents:
     """Return the spectra that the bytes of a file hold. name: of the file, for the message."""
     try:
         whole = _unpacked(data)
-        return Contents(_spectra(whole, stated), whole if whole.startswith(START) else None)
+        if whole.startswith(START):
+            return _of_fits(whole, stated)
+        return Contents(_of_others(whole, stated), None)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     except RecursionError:
@@ -79,11 +81,9 @@ def parse_observed(data: bytes, name: str, stated: Stated) -> Contents:
         raise InputError(f"{name}: it is damaged ({type(error).__name__}: {told})") from error
 
 
-def _spectra(data: bytes, stated: Stated) -> list[Observed]:
+def _of_others(data: bytes, stated: Stated) -> list[Observed]:
     if not data:
         raise InputError("it is empty")
-    if data.startswith(START):
-        return _of_fits(data, stated)
     if data.startswith(_ZIP):
         return read_npz(data, stated)
     if data.startswith(_PICKLES):
@@ -93,7 +93,7 @@ def _spectra(data: bytes, stated: Stated) -> list[Observed]:
     return read_csv(data, stated)
 
 
-def _of_fits(data: bytes, stated: Stated) -> list[Observed]:
+def _of_fits(data: bytes, stated: Stated) -> Contents:
     with opened(data) as hdus:
         for is_such, read in FITS_FORMATS:
             if is_such(hdus):
@@ -104,9 +104,9 @@ def _of_fits(data: bytes, stated: Stated) -> list[Observed]:
             raise InputError(
                 f"it is FITS, but of no format that is known; its parts: {parts[:200]}"
             )
-    if not found:
-        raise InputError("it holds no spectrum")
-    return found
+        if not found:
+            raise InputError("it holds no spectrum")
+        return Contents(found, data[: length(hdus)])
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -41,7 +41,7 @@ def read_ecsv(data: bytes, stated: Stated) -> list[Observed]:
     """Return the spectra of an ECSV file."""
     from astropy.table import Table  # noqa: PLC0415  (slow to load)
 
-    table = Table.read(StringIO(_decoded(data)), format="ascii.ecsv")
+    table = Table.read(_decoded(data).splitlines(), format="ascii.ecsv")  # a text may be a path
     names = [str(name) for name in table.colnames]
     values = {name.lower(): table[name].data for name in names}
     units = {name.lower(): str(table[name].unit or "") for name in names}
