@@ -241,6 +241,10 @@ _DIFFERENT = "tests/simlib/dataset/test_compare.py::test_the_verb_prints_what_wa
 _WAY = "tests/trainlib/test_lineage.py::test_the_verb_prints_a_tree"
 _PRUNED = "tests/flows/test_dataset_verbs.py::test_prune_removes_only_when_told"
 _DOOR = "tests/flows/test_rollback_verb.py::test_a_root_behind_a_door_is_opened_by_the_option"
+_SKYWARD = "tests/flows/test_onsky_verbs.py::"
+_FILES = f"{_SKYWARD}test_files_are_denoised_and_told_one_by_one"
+_STATED = f"{_SKYWARD}test_what_files_do_not_say_is_stated_by_options"
+_EXPORT = f"{_SKYWARD}test_export_is_told_run_bundle_and_storage"
 _BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_under_a_root"
 ELSEWHERE = {  # the tests that try what takes longer
     "etc --figures": _ETC,
@@ -263,6 +267,20 @@ ELSEWHERE = {  # the tests that try what takes longer
     "diff --spectra": _DIFFERENT,
     "lineage --root": _WAY,
     "prune --yes": _PRUNED,
+    "denoise files": _FILES,
+    "denoise --out": _FILES,
+    "denoise --bundle": _FILES,
+    "denoise --overwrite": _FILES,
+    "denoise --json": _FILES,
+    "denoise --flux-unit": _STATED,
+    "denoise --wavelength-unit": _STATED,
+    "denoise --medium": _STATED,
+    "denoise --reject": f"{_SKYWARD}test_masks_reject_by_the_list_that_is_named",
+    "denoise --storage-option": f"{_SKYWARD}test_denoise_is_told_of_storage",
+    "export run": _EXPORT,
+    "export bundle": _EXPORT,
+    "export --json": _EXPORT,
+    "export --storage-option": _EXPORT,
     "rollback name": _BACK,
     "rollback --root": _BACK,
     "rollback --json": _BACK,
@@ -493,7 +511,7 @@ DEFAULTS = {
     "grid info --quality": True,
     "rollback --root": "./data", "diff --root": "./data", "diff --spectra": 1024,
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,
-    "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
+    "denoise --reject": "usual", "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
     "simulate config": "demo", "simulate --format": "zarr", "simulate --path": "compiled",
     "etc --instrument": "pfs-redmr-2016-02-29", "etc --convention": "centred",
     "etc --quadrature": "converged", "etc --lsf": "etc", "etc --line-extinction": "factorised",
