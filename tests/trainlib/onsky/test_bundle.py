@@ -6,14 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from astropy.io import fits
 from safetensors.numpy import load, save
 
 import trainlib
 from simlib.artifact import parse_record, write_record
+from simlib.config import load_config
 from simlib.dataset.open import open_dataset
 from simlib.errors import InputError
 from simlib.location import Location
+from simlib.parameters import as_table
+from simlib.rng import Purpose, Split, normals
+from simlib.simulation.spectra_file import write_spectra
+from simlib.simulation.targets import simulate_targets
+from simlib.units import nanojansky
 from tests.simlib.dataset.toy_build import build
+from tests.simlib.simulation.test_pfs_object import TARGETS, TOY
 from tests.trainlib.onsky.toy_bundle import WAVELENGTH, toy_stars, write_toy_bundle
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
@@ -21,6 +29,7 @@ from trainlib import runs
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.trained import load_trained
 from trainlib.onsky import export as exporting
+from trainlib.onsky.batch import denoise
 from trainlib.onsky.bundle import ARRAYS, CARD, MANIFEST, BundleManifest, open_bundle
 
 MODEL = {"kind": "restframe", "rank": 16, "hidden": 16, "blocks": 1, "passes": 2}
@@ -65,6 +74,33 @@ def test_a_run_is_exported_and_denoises_as_its_network_does(trained, dataset, tm
     assert 4500.0 < manifest.resolution < 6500.0
     card = (place / CARD).read_bytes().decode()
     assert manifest.lineage["run"] in card and "| S/N | spectra | error |" in card
+
+
+@pytest.mark.slow
+def test_a_simulated_star_in_a_file_of_the_survey_is_denoised_as_it_is_in_memory(trained, tmp_path):
+    config = load_config("tiny", TOY)
+    columns = {name: np.array(values) for name, values in TARGETS.items()}
+    targets = as_table(columns | {"interpolated_axis": np.full(2, -1, np.int8)}, np.arange(2))
+    spectra = simulate_targets(targets, config)
+    write_spectra(spectra, tmp_path / "stars", "pfs", config)
+    bundle = trainlib.load_bundle(trainlib.export(trained, tmp_path / "bundle"))
+    wavelength = spectra["wavelength"].values
+    noise = np.stack([
+        normals(config.dataset.seed, Split.test, Purpose.target_noise, row, len(wavelength))
+        for row in range(2)
+    ])  # fmt: skip
+    scale = spectra["flux_scale"].values[:, np.newaxis]
+    sigma = np.sqrt(spectra["variance"].values.astype(float)) * scale
+    expected = bundle.denoise(wavelength, spectra["flux"].values * scale + sigma * noise, sigma**2)
+    files = [Location.of(path) for path in sorted((tmp_path / "stars").iterdir())]
+    done = denoise(bundle, files, Location.of(tmp_path / "out"))
+    for row, (one, answer) in enumerate(zip(done, expected, strict=True)):
+        assert not one.message
+        with fits.open(one.written.path) as hdus:
+            found = hdus["DENOISED"].data / nanojansky(1.0, wavelength)
+            assert np.max(np.abs(found - answer.flux)) < 1e-5 * scale[row]
+            assert np.all(hdus["SIMULATED"].data > 0.0)
+        assert abs(one.rows[0]["redshift"] - answer.redshift) < 1e-8
 
 
 @pytest.mark.slow
