@@ -15,7 +15,7 @@ from astropy.io import fits
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.spectra.desi import is_desi, read_desi
-from simlib.spectra.fits_file import START, length, opened
+from simlib.spectra.fits_file import START, length, names, opened
 from simlib.spectra.galah import is_galah, read_galah
 from simlib.spectra.images import is_image, read_image
 from simlib.spectra.lamost import is_lamost, read_lamost
@@ -47,10 +47,14 @@ FITS_FORMATS: tuple[tuple[Callable[[fits.HDUList], bool], Fits], ...] = (
 
 
 class Contents(NamedTuple):
-    """A file as it was read: its spectra, and its bytes where it is FITS: unpacked, unpadded."""
+    """A file as it was read: its spectra, and where it is FITS its bytes and its parts' names.
+
+    The bytes are unpacked, without padding behind the last part.
+    """
 
     spectra: list[Observed]
-    fits: bytes | None
+    fits: bytes | None = None
+    parts: frozenset[str] = frozenset()
 
 
 def read_observed(place: Location, stated: Stated) -> Contents:
@@ -69,7 +73,7 @@ def parse_observed(data: bytes, name: str, stated: Stated) -> Contents:
         whole = _unpacked(data)
         if whole.startswith(START):
             return _of_fits(whole, stated)
-        return Contents(_of_others(whole, stated), None)
+        return Contents(_of_others(whole, stated))
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     except RecursionError:
@@ -106,7 +110,7 @@ def _of_fits(data: bytes, stated: Stated) -> Contents:
             )
         if not found:
             raise InputError("it holds no spectrum")
-        return Contents(found, data[: length(hdus)])
+        return Contents(found, data[: length(hdus)], frozenset(names(hdus)))
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -120,7 +120,7 @@ def _denoise_one(
         more = f" (and so of {len(answers) - 1} more)" if len(answers) > 1 else ""
         raise InputError(f"{place}: {answers[0].message}{more}")
     try:
-        data = mirrored(contents.fits, contents.spectra, answers, bundle.manifest)
+        data = mirrored(contents, answers, bundle.manifest)
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
     if overwrite:

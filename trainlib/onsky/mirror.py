@@ -5,7 +5,6 @@ stars × pixels; where lengths differ, each spectrum has its own three, numbered
 table DENOISER, which holds one row a spectrum.
 """
 
-import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
@@ -15,7 +14,8 @@ from astropy.io import fits
 
 from simlib.errors import InputError
 from simlib.spectra.observed import Observed
-from trainlib.onsky.answers import COLUMNS, Answer, table_of
+from simlib.spectra.read import Contents
+from trainlib.onsky.answers import Answer, table_of
 from trainlib.onsky.bundle import BundleManifest
 from trainlib.onsky.flags import MEANING
 
@@ -33,33 +33,19 @@ _CARDS = {  # of one spectrum: card, column, comment
 }
 
 
-def mirrored(
-    original: bytes | None,
-    spectra: Sequence[Observed],
-    answers: Sequence[Answer],
-    manifest: BundleManifest,
-) -> bytes:
+def mirrored(contents: Contents, answers: Sequence[Answer], manifest: BundleManifest) -> bytes:
     """Return the bytes of the file to write.
 
-    original: of the FITS file that the spectra came from; None where they came from another kind,
-    whose spectra then stand in front: WAVELENGTH (nm, vacuum), FLUX, VARIANCE, MASK.
-    Raises InputError for a file that holds such parts already.
+    Of a file that is no FITS the spectra stand in front: WAVELENGTH (nm, vacuum), FLUX, VARIANCE,
+    MASK. Raises InputError for a file that holds such parts already.
     """
-    own = _own_parts(spectra, answers, manifest)
-    if original is None:
-        return _bytes([fits.PrimaryHDU(), *_spectra_parts(spectra), *own])
-    _refuse_denoised(original)
-    added = _bytes([fits.PrimaryHDU(), *own])[_BLOCK:]  # the empty part in front is one block
-    return original + added
-
-
-def _refuse_denoised(original: bytes) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with fits.open(BytesIO(original), lazy_load_hdus=False, memmap=False) as hdus:
-            found = {hdu.name.upper() for hdu in hdus} & {*PARTS, TABLE}
-    if "DENOISED" in found or TABLE in found:
+    if contents.parts & {*PARTS[:1], TABLE}:
         raise InputError("it holds a part DENOISED: it is denoised already; give the original")
+    own = _own_parts(contents.spectra, answers, manifest)
+    if contents.fits is None:
+        return _bytes([fits.PrimaryHDU(), *_spectra_parts(contents.spectra), *own])
+    added = _bytes([fits.PrimaryHDU(), *own])[_BLOCK:]  # the empty part in front is one block
+    return contents.fits + added
 
 
 def _bytes(hdus: Sequence[Any]) -> bytes:
@@ -155,17 +141,18 @@ def _told(answer: Answer) -> fits.Header:
 
 def _table(answers: Sequence[Answer], manifest: BundleManifest) -> fits.BinTableHDU:
     rows = table_of(answers)
-    columns = []
-    for name in COLUMNS:
-        values = rows[name]
-        if isinstance(values[0], str):
-            texts = [plain_text(value, 200) for value in values]
-            width = max(1, *(len(one) for one in texts))
-            columns.append(fits.Column(name, f"{width}A", array=np.array(texts)))
-        else:
-            kind = "K" if isinstance(values[0], int) else "D"
-            columns.append(fits.Column(name, kind, array=np.array(values)))
-    return fits.BinTableHDU.from_columns(columns, header=_lineage(manifest), name=TABLE)
+    kept = {
+        name: np.array([plain_text(one, 200) for one in values], dtype=bytes)
+        if isinstance(values[0], str)
+        else np.array(values)
+        for name, values in rows.items()
+    }
+    # A text of no letters has no width, which no table has either.
+    kinds = [(name, "S1" if not one.dtype.itemsize else one.dtype) for name, one in kept.items()]
+    data = np.empty(len(answers), dtype=kinds)
+    for name, values in kept.items():
+        data[name] = values
+    return fits.BinTableHDU(data, header=_lineage(manifest), name=TABLE)
 
 
 def plain_text(value: object, most: int = 60) -> str:

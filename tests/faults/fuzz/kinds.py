@@ -1,13 +1,6 @@
 """All kinds of input, by name."""
 
-from tests.faults.fuzz import (
-    grid_file_kinds,
-    grid_store_kinds,
-    observed_kinds,
-    run_kinds,
-    store_kinds,
-    text_kinds,
-)
+from tests.faults.fuzz import grid_file_kinds, grid_store_kinds, run_kinds, store_kinds, text_kinds
 
 KINDS = (
     text_kinds.KINDS
@@ -15,5 +8,4 @@ KINDS = (
     | grid_store_kinds.KINDS
     | store_kinds.KINDS
     | run_kinds.KINDS
-    | observed_kinds.KINDS
 )
