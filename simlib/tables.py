@@ -79,17 +79,25 @@ def read_columns(path: str | Path, what: str, needed: Iterable[str]) -> Columns:
     what: what the file is to the program, for the message. Raises InputError for a file that is
     no UTF-8 text, has no rows, lacks a column or has it twice, or has a row of another length.
     """
-    numbered = enumerate(read_text(path, what).split("\n"), start=1)
+    return parse_columns(read_text(path, what), str(path), needed)
+
+
+def parse_columns(text: str, place: str, needed: Iterable[str] = ()) -> Columns:
+    """Return the columns of a CSV table as text. place: what it is from, for the message.
+
+    Raises InputError as `read_columns` does.
+    """
+    numbered = enumerate(text.split("\n"), start=1)
     filled = [(number, line) for number, line in numbered if line.strip()]
     comments = tuple(line.strip() for _, line in filled if _is_comment(line))
     lines = [number for number, line in filled if not _is_comment(line)]
     body = [line for _, line in filled if not _is_comment(line)]
     if len(body) < 2:
-        raise InputError(f"{path}: no rows; a header line and rows below it were expected")
-    frame = _split(str(path), body, lines)
+        raise InputError(f"{place}: no rows; a header line and rows below it were expected")
+    frame = _split(place, body, lines)
     names = [name.strip() for name in frame.iloc[0]]
-    _refuse_names(f"{path}, line {lines[0]}", names, needed)
-    return Columns(str(path), names, frame.iloc[1:], lines[1:], comments)
+    _refuse_names(f"{place}, line {lines[0]}", names, needed)
+    return Columns(place, names, frame.iloc[1:], lines[1:], comments)
 
 
 def _is_comment(line: str) -> bool:

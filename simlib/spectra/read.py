@@ -5,6 +5,8 @@ pickles are not opened, YAML makes plain values alone, sizes are compared with w
 """
 
 import gzip
+import os
+import stat
 import zlib
 from collections.abc import Callable
 from io import BytesIO
@@ -62,9 +64,24 @@ def read_observed(place: Location, stated: Stated) -> Contents:
 
     Refused access and a failing network stay what they are.
     """
+    _refuse_irregular(place)
     if (data := place.read_bytes()) is None:
         raise InputError(f"{place}: there is no such file")
     return parse_observed(data, str(place), stated)
+
+
+def _refuse_irregular(place: Location) -> None:
+    """Raise InputError for what may not end when it is read: a pipe, a device, a huge file."""
+    if not place.is_local:
+        return
+    try:
+        about = os.stat(place.url)
+    except OSError:  # told where it is read
+        return
+    if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+        raise InputError(f"{place}: it is a pipe or a device; a file was expected")
+    if about.st_size > MOST_BYTES:
+        raise InputError(f"{place}: it has {about.st_size} bytes; at most {MOST_BYTES} are read")
 
 
 def parse_observed(data: bytes, name: str, stated: Stated) -> Contents:

@@ -1,7 +1,7 @@
 """Tables of spectra, from FITS, ECSV, CSV and NPZ files to named columns. Nothing is unpickled."""
 
 import zipfile
-from io import BytesIO, StringIO
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from simlib.spectra.arrays import MOST_VALUES
 from simlib.spectra.columns import Columns, has_spectrum, read_columns
 from simlib.spectra.fits_file import cards, column_names, is_table
 from simlib.spectra.observed import Observed, Stated
+from simlib.tables import parse_columns
 
 _TOLD = ("medium", "flux_unit", "wavelength_unit")
 _MOST_COLUMNS = 1000
@@ -54,19 +55,13 @@ def read_csv(data: bytes, stated: Stated) -> list[Observed]:
 
     A comment `# medium: air` (or flux_unit, wavelength_unit) says what no name of a column does.
     """
-    text = _decoded(data)
-    comments = [line.lstrip("# ") for line in text.splitlines() if line.lstrip().startswith("#")]
+    table = parse_columns(_decoded(data).replace("\r\n", "\n").replace("\r", "\n"), "its table")
     told = {
         name.strip().lower(): value.strip()
-        for name, colon, value in (line.partition(":") for line in comments)
+        for name, colon, value in (line.lstrip("# ").partition(":") for line in table.comments)
         if colon and name.strip().lower() in _TOLD
     }
-    try:
-        frame = pd.read_csv(StringIO(text), comment="#", skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as error:
-        raise InputError(f"it is no CSV table: {str(error).strip()[:200]}") from None
-    frame.columns = [str(name).strip().lower() for name in frame.columns]
-    names = list(frame.columns)
+    names = [name.lower() for name in table.names]
     if not has_spectrum(set(names)):
         raise InputError(
             "it is neither FITS, ECSV, NPZ nor a CSV table with columns wavelength and flux; "
@@ -74,8 +69,17 @@ def read_csv(data: bytes, stated: Stated) -> list[Observed]:
         )
     if len(set(names)) < len(names) or len(names) > _MOST_COLUMNS:
         raise InputError(f"its {len(names)} columns do not have names of their own")
-    values = {name: frame[name].to_numpy() for name in names}
+    values = {name: _of_texts(table.rows.iloc[:, at]) for at, name in enumerate(names)}
     return read_columns(Columns("CSV", values, {}, told), stated)
+
+
+def _of_texts(texts: pd.Series) -> np.ndarray:
+    """Return numbers, of nothing NaN; texts where not all of them are numbers."""
+    stripped = texts.str.strip()
+    try:
+        return pd.to_numeric(stripped.where(stripped != "", "nan")).to_numpy()
+    except (ValueError, TypeError, OverflowError):
+        return stripped.to_numpy()
 
 
 def read_npz(data: bytes, stated: Stated) -> list[Observed]:

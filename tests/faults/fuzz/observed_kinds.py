@@ -4,6 +4,7 @@ All inputs of a format are one batch: each is answered by a whole output, or by 
 """
 
 import gzip
+from functools import cache
 from io import BytesIO
 from random import Random
 
@@ -50,10 +51,15 @@ def smooth_bundle(place: Location) -> Bundle:
     return Bundle(Opened(place, manifest, WAVELENGTH, Smooth()))
 
 
+@cache
+def _good(name: str) -> tuple[bytes, bytes]:
+    make = made.FORMATS[name][1]
+    return make(made.star()), make(made.star(seed=9))
+
+
 def made_again(name: str, number: int) -> tuple[bytes, str]:
     """Return an input and what it is, from the name of its format and its number alone."""
-    make = made.FORMATS[name][1]
-    good, other = make(made.star()), make(made.star(seed=9))
+    good, other = _good(name)
     if number % VALID_EVERY == 0:
         return good, "as it is"
     return _broken(good, Random(f"{name} {number}"), other)

@@ -1,9 +1,11 @@
 """Observed spectra of every format, known by their content; what is refused, in which words."""
 
 import gzip
+import os
 import pickle
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,7 +183,9 @@ def claimed(data, old, new):
     ("data", "words"),
     [
         (b"", "it is empty"),
-        (b"hello", "it is neither FITS, ECSV, NPZ nor a CSV table"),
+        (b"hello", "its table: no rows"),
+        (b"hello\n1\n", "it is neither FITS, ECSV, NPZ nor a CSV table"),
+        (b"wavelength,flux,error\n800,1\n", "its table, line 2: 2 values, the header names 3"),
         (b"\xff\xfe\x00", "neither FITS, NPZ nor UTF-8 text"),
         (made.sdss(STAR)[:-2880], "it is cut or damaged"),
         (made.sdss(STAR)[:-100], "it is cut or damaged"),
@@ -208,6 +212,23 @@ def test_what_is_damaged_is_told_with_the_file(data, words):
 def test_a_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         read_observed(Location.of(tmp_path / "none.fits"), NOTHING)
+
+
+def test_what_may_never_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InputError, match=f"^{path}: it is a pipe or a device"):
+            read_observed(Location.of(path), NOTHING)
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(5 << 30)
+    with pytest.raises(InputError, match="it has 5368709120 bytes; at most"):
+        read_observed(Location.of(tmp_path / "huge"), NOTHING)
+
+
+def test_what_a_table_leaves_out_is_not_used():
+    rows = b"wavelength,flux,error\n800,1,0.1\n801,,0.1\n802,nan,0.1\n803,1,\n804,1,0.1\n"
+    found = parsed(rows, SAYS_NOTHING)[0]
+    assert found.is_usable.tolist() == [True, False, False, False, True]
 
 
 @pytest.mark.parametrize(
