@@ -3,12 +3,15 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["evaluate", "load_config", "train"]
+__all__ = ["denoise", "evaluate", "export", "load_bundle", "load_config", "train"]
 
 _HOMES = {
     "load_config": "trainlib.config",
     "train": "trainlib.training.launch",
     "evaluate": "trainlib.evaluation.evaluate",
+    "export": "trainlib.onsky.export",
+    "load_bundle": "trainlib.onsky.denoise",
+    "denoise": "trainlib.onsky.batch",
 }
 
 

@@ -8,6 +8,8 @@ EXAMPLES = {
     "plot": "specdenoise plot stars.zarr --row 0 --row 3 --lines --out stars.html",
     "train": "specdenoise train demo --set train.seconds=600",
     "evaluate": "specdenoise evaluate demo --json",
+    "export": "specdenoise export demo bundle",
+    "denoise": "specdenoise denoise visit*.fits --bundle bundle --out denoised",
     "report": "specdenoise report demo-0123456789abcdef demo-fedcba9876543210",
     "etc": "specdenoise etc nights.csv --out terms.nc --magnitude 21",
     "etc-sky": "specdenoise etc-sky tables --figures figures",

@@ -283,6 +283,10 @@ _DIFFERENT = "tests/simlib/dataset/test_compare.py::test_the_verb_prints_what_wa
 _WAY = "tests/trainlib/test_lineage.py::test_the_verb_prints_a_tree"
 _PRUNED = "tests/flows/test_dataset_verbs.py::test_prune_removes_only_when_told"
 _DOOR = "tests/flows/test_rollback_verb.py::test_a_root_behind_a_door_is_opened_by_the_option"
+_SKYWARD = "tests/flows/test_onsky_verbs.py::"
+_FILES = f"{_SKYWARD}test_files_are_denoised_and_told_one_by_one"
+_STATED = f"{_SKYWARD}test_what_files_do_not_say_is_stated_by_options"
+_EXPORT = f"{_SKYWARD}test_export_is_told_run_bundle_and_storage"
 _BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_under_a_root"
 _RUN_NAMED = "tests/flows/test_names.py::test_a_run_is_looked_for_under_the_root"
 _DATA_NAMED = "tests/flows/test_names.py::test_a_dataset_is_looked_for_under_the_root"
@@ -324,6 +328,20 @@ ELSEWHERE = {  # the tests that try what takes longer
     "diff --spectra": _DIFFERENT,
     "lineage --root": _WAY,
     "prune --yes": _PRUNED,
+    "denoise files": _FILES,
+    "denoise --out": _FILES,
+    "denoise --bundle": _FILES,
+    "denoise --overwrite": _FILES,
+    "denoise --json": _FILES,
+    "denoise --flux-unit": _STATED,
+    "denoise --wavelength-unit": _STATED,
+    "denoise --medium": _STATED,
+    "denoise --reject": f"{_SKYWARD}test_masks_reject_by_the_list_that_is_named",
+    "denoise --storage-option": f"{_SKYWARD}test_denoise_is_told_of_storage",
+    "export run": _EXPORT,
+    "export bundle": _EXPORT,
+    "export --json": _EXPORT,
+    "export --storage-option": _EXPORT,
     "rollback name": _BACK,
     "rollback --root": _BACK,
     "rollback --json": _BACK,
@@ -562,7 +580,7 @@ DEFAULTS = {
     "dataset info --root": "./data", "runs list --root": "./data",
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,
     "etc-official --magnitude": 22.0, "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
-    "simulate --path": "compiled",
+    "denoise --reject": "usual", "simulate --path": "compiled",
     "etc --instrument": "pfs-redmr-2024-07-14", "etc --convention": "centred",
     "etc --quadrature": "converged", "etc --lsf": "etc", "etc --line-extinction": "factorised",
 }  # fmt: skip

@@ -1,0 +1,61 @@
+"""The verb `denoise`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import JsonOption, StorageOption, storage_options
+
+
+def denoise(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILES…", help="Observed spectra, in any known format.")
+    ],
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="The folder to write into.")],
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", metavar="BUNDLE", help="What `export` wrote.")
+    ] = None,
+    flux_unit: Annotated[
+        str | None, typer.Option(help="Of files that do not say it: nJy, … or relative")
+    ] = None,
+    wavelength_unit: Annotated[
+        str | None, typer.Option(help="Of files that do not say it: nm, Angstrom, …")
+    ] = None,
+    medium: Annotated[
+        str | None, typer.Option(help="Of wavelengths in files that do not say it: vacuum or air")
+    ] = None,
+    reject: Annotated[
+        str, typer.Option(help="Planes of the survey's masks that reject: usual, ga or coadd")
+    ] = "usual",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that are there.")
+    ] = False,
+    storage_option: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Denoise observed spectra: denoised flux, its error, redshift and a verdict on each."""
+    from flows.terminal.onsky_text import as_plain, print_done, tell_refusal
+    from simlib.errors import InputError
+    from simlib.location import Location
+    from simlib.spectra.observed import Stated
+    from trainlib.onsky.batch import denoise as denoise_files
+    from trainlib.onsky.denoise import load_bundle
+
+    if bundle is None:
+        raise InputError("no bundle is shipped yet; make one with `export` and give --bundle")
+    options = storage_options(storage_option)
+    done = denoise_files(
+        load_bundle(Location.of(bundle, options)),
+        [Location.of(file, options) for file in files],
+        Location.of(out, options),
+        Stated(flux_unit, wavelength_unit, medium, reject),
+        overwrite=overwrite,
+        tell=tell_refusal,
+    )
+    if as_json:
+        print(json.dumps({"out": out, "files": as_plain(done)}, indent=1))
+    else:
+        print_done(done, out)
+    if any(one.message for one in done):
+        raise typer.Exit(1)

@@ -1,0 +1,46 @@
+"""What became of observed spectra, as text."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from flows.terminal.streams import say
+from simlib.units import SPEED_OF_LIGHT_M_S
+from trainlib.onsky.batch import SUMMARY, FileDone
+
+_KM_S = SPEED_OF_LIGHT_M_S / 1e3
+
+
+def tell_refusal(done: FileDone) -> None:
+    """Say at once why a file was refused."""
+    if done.message:
+        say(f"error: {done.message}")
+
+
+def print_done(done: Sequence[FileDone], out: str) -> None:
+    """Print one line a spectrum, and where the table is."""
+    for one in done:
+        for row in one.rows if one.written else ():
+            velocity, error = (_KM_S * row[name] for name in ("redshift", "redshift_error"))
+            print(
+                f"{one.place.name}  {row['spectrum']}  S/N {row['snr']:.1f}  "
+                f"{velocity:.1f} ± {error:.1f} km/s  {row['verdict']}"
+            )
+    refused = sum(bool(one.message) for one in done)
+    print(f"{len(done) - refused} files denoised, {refused} refused; {out.rstrip('/')}/{SUMMARY}")
+
+
+def as_plain(done: Sequence[FileDone]) -> list[dict[str, Any]]:
+    """Return what JSON can say of it: no number is null."""
+    return [
+        {
+            "file": str(one.place),
+            "output": str(one.written) if one.written else None,
+            "spectra": [{key: _plain(value) for key, value in row.items()} for row in one.rows],
+        }
+        for one in done
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,135 @@
+"""FITS files that nobody vouches for: opened from memory, their sizes looked at before their data.
+
+A header may claim any size; what it claims is compared with what is there, so that a small file
+cannot ask for much memory, and a cut one is told as such.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from math import prod
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from simlib.errors import InputError
+from simlib.spectra.arrays import MOST_VALUES, integers, numbers
+
+START = b"SIMPLE  ="
+BLOCK = 2880
+_LEAST_RATIO = 2000  # values of a packed image for each byte of it, at most: a constant one
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[fits.HDUList]:
+    """Yield the parts of a FITS file, all of them whole. Raises InputError for one that is cut."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd cards; what matters is checked where it is used
+        with fits.open(BytesIO(data), memmap=False, lazy_load_hdus=False) as hdus:
+            _refuse_cut(hdus, data)
+            for hdu in hdus:
+                _refuse_size(hdu)
+            yield hdus
+
+
+def length(hdus: fits.HDUList) -> int:
+    """Return the bytes of a file up to the end of its last part; what may follow is padding."""
+    info = [hdu.fileinfo() for hdu in hdus]
+    return max((part["datLoc"] + part["datSpan"] for part in info if part), default=0)
+
+
+def _refuse_cut(hdus: fits.HDUList, data: bytes) -> None:
+    """Raise InputError unless every part ends within the file, and nothing follows the last."""
+    end = length(hdus)
+    if end > len(data) or end % BLOCK or len(data) % BLOCK:
+        raise InputError(
+            f"it is cut or damaged: {len(data)} bytes, {end} were expected; fetch it again"
+        )
+    if data[end:].strip(b"\0 "):
+        raise InputError(
+            f"it has {len(data) - end} bytes behind its last readable part, at byte {end}; it is "
+            "damaged: fetch it again"
+        )
+
+
+def _refuse_size(hdu: Any) -> None:
+    shape = tuple(getattr(hdu, "shape", ()) or ())
+    count = prod(int(n) for n in shape) if shape else 0
+    if count > MOST_VALUES:
+        raise InputError(f"its part {hdu.name[:40]!r} claims {count} values; that is not read")
+    if isinstance(hdu, fits.CompImageHDU):
+        packed = int(hdu.fileinfo()["datSpan"]) if hdu.fileinfo() else 0
+        if count > _LEAST_RATIO * max(packed, BLOCK):
+            raise InputError(
+                f"its part {hdu.name[:40]!r} claims {count} values in {packed} bytes; it is damaged"
+            )
+
+
+def names(hdus: fits.HDUList) -> set[str]:
+    """Return the names of a file's parts, in capitals."""
+    return {hdu.name.upper() for hdu in hdus}
+
+
+def part(hdus: fits.HDUList, name: str) -> Any:
+    """Return a part by its name; InputError where there is none, or none with data."""
+    if name not in names(hdus):
+        raise InputError(f"it has no part {name}; found: {', '.join(sorted(names(hdus)))[:200]}")
+    found = hdus[name]
+    if found.data is None:
+        raise InputError(f"its part {name} is empty")
+    return found
+
+
+def image(hdus: fits.HDUList, name: str) -> np.ndarray:
+    """Return the numbers of a part that is an image."""
+    found = part(hdus, name)
+    if is_table(found):
+        raise InputError(f"its part {name} is a table; an image was expected")
+    return numbers(found.data, f"part {name}")
+
+
+def mask_image(hdus: fits.HDUList, name: str) -> np.ndarray:
+    """Return the integers of a part that is an image."""
+    return integers(part(hdus, name).data, f"part {name}")
+
+
+def is_table(hdu: Any) -> bool:
+    """Return whether a part is a table."""
+    return isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not isinstance(
+        hdu, fits.CompImageHDU
+    )
+
+
+def column_names(hdu: Any) -> dict[str, str]:
+    """Return the columns of a table, by their names in small letters."""
+    return {name.lower(): name for name in hdu.columns.names if name}
+
+
+def column(hdu: Any, name: str) -> Any:
+    """Return a column by its name in small letters; InputError where there is none."""
+    known = column_names(hdu)
+    if name not in known:
+        raise InputError(
+            f"its table {hdu.name} has no column {name}; found: {', '.join(known)[:200]}"
+        )
+    return hdu.data[known[name]]
+
+
+def text(value: Any) -> str:
+    """Return a text that a table holds, however it came: whole, as bytes or letter by letter."""
+    if isinstance(value, np.ndarray):
+        value = b"".join(value.astype("S1").tolist()) if value.size else b""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def cards(hdu: Any) -> Mapping[str, Any]:
+    """Return the cards of a part's header that can be read."""
+    found: dict[str, Any] = {}
+    for key in hdu.header:
+        try:
+            found[key] = hdu.header[key]
+        except (ValueError, KeyError, fits.VerifyError):
+            continue
+    return found

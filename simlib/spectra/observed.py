@@ -1,0 +1,94 @@
+"""What a file of observed spectra holds, whatever its format: the one shape that readers return.
+
+Wavelengths are in nm and vacuum already; flux and variance are in the file's own unit, pixel by
+pixel as the file has them, so that what is made of them can be put beside them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simlib.errors import InputError
+from simlib.spectra.masks import USUAL
+from simlib.spectra.units import FluxUnit
+
+MOST_FLUX = 1e30  # in any unit: squares of it are still numbers
+_ARM_NM = (1.0, 1e6)
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a person says of files that do not say it themselves.
+
+    flux_unit, wavelength_unit: as astropy writes units, or "relative". medium: "air" or "vacuum".
+    reject: which planes of a mask reject a pixel, a name of `masks.REJECTED`.
+    """
+
+    flux_unit: str | None = None
+    wavelength_unit: str | None = None
+    medium: str | None = None
+    reject: str = USUAL
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """One spectrum. Arrays are (pixels,) float64 but for `mask`, which is True where rejected.
+
+    name: within its file. product: the kind of file. beside: (2, pixels) covariance with the pixel
+    one and two further on, None where pixels are independent. frame: "barycentric",
+    "heliocentric", "observed", "rest", or empty where the file does not say. resolution: in the
+    arm, where the file says it. notes: what was assumed or done, for a person.
+    """
+
+    name: str
+    product: str
+    wavelength: np.ndarray
+    flux: np.ndarray
+    variance: np.ndarray
+    mask: np.ndarray
+    unit: FluxUnit
+    beside: np.ndarray | None = None
+    frame: str = ""
+    resolution: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise InputError where the arrays are not of one length."""
+        sizes = {
+            name: getattr(self, name).shape for name in ("wavelength", "flux", "variance", "mask")
+        }
+        if len(set(sizes.values())) > 1 or self.flux.ndim != 1 or not self.flux.size:
+            told = ", ".join(f"{name} {shape}" for name, shape in sizes.items())
+            raise InputError(
+                f"spectrum {self.name}: arrays of different shapes ({told}); as many values of "
+                "each as there are pixels were expected"
+            )
+
+    @property
+    def is_usable(self) -> np.ndarray:
+        """Return where a pixel says something of the star."""
+        with np.errstate(invalid="ignore"):
+            is_flux = np.abs(self.flux) < MOST_FLUX
+            is_variance = (self.variance > 0.0) & (self.variance < MOST_FLUX**2)
+        usable: np.ndarray = ~self.mask & is_flux & is_variance
+        return usable
+
+    def refuse_wavelengths(self) -> None:
+        """Raise InputError unless the wavelengths are numbers that go one way."""
+        low, high = _ARM_NM
+        bad = ~((self.wavelength >= low) & (self.wavelength <= high))
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise InputError(
+                f"spectrum {self.name}: the wavelength of pixel {at} is "
+                f"{self.wavelength[at]:g} nm; one between {low:g} and {high:g} was expected; is "
+                "its unit right (--wavelength-unit)?"
+            )
+        steps = np.diff(self.wavelength)
+        if steps.size and not (np.all(steps > 0.0) or np.all(steps < 0.0)):
+            wrong = steps <= 0.0 if np.median(steps) > 0.0 else steps >= 0.0
+            at = int(np.argmax(wrong))
+            raise InputError(
+                f"spectrum {self.name}: wavelengths go back at pixel {at + 1} "
+                f"({self.wavelength[at + 1]:.6g} nm after {self.wavelength[at]:.6g}); sort them"
+            )

@@ -1,0 +1,196 @@
+"""From a spectrum's own pixels to those of a network, with what that does to its errors.
+
+Where the grids agree nothing is done. Pixels that are much finer are averaged over each new one;
+others are interpolated at its centre by a cubic, so that lines are not smeared by a second box.
+Neighbours then share noise. The variance that is given is that of a mean over many pixels, per
+pixel: it counts what neighbours share, so that no information is made up by a finer grid.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from simlib.errors import InputError
+from simlib.spectra.observed import Observed
+
+_SAME = 1e-3  # of a pixel: grids that differ by less are one
+_FINE = 0.6  # pixels narrower than this, of a new one, are averaged
+_POINTS = 4  # that a cubic goes through
+_FOREIGN = 0.1  # share of rejected pixels in a new one at which it is rejected
+
+
+@dataclass(frozen=True, eq=False)
+class OnPixels:
+    """A spectrum on the network's pixels, (pixels,) float64, in the unit that it had.
+
+    variance: infinite where nothing is known; the flux is 0 there. covered: share of the pixels
+    where something is. shared: correlation of the noise of neighbours, 0 where grids agree.
+    """
+
+    flux: np.ndarray
+    variance: np.ndarray
+    covered: float
+    shared: float
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """The way from pixels at `old` wavelengths to even ones at `new`, nm, both increasing."""
+
+    old: np.ndarray
+    new: np.ndarray
+
+    @cached_property
+    def is_identity(self) -> bool:
+        """Return whether the grids are the same."""
+        if self.old.size != self.new.size:
+            return False
+        pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
+        return bool(np.all(np.abs(self.old - self.new) < _SAME * pitch))
+
+    @cached_property
+    def _inside(self) -> np.ndarray:
+        """Return which new pixels lie within the old ones."""
+        half = 0.5 * (self.new[1] - self.new[0])
+        low, high = self.old[0], self.old[-1]
+        if self._is_fine:
+            return np.asarray((self.new - half >= low) & (self.new + half <= high))
+        return np.asarray((self.new >= low) & (self.new <= high))
+
+    @cached_property
+    def _is_fine(self) -> bool:
+        within = (self.old >= self.new[0]) & (self.old <= self.new[-1])
+        steps = np.diff(self.old[within])
+        pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
+        return bool(steps.size and np.median(steps) < _FINE * pitch)
+
+    @cached_property
+    def matrix(self) -> csr_array:
+        """Return (new, old) shares of old pixels in new ones; a row sums to 1, or to 0."""
+        return self._averages() if self._is_fine else self._cubics()
+
+    def _averages(self) -> csr_array:
+        """Average straight lines between old pixels over each new one."""
+        pitch = self.new[1] - self.new[0]
+        edges = np.append(self.new - 0.5 * pitch, self.new[-1] + 0.5 * pitch)
+        cuts = np.unique(np.concatenate([edges, self.old]))
+        cuts = cuts[(cuts >= max(edges[0], self.old[0])) & (cuts <= min(edges[-1], self.old[-1]))]
+        middle, width = 0.5 * (cuts[1:] + cuts[:-1]), np.diff(cuts)
+        left = np.clip(np.searchsorted(self.old, middle) - 1, 0, self.old.size - 2)
+        along = (middle - self.old[left]) / (self.old[left + 1] - self.old[left])
+        row = np.clip(np.searchsorted(edges, middle) - 1, 0, self.new.size - 1)
+        is_in = self._inside[row]
+        share = width / pitch
+        return csr_array(
+            (
+                np.concatenate([(share * (1.0 - along))[is_in], (share * along)[is_in]]),
+                (
+                    np.concatenate([row[is_in], row[is_in]]),
+                    np.concatenate([left[is_in], left[is_in] + 1]),
+                ),
+            ),
+            shape=(self.new.size, self.old.size),
+        )
+
+    def _cubics(self) -> csr_array:
+        """Interpolate by a polynomial through the four old pixels around each new centre."""
+        points = min(_POINTS, self.old.size)
+        rows = np.flatnonzero(self._inside)
+        wanted = self.new[rows]
+        first = np.searchsorted(self.old, wanted) - points // 2
+        near = np.clip(first, 0, self.old.size - points)[:, np.newaxis] + np.arange(points)
+        at = self.old[near]
+        shares = np.ones(near.shape)
+        for one in range(points):
+            for other in range(points):
+                if one != other:
+                    shares[:, one] *= (wanted - at[:, other]) / (at[:, one] - at[:, other])
+        return csr_array(
+            (shares.ravel(), (np.repeat(rows, points), near.ravel())),
+            shape=(self.new.size, self.old.size),
+        )
+
+    def bring(self, observed: Observed) -> OnPixels:
+        """Return a spectrum on the new pixels; its own wavelengths are those of `old`, or fall.
+
+        Raises InputError where none of its pixels can be used there.
+        """
+        order = slice(None, None, -1 if observed.wavelength[0] > observed.wavelength[-1] else 1)
+        usable = observed.is_usable[order]
+        found = self._brought(observed, usable, order)
+        if found.covered == 0.0:
+            low, high = self.old[0], self.old[-1]
+            raise InputError(
+                f"spectrum {observed.name}: none of its {observed.flux.size} pixels "
+                f"({low:.1f}-{high:.1f} nm) can be used between {self.new[0]:.1f} and "
+                f"{self.new[-1]:.1f} nm: masked, without a variance, or elsewhere"
+            )
+        return found
+
+    def _brought(self, observed: Observed, usable: np.ndarray, order: slice) -> OnPixels:
+        if not usable.any():
+            none = np.zeros(self.new.size)
+            return OnPixels(none, none + np.inf, 0.0, 0.0)
+        filled = [_filled(values[order], usable) for values in (observed.flux, observed.variance)]
+        beside = None if observed.beside is None else np.where(
+            usable, observed.beside[:, order], 0.0
+        )  # fmt: skip
+        if self.is_identity:
+            flux, seen = filled[0], usable
+            variance = _times(filled[1], beside, np.ones(self.new.size))
+            shared = 0.0
+        else:
+            matrix = self.matrix
+            flux = matrix @ filled[0]
+            foreign = abs(matrix) @ (~usable).astype(float)
+            seen = self._inside & (foreign < _FOREIGN)
+            own = matrix.multiply(matrix) @ filled[1]
+            variance = matrix @ _times(filled[1], beside, matrix.T @ np.ones(self.new.size))
+            variance = np.maximum(variance, own)
+            shared = _shared(matrix, filled[1], own, seen)
+        seen = seen & (variance > 0.0) & np.isfinite(variance) & np.isfinite(flux)
+        return OnPixels(
+            flux=np.where(seen, flux, 0.0),
+            variance=np.where(seen, variance, np.inf),
+            covered=float(seen.mean()),
+            shared=shared,
+        )
+
+
+def way_of(observed: Observed, new: np.ndarray) -> Way:
+    """Return the way from a spectrum's pixels to new ones; InputError for odd wavelengths."""
+    observed.refuse_wavelengths()
+    falls = observed.wavelength[0] > observed.wavelength[-1]
+    return Way(observed.wavelength[::-1] if falls else observed.wavelength, new)
+
+
+def _filled(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Return values, a straight line between their neighbours where they cannot be used."""
+    if usable.all():
+        return values
+    place = np.arange(values.size)
+    return np.asarray(np.where(usable, values, np.interp(place, place[usable], values[usable])))
+
+
+def _times(variance: np.ndarray, beside: np.ndarray | None, vector: np.ndarray) -> np.ndarray:
+    """Return covariance × vector, of a covariance that is known by its bands."""
+    product = variance * vector
+    for apart, band in enumerate(() if beside is None else beside, start=1):
+        if apart < variance.size:
+            held = band[:-apart]
+            product[:-apart] += held * vector[apart:]
+            product[apart:] += held * vector[:-apart]
+    return np.asarray(product)
+
+
+def _shared(matrix: csr_array, variance: np.ndarray, own: np.ndarray, seen: np.ndarray) -> float:
+    """Return the median correlation of a new pixel's noise with the next one's."""
+    both = (matrix[:-1].multiply(matrix[1:])) @ variance
+    is_pair = seen[:-1] & seen[1:]
+    if not is_pair.any():
+        return 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = both[is_pair] / np.sqrt(own[:-1][is_pair] * own[1:][is_pair])
+    return float(np.nan_to_num(np.median(found)))

@@ -1,0 +1,248 @@
+"""Observed spectra of every format, known by their content; what is refused, in which words."""
+
+import gzip
+import os
+import pickle
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from simlib.air_wavelengths import air_to_vacuum
+from simlib.errors import InputError
+from simlib.location import Location
+from simlib.spectra.observed import Stated
+from simlib.spectra.read import parse_observed, read_observed
+from tests.simlib.spectra import made
+from tests.simlib.spectra.made import FORMATS, LINE, REJECTED, SAYS_NOTHING
+
+STAR = made.star()
+EVEN_IN_AIR = ("GALAH", "image, air")
+NOTHING = Stated()
+
+
+def parsed(data, stated=NOTHING):
+    return parse_observed(data, "x", stated).spectra
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_spectrum_of_each_format_is_what_was_written(name):
+    product, make = FORMATS[name]
+    found = parsed(make(STAR))[0]
+    assert found.product == product
+    order = slice(None, None, 1 if found.wavelength[0] < found.wavelength[-1] else -1)
+    truth = air_to_vacuum(STAR.wavelength) if name in EVEN_IN_AIR else STAR.wavelength
+    assert np.allclose(found.wavelength[order], truth, rtol=2e-9)
+    factor = found.unit.per_wavelength(found.wavelength)[order]
+    good = np.arange(STAR.flux.size) != REJECTED
+    assert np.allclose((found.flux[order] * factor)[good], STAR.flux[good], rtol=1e-6)
+    sigma = np.sqrt(found.variance[order]) * factor
+    assert np.allclose(sigma[good], STAR.sigma[good], rtol=1e-5)
+    assert np.flatnonzero(~found.is_usable[order]).tolist() == [REJECTED] and good[LINE]
+
+
+def test_all_spectra_of_a_file_are_read():
+    other = made.star(seed=2)
+    for data in (made.pfs_bundle([STAR, other]), made.pfs_bundle([STAR, made.cut(other)]),
+                 made.pfs_fibers([STAR, other], is_merged=True)):  # fmt: skip
+        first, second = parsed(data)
+        assert first.name != second.name
+        factor = second.unit.per_wavelength(second.wavelength)
+        assert np.allclose(second.flux * factor, other.flux[: second.flux.size], rtol=1e-6)
+    assert [one.name for one in parsed(made.pfs_bundle([STAR, other]))] == [
+        f"00003-{number:016x}" for number in (77, 78)
+    ]
+
+
+def test_the_name_of_a_file_says_nothing_and_a_packed_one_is_read(tmp_path):
+    path = tmp_path / "pfsArm-000001-r1.csv"
+    path.write_bytes(gzip.compress(made.sdss(STAR)))
+    contents = read_observed(Location.of(path), NOTHING)
+    assert contents.spectra[0].product == "SDSS"
+    assert contents.fits == made.sdss(STAR)
+
+
+def test_padding_behind_the_last_part_is_no_damage():
+    contents = parse_observed(made.sdss(STAR) + bytes(2 * 2880), "x", NOTHING)
+    assert contents.fits == made.sdss(STAR)
+
+
+def test_exposures_stand_beside_the_stack_of_sdss():
+    with (
+        fits.open(BytesIO(made.sdss(STAR))) as stack,
+        fits.open(BytesIO(made.sdss(STAR, "R1-00022151"))) as red,
+        fits.open(BytesIO(made.sdss(STAR, "B1-00022151"))) as blue,
+    ):
+        held = BytesIO()
+        fits.HDUList([*stack, blue[1], red[1]]).writeto(held)
+    found = parsed(held.getvalue())
+    assert [one.name for one in found] == ["COADD", "R1-00022151"]
+    # sigma of 1.1 pixels of 0.05 nm at 806 nm
+    assert found[0].resolution == pytest.approx(806.0 / (2.3548 * 1.1 * 0.05), rel=0.02)
+
+
+def test_the_bits_of_a_mask_are_known_by_their_names_alone():
+    data = made.pfs_object(STAR)
+    for reject, is_rejected in (("usual", True), ("ga", True), ("coadd", False)):
+        found = parsed(data, Stated(reject=reject))[0]
+        assert found.mask.sum() == is_rejected and found.mask[REJECTED] == is_rejected
+    with pytest.raises(InputError, match=r"x: --reject 'all' is unknown; known: usual, ga, coadd"):
+        parsed(data, Stated(reject="all"))
+
+
+def test_the_covariance_of_neighbours_is_read():
+    with fits.open(BytesIO(made.pfs_object(STAR))) as hdus:
+        hdus["COVAR"].data[1] = 7.0
+        held = BytesIO()
+        hdus.writeto(held)
+    beside = parsed(held.getvalue())[0].beside
+    assert beside.shape == (2, STAR.flux.size)
+    assert set(beside[0]) == {7.0} and set(beside[1]) == {0.0}
+
+
+CSV = b"wavelength,flux,error\n800,1,0.1\n800.1,1,0.1\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "stated", "flag"),
+    [
+        (CSV, Stated(None, "nm", "vacuum"), "--flux-unit"),
+        (CSV, Stated("relative", None, "vacuum"), "--wavelength-unit"),
+        (CSV, Stated("relative", "nm", None), "--medium"),
+        (CSV, Stated("relative", "nm", "water"), "--medium 'water' is unknown"),
+        (CSV, Stated("Kelvin", "nm", "vacuum"), "--flux-unit 'Kelvin' is no flux density"),
+        (CSV, Stated("relative", "kg", "vacuum"), "--wavelength-unit"),
+        (made.image(STAR, BUNIT="adu"), NOTHING, "its flux is in 'adu'; say with --flux-unit"),
+        (made.image(STAR, kind="LINEAR"), NOTHING, "--medium"),
+    ],
+)
+def test_what_neither_file_nor_person_says_is_refused_with_the_flag(data, stated, flag):
+    with pytest.raises(InputError, match=flag):
+        parsed(data, stated)
+
+
+def test_a_person_states_only_what_the_file_does_not_say():
+    stated = Stated("erg/(s cm2 AA)", "Angstrom", "air")
+    for name in ("pfsObject", "SDSS", "ECSV", "image", "NPZ"):
+        one, other = (parsed(FORMATS[name][1](STAR), told)[0] for told in (NOTHING, stated))
+        assert np.array_equal(one.wavelength, other.wavelength) and one.unit == other.unit
+    assert parsed(CSV, Stated("mJy", "Angstrom", "air"))[0].unit.size == pytest.approx(1e6)
+
+
+def test_electrons_are_refused_with_the_reason():
+    for is_merged in (True, False):
+        data = made.pfs_fibers([STAR], is_merged=is_merged, norm=None)
+        with pytest.raises(InputError, match="raw electrons.*give the pfsCalibrated"):
+            parsed(data)
+
+
+def test_no_pickle_is_opened(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (tmp_path.joinpath("run").mkdir, ())
+
+    with pytest.raises(InputError, match="it is a pickle, which may run anything"):
+        parsed(pickle.dumps(Evil()))
+    held = BytesIO()
+    np.savez(held, wavelength=STAR.wavelength, flux=np.array([Evil()], dtype=object),
+             error=STAR.sigma)  # fmt: skip
+    with pytest.raises(InputError, match="Object arrays cannot be loaded"):
+        parsed(held.getvalue(), SAYS_NOTHING)
+    text = (
+        f"x: !!python/object/apply:pathlib.Path.mkdir [!!python/name:pathlib.Path '{tmp_path}']\n"
+    )
+    with pytest.raises(InputError, match="METADATA cannot be read"):
+        parsed(made.pfs_bundle([STAR], extra=text))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_text_of_names_within_names_is_not_unfolded():
+    laughs = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 30))
+    found = parsed(made.pfs_bundle([STAR], extra=f"l0: &l0 [ha]\n{laughs}"))
+    assert found[0].mask.sum() == 1
+
+
+def header_of(data, name, **cards):
+    with fits.open(BytesIO(data)) as hdus:
+        hdus[name].header.update(cards)
+        held = BytesIO()
+        hdus.writeto(held)
+    return held.getvalue()
+
+
+def claimed(data, old, new):
+    """Return a file whose header claims something else; lengths stay."""
+    assert data.count(old) >= 1 and len(old) == len(new)
+    return data.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "it is empty"),
+        (b"hello", "its table: no rows"),
+        (b"hello\n1\n", "it is neither FITS, ECSV, NPZ nor a CSV table"),
+        (b"wavelength,flux,error\n800,1\n", "its table, line 2: 2 values, the header names 3"),
+        (b"\xff\xfe\x00", "neither FITS, NPZ nor UTF-8 text"),
+        (made.sdss(STAR)[:-2880], "it is cut or damaged"),
+        (made.sdss(STAR)[:-100], "it is cut or damaged"),
+        (made.sdss(STAR) + b"x" * 2880, "damaged"),
+        (gzip.compress(made.sdss(STAR))[:-30], "it is packed, and damaged"),
+        (made.pfs_bundle([STAR], extra="a: [1\n"), "METADATA cannot be read"),
+        (made.pfs_bundle([STAR], extra="MP_BAD_SKY: 64\n"), "BAD_SKY is bit 64; 0 to 63 exist"),
+        (header_of(made.image(STAR), 0, CTYPE1="FREQ"), "its CTYPE1 is 'FREQ'"),
+        (header_of(made.pfs_object(STAR, kind="header"), "FLUX", CUNIT1="mile"), "CUNIT1"),
+        (claimed(made.image(STAR), b"NAXIS1  =                  240 ",
+                 b"NAXIS1  =         987654321098 "), "cut or damaged"),
+        (claimed(made.pfs_object(STAR), b"ZNAXIS1 =                  240 ",
+                 b"ZNAXIS1 =            987654321 "), "claims 987654321 values"),
+        (b"wavelength_nm,flux\n800,1\n", "it has no column for its errors"),
+        (b"wavelength_nm,flux,error\n800,1,one\n", "column error holds .*numbers were expected"),
+        (made.packed(fits.ImageHDU(np.zeros((3, 4, 5)))), "one spectrum was expected"),
+    ],
+)  # fmt: skip
+def test_what_is_damaged_is_told_with_the_file(data, words):
+    with pytest.raises(InputError, match=f"^x: .*{words}"):
+        parsed(data, replace(SAYS_NOTHING))
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(InputError, match="there is no such file"):
+        read_observed(Location.of(tmp_path / "none.fits"), NOTHING)
+
+
+def test_what_may_never_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InputError, match=f"^{path}: it is a pipe or a device"):
+            read_observed(Location.of(path), NOTHING)
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(5 << 30)
+    with pytest.raises(InputError, match="it has 5368709120 bytes; at most"):
+        read_observed(Location.of(tmp_path / "huge"), NOTHING)
+
+
+def test_what_a_table_leaves_out_is_not_used():
+    rows = b"wavelength,flux,error\n800,1,0.1\n801,,0.1\n802,nan,0.1\n803,1,\n804,1,0.1\n"
+    found = parsed(rows, SAYS_NOTHING)[0]
+    assert found.is_usable.tolist() == [True, False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("wavelength", "words"),
+    [
+        ([800.0, np.nan, 802.0], "the wavelength of pixel 1 is nan nm"),
+        ([800.0, 801.0, 800.5, 803.0], "wavelengths go back at pixel 2"),
+        ([800.0, 800.0, 801.0], "wavelengths go back at pixel 1"),
+        ([8e7, 8.1e7, 8.2e7], "is its unit right"),
+    ],
+)
+def test_odd_wavelengths_are_told_with_the_pixel(wavelength, words):
+    values = np.array(wavelength)
+    lines = "".join(f"{x},1,0.1\n" for x in values)
+    found = parsed(f"wavelength,flux,error\n{lines}".encode(), SAYS_NOTHING)[0]
+    with pytest.raises(InputError, match=words):
+        found.refuse_wavelengths()

@@ -1,0 +1,211 @@
+"""Files denoised: originals kept, outputs whole or absent, every refusal told and the rest done."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+import trainlib
+from simlib import artifact
+from simlib.errors import InputError
+from simlib.location import Location
+from simlib.spectra.observed import Stated
+from tests.simlib.spectra import made
+from tests.trainlib.onsky.toy_bundle import SCALE, WAVELENGTH, toy_stars
+from trainlib.onsky.batch import denoise
+from trainlib.onsky.flags import MASKED
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_place):
+    return trainlib.load_bundle(bundle_place)
+
+
+@pytest.fixture(scope="module")
+def star():
+    return toy_stars(1, 0.02)[0][0]
+
+
+def run(bundle, files, out, stated=None, **options):
+    return denoise(
+        bundle, [Location.of(file) for file in files], Location.of(out), stated, **options
+    )
+
+
+def written(folder: Path, **files: bytes) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name.replace("_", ".")).write_bytes(data)
+    return sorted(folder.iterdir())
+
+
+QUICK = ("pfsCalibrated", "pfsCoadd", "CSV")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in made.FORMATS
+    ],
+)
+def test_a_file_of_every_format_is_mirrored_with_what_was_made_of_it(name, bundle, star, tmp_path):
+    data = made.FORMATS[name][1](star)
+    (file,) = written(tmp_path / "in", star_dat=data)
+    (done,) = run(bundle, [file], tmp_path / "out")
+    assert not done.message and file.read_bytes() == data
+    whole = done.written.path.read_bytes()
+    is_fits = data.startswith(b"SIMPLE")
+    assert whole.startswith(data) == is_fits
+    with fits.open(done.written.path, checksum=True) as hdus:
+        hdus.verify("exception")
+        many = len(done.rows) > 1 and name != "pfsCoadd"
+        for part in ("DENOISED", "ERROR", "FLAG"):
+            values = hdus[part, 1].data
+            assert values.shape == ((len(done.rows), 400) if many else (400,)), part
+        first = hdus["DENOISED", 1].data[0] if many else hdus["DENOISED", 1].data
+        assert np.isfinite(first).sum() > 300
+        assert hdus["DENOISED", 1].header["BUNDLE"] == bundle.manifest.fingerprint
+        table = hdus["DENOISER"].data
+        assert len(table) == len(done.rows)
+        assert table["redshift"][0] == done.rows[0]["redshift"]
+        flag = hdus["FLAG", 1].data[0] if many else hdus["FLAG", 1].data
+        assert np.count_nonzero(flag & 6) == 1  # masked, or without a variance
+        if not is_fits:
+            assert np.array_equal(hdus["FLUX"].data.shape, (400,))
+            assert hdus["WAVELENGTH"].header["BUNIT"] == "nm"
+
+
+def test_the_command_and_python_give_the_same_numbers(bundle, star, tmp_path):
+    (file,) = written(tmp_path / "in", star_npz=made.npz(star))
+    (done,) = run(bundle, [file], tmp_path / "out")
+    mask = np.arange(400) == made.REJECTED
+    alone = bundle.denoise(WAVELENGTH, star.flux, star.sigma**2, mask)
+    with fits.open(done.written.path) as hdus:
+        assert np.max(np.abs(hdus["DENOISED"].data - alone.flux)) < 1e-5 * SCALE
+        assert np.max(np.abs(hdus["ERROR"].data - alone.error)) < 1e-5 * SCALE
+        told = hdus["DENOISED"].header
+        assert told["REDSHIFT"] == pytest.approx(alone.redshift, rel=1e-9)
+        assert told["Z_ERR"] == pytest.approx(alone.redshift_error, rel=1e-9)
+        assert told["SNR"] == pytest.approx(alone.snr, rel=1e-6)
+        assert told["VERDICT"] == alone.verdict == "good"
+    table = Table.read(tmp_path / "out/summary.ecsv")
+    assert table["redshift"][0] == pytest.approx(alone.redshift, rel=1e-9)
+    assert table["verdict"][0] == "good" and table["output"][0] == "star.npz.fits"
+    assert str(table["teff"].unit) == "K"
+
+
+def test_what_cannot_be_used_is_told_and_the_rest_is_done(bundle, star, tmp_path):
+    good = made.desi(star)
+    away = made.sdss(made.star(start=500.0))
+    files = written(
+        tmp_path / "in", a_fits=good, b_fits=good[:-2880], c_csv=b"x", d_fits=away, e_fits=good
+    )
+    told = []
+    done = run(bundle, [*files, tmp_path, tmp_path / "none"], tmp_path / "out",
+               tell=lambda one: told.append(one.message))  # fmt: skip
+    words = ("", "cut or damaged", "neither FITS", "none of its 240 pixels", "", "is a folder",
+             "there is no such file")  # fmt: skip
+    for one, word, message in zip(done, words, told, strict=True):
+        assert word in one.message and bool(word) == bool(one.message) and message == one.message
+        assert str(one.place) in one.message or not word
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a.fits", "e.fits", "summary.ecsv"]
+    table = Table.read(tmp_path / "out/summary.ecsv")
+    assert list(table["verdict"]) == ["good", *["refused"] * 3, "good", *["refused"] * 2]
+    assert "none of its 240" in table["message"][3]
+
+
+def test_one_spectrum_of_many_that_cannot_be_used_leaves_a_gap(bundle, star, tmp_path):
+    bad = made.Star(star.wavelength, -star.flux, star.sigma)
+    (file,) = written(tmp_path / "in", many_fits=made.pfs_bundle([star, bad, star]))
+    (done,) = run(bundle, [file], tmp_path / "out")
+    with fits.open(done.written.path) as hdus:
+        assert np.isnan(hdus["DENOISED"].data[1]).all() and (hdus["FLAG"].data[1] == -1).all()
+        assert np.isfinite(hdus["DENOISED"].data[[0, 2]]).all()
+        assert list(hdus["DENOISER"].data["verdict"]) == ["good", "refused", "good"]
+        assert "median flux" in hdus["DENOISER"].data["message"][1]
+        assert set(hdus["FLAG"].data[0]) == {0, MASKED}
+
+
+def state_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_what_is_there_is_replaced_only_when_told(bundle, star, tmp_path):
+    files = written(tmp_path / "in", a_fits=made.sdss(star))
+    out = tmp_path / "out"
+    run(bundle, files, out)
+    before = state_of(out)
+    with pytest.raises(InputError, match=r"summary.ecsv exists; give --overwrite"):
+        run(bundle, files, out)
+    (out / "summary.ecsv").unlink()
+    (done,) = run(bundle, files, out)
+    assert "a.fits exists; give --overwrite" in done.message
+    assert (out / "a.fits").read_bytes() == before["a.fits"]
+    run(bundle, files, out, overwrite=True)
+    assert state_of(out) == before  # the same twice
+
+
+def test_no_original_is_written_over(bundle, star, tmp_path):
+    folder = tmp_path / "in"
+    files = written(folder, a_fits=made.sdss(star))
+    (tmp_path / "link").symlink_to(folder)
+    for out in (folder, tmp_path / "link"):
+        (done,) = run(bundle, files, out, overwrite=True)
+        assert "which is an original; give another --out" in done.message
+        assert files[0].read_bytes() == made.sdss(star)
+
+
+def test_two_files_of_one_name_are_not_one(bundle, star, tmp_path):
+    (one,) = written(tmp_path / "one", a_fits=made.sdss(star))
+    (other,) = written(tmp_path / "other", a_fits=made.desi(star))
+    done = run(bundle, [one, other], tmp_path / "out")
+    assert not done[0].message and f"as that of {one}" in done[1].message
+
+
+def test_what_is_denoised_is_not_denoised_again(bundle, star, tmp_path):
+    files = written(tmp_path / "in", a_fits=made.sdss(star), b_npz=made.npz(star))
+    done = run(bundle, files, tmp_path / "out")
+    again = run(bundle, [one.written.path for one in done], tmp_path / "again")
+    assert "it is denoised already; give the original" in again[0].message
+    assert again[1].message
+
+
+def test_a_write_that_fails_leaves_nothing(bundle, star, tmp_path, monkeypatch):
+    files = written(tmp_path / "in", a_fits=made.sdss(star))
+
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(artifact, "_flush", full)
+    with pytest.raises(OSError, match="No space"):
+        run(bundle, files, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_files_and_outputs_may_be_behind_urls(bundle, star, tmp_path):
+    place = Location.of(f"memory://{tmp_path}/in/a.fits")
+    artifact.write_bytes(place, made.sdss(star))
+    out = Location.of(f"memory://{tmp_path}/out")
+    (done,) = denoise(bundle, [place], out)
+    assert not done.message and (out / "a.fits").read_bytes().startswith(made.sdss(star))
+    (again,) = denoise(bundle, [place], out.parent / "in", overwrite=True)
+    assert "which is an original" in again.message
+
+
+def test_the_outputs_of_the_same_file_are_the_same_bytes(bundle, star, tmp_path):
+    files = written(tmp_path / "in", a_fits=made.pfs_bundle([star, star]))
+    digests = set()
+    for name in ("one", "other"):
+        (done,) = run(bundle, files, tmp_path / name, Stated())
+        digests.add(hashlib.sha256(done.written.path.read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_nothing_given_is_told(bundle, tmp_path):
+    with pytest.raises(InputError, match="no files were given"):
+        run(bundle, [], tmp_path / "out")

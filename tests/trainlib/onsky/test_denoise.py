@@ -1,0 +1,231 @@
+"""A spectrum denoised is the network's own answer, whatever file, unit or medium it came in."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import trainlib
+from simlib.errors import InputError
+from simlib.location import Location
+from simlib.spectra.observed import Observed, Stated
+from simlib.spectra.read import parse_observed
+from simlib.spectra.units import NANOJANSKY, RELATIVE
+from tests.simlib.spectra import made
+from tests.trainlib.onsky.toy_bundle import MEDIAN, SCALE, WAVELENGTH, toy_network, toy_stars
+from trainlib.onsky.flags import MASKED, OUTSIDE, SUSPECT, UNUSABLE
+
+LEVEL = 0.02
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_place):
+    return trainlib.load_bundle(bundle_place)
+
+
+@pytest.fixture(scope="module")
+def stars():
+    return toy_stars(6, LEVEL)
+
+
+@pytest.fixture(scope="module")
+def answers(bundle, stars):
+    return [bundle.denoise(WAVELENGTH, one.flux, one.sigma**2) for one in stars[0]]
+
+
+def close(found, expected, scale=SCALE):
+    """Within 1e-5 of the normalised flux."""
+    return np.max(np.abs(found - expected)) < 1e-5 * scale
+
+
+def test_the_answer_is_the_networks_own(stars, answers):
+    flux = np.stack([one.flux for one in stars[0]])
+    scale = np.median(flux, axis=1, keepdims=True) / MEDIAN
+    variance = np.stack([one.sigma for one in stars[0]]) ** 2 / scale**2
+    known = toy_network().denoise(
+        *(torch.from_numpy(part.astype(np.float32)) for part in (flux / scale, variance))
+    )
+    for row, answer in enumerate(answers):
+        assert close(answer.flux, known.flux[row].numpy() * scale[row])
+        assert close(answer.error, known.error[row].numpy() * scale[row])
+        assert abs(answer.redshift - float(known.redshift[row])) < 1e-3 * answer.redshift_error
+        assert answer.teff == pytest.approx(float(known.stars[row, 0]), abs=1e-4)
+        assert not answer.flag.any() and answer.covered == 1.0 and answer.shared == 0.0
+        assert answer.verdict == "good"
+        assert answer.snr == pytest.approx(np.median(answer.flux / stars[0][row].sigma), rel=1e-6)
+
+
+def test_it_is_nearer_to_the_star_than_the_data_are(stars, answers):
+    _, redshift = stars
+    clean, _ = toy_stars(6, 1e-4)
+    for number, answer in enumerate(answers):
+        error = np.abs(answer.flux - clean[number].flux).mean()
+        assert error < 0.6 * np.abs(stars[0][number].flux - clean[number].flux).mean()
+        assert abs(answer.redshift - redshift[number]) < 4.0 * answer.redshift_error + 1e-6
+
+
+FILES = {name: make for name, (_, make) in made.FORMATS.items()
+         if name not in ("image, air", "GALAH", "pfsObject, header")}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_every_format_unit_and_medium_give_the_same(name, bundle, stars):
+    star = stars[0][0]
+    expected = bundle.denoise(WAVELENGTH, star.flux, star.sigma**2, np.arange(400) == made.REJECTED)
+    read = parse_observed(FILES[name](star), "x", Stated()).spectra[0]
+    (found,) = bundle.denoise_observed([read])
+    order = slice(None, None, 1 if read.wavelength[0] < read.wavelength[-1] else -1)
+    factor = read.unit.per_wavelength(read.wavelength)
+    seen = slice(None, None if name != "pfsCoadd" else -7)
+    # single precision of the file, and in the mean star's shape at the end that `pfsCoadd` lacks
+    assert close((found.flux * factor)[order][seen], expected.flux[seen])
+    assert close((found.error * factor)[order][seen], expected.error[seen])
+    assert abs(found.redshift - expected.redshift) < 1e-3 * expected.redshift_error
+    assert np.array_equal((found.flag[order] != 0), expected.flag != 0)
+
+
+@pytest.mark.parametrize("name", ["image, air", "GALAH", "pfsObject, header"])
+def test_pixels_of_another_place_give_the_same_star(name, bundle, stars):
+    """Their wavelengths are even elsewhere: they are interpolated, and found where they are."""
+    star = stars[0][4]
+    read = parse_observed(made.FORMATS[name][1](star), "x", Stated()).spectra[0]
+    (found,) = bundle.denoise_observed([replace(read, resolution=None)])
+    shift = np.median(read.wavelength / WAVELENGTH) - 1.0  # what was meant as air lies redder
+    plain = bundle.denoise(WAVELENGTH, star.flux, star.sigma**2)
+    expected = (1.0 + plain.redshift) * (1.0 + shift) - 1.0
+    assert abs(found.redshift - expected) < 1.5 * plain.redshift_error
+    assert (found.shared > 0.0) == (name != "pfsObject, header")
+
+
+def test_many_rows_are_as_each_alone(bundle, stars, answers):
+    flux, sigma = (np.stack([getattr(one, name) for one in stars[0]]) for name in ("flux", "sigma"))
+    together = bundle.denoise(WAVELENGTH, flux, sigma**2)
+    for alone, one in zip(answers, together, strict=True):
+        assert close(alone.flux, one.flux)
+        assert abs(one.redshift - alone.redshift) < 1e-3 * one.redshift_error
+    each_its_own = bundle.denoise(np.tile(WAVELENGTH, (6, 1)), flux, sigma**2)
+    assert np.array_equal(each_its_own[3].flux, together[3].flux)
+
+
+def test_of_many_rows_one_that_cannot_be_used_is_told_in_its_place(bundle, stars):
+    flux = np.stack([one.flux for one in stars[0]])
+    variance = np.stack([one.sigma for one in stars[0]]) ** 2
+    variance[2], flux[4] = -1.0, -1.0
+    found = bundle.denoise(WAVELENGTH, flux, variance)
+    assert [isinstance(one, InputError) for one in found] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert "spectrum row-2: none of its 400 pixels" in str(found[2])
+    assert "spectrum row-4: its median flux is -1" in str(found[4])
+    with pytest.raises(InputError, match="none of its 400 pixels"):
+        bundle.denoise(WAVELENGTH, flux[2], variance[2])
+    with pytest.raises(InputError, match=r"variance has the shape \(399,\), flux \(400,\)"):
+        bundle.denoise(WAVELENGTH, flux[0], variance[0][1:])
+
+
+def test_what_is_masked_does_not_matter_and_is_flagged(bundle, stars, answers):
+    star, mask = stars[0][0], np.zeros(400)
+    mask[100:108] = 1
+    flux, variance = star.flux.copy(), star.sigma**2
+    base = bundle.denoise(WAVELENGTH, flux, variance, mask)
+    flux[100:108] = 1e9
+    found = bundle.denoise(WAVELENGTH, flux, variance, mask)
+    assert np.array_equal(found.flux, base.flux)
+    assert set(found.flag[100:108]) == {MASKED} and not found.flag[:100].any()
+    flux[300], variance[301] = np.nan, 0.0
+    found = bundle.denoise(WAVELENGTH, flux, variance, mask)
+    assert found.flag[300] == found.flag[301] == UNUSABLE and np.isfinite(found.flux).all()
+    assert found.covered == pytest.approx(390 / 400)
+
+
+def test_a_cosmic_ray_is_suspect_and_many_are_in_the_verdict(bundle, stars):
+    star = stars[0][0]
+    flux = star.flux.copy()
+    flux[200] += 30.0 * star.sigma[200]
+    one = bundle.denoise(WAVELENGTH, flux, star.sigma**2)
+    assert one.flag[200] == SUSPECT and one.suspects >= 1
+    flux[20:380:30] += 30.0 * star.sigma[20:380:30]
+    assert "suspect pixels" in bundle.denoise(WAVELENGTH, flux, star.sigma**2).verdict
+
+
+def test_beyond_the_network_nothing_is_said(bundle, stars):
+    star = stars[0][0]
+    wide = np.concatenate([WAVELENGTH[:1] - 0.05 * np.arange(90, 0, -1), WAVELENGTH])
+    flux, sigma = (np.concatenate([np.ones(90), values]) for values in (star.flux, star.sigma))
+    found = bundle.denoise(wide, flux, sigma**2)
+    assert np.isnan(found.flux[:89]).all() and np.isfinite(found.flux[90:]).all()
+    assert set(found.flag[:89]) == {OUTSIDE}
+    plain = bundle.denoise(WAVELENGTH, star.flux, star.sigma**2)
+    assert close(found.flux[90:], plain.flux, 10 * SCALE)
+
+
+def one_of(star, **changes):
+    values = {
+        "name": "a", "product": "b", "wavelength": WAVELENGTH, "flux": star.flux,
+        "variance": star.sigma**2, "mask": np.zeros(400, bool), "unit": RELATIVE,
+    }  # fmt: skip
+    return Observed(**(values | changes))
+
+
+def test_verdicts_say_what_speaks_against_an_answer(bundle, stars):
+    star, draw = stars[0][2], np.random.default_rng(1)
+    flat = 20.0 + 60 * star.sigma * draw.standard_normal(400)
+    wrong = 20.0 + 3.0 * np.sin(np.arange(400) / 25.0) + star.sigma * draw.standard_normal(400)
+    faint = one_of(star, flux=star.flux + star.sigma * 60 * draw.standard_normal(400),
+                   variance=(60 * star.sigma) ** 2)  # fmt: skip
+    half = one_of(star, mask=np.arange(400) > 150)
+    moved = one_of(star, wavelength=WAVELENGTH * (1.0 + 11.5 * 0.05 / 810.0))
+    sharpness = bundle.manifest.resolution
+    told = {
+        "poor fit": one_of(star, flux=wrong),
+        "faint": faint,
+        "little seen": half,
+        "redshift at the edge": moved,
+        "coarser than trained": one_of(star, resolution=0.5 * sharpness),
+        "finer than trained": one_of(star, resolution=2.0 * sharpness),
+        "redshift unsure": one_of(star, flux=flat, variance=(60 * star.sigma) ** 2),
+    }
+    for kind, observed in told.items():
+        (found,) = bundle.denoise_observed([observed])
+        assert kind in found.verdict, (kind, found.verdict)
+
+
+def test_few_clean_stars_are_flagged(bundle):
+    flags = 0
+    for level in (0.02, 0.08):
+        stars, _ = toy_stars(100, level, seed=30)
+        found = bundle.denoise(
+            WAVELENGTH, np.stack([s.flux for s in stars]), np.stack([s.sigma**2 for s in stars])
+        )
+        flags += sum(one.verdict != "good" for one in found)
+    assert flags <= 2
+
+
+def test_what_is_seen_of_a_star_is_compared_with_the_same_part_of_a_typical_one(bundle):
+    frame = toy_network().frame
+    mean = frame.statistics.mean[None].numpy()
+    typical = frame.axis.gather(mean, np.zeros(1))[0].astype(float)
+    hidden = typical > np.median(typical)  # what is left is fainter than the whole
+    assert np.median(typical[~hidden]) < 0.97 * np.median(typical)
+    found = bundle.denoise(WAVELENGTH, SCALE * typical, np.full(400, 0.04), hidden)
+    assert np.max(np.abs(found.flux / typical / SCALE - 1.0)) < 2e-3
+
+
+def test_units_per_frequency_are_brought_to_those_per_wavelength_first(bundle, stars, answers):
+    star = stars[0][2]
+    observed = one_of(star, flux=star.flux * star.nano, variance=(star.sigma * star.nano) ** 2,
+                      unit=NANOJANSKY)  # fmt: skip
+    (found,) = bundle.denoise_observed([observed])
+    assert close(found.flux / star.nano, answers[2].flux)
+
+
+def test_the_bundle_says_what_it_is(bundle, bundle_place):
+    assert bundle.place == Location.of(bundle_place)
+    assert bundle.manifest.kind == "bundle" and bundle.manifest.medium == "vacuum"
+    assert np.array_equal(bundle.wavelength, WAVELENGTH)

@@ -1,0 +1,102 @@
+"""Observed stars of real surveys, where their files are: readers, redshifts, verdicts.
+
+The files lie outside the project (see `tests.paths`); nothing of them is kept here.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+import trainlib
+from flows.cli import run_program
+from simlib.location import Location
+from simlib.spectra.observed import Stated
+from simlib.spectra.read import read_observed
+from simlib.units import SPEED_OF_LIGHT_M_S
+from tests.paths import shared_data_folder
+from trainlib.onsky.batch import denoise
+
+KM_S = SPEED_OF_LIGHT_M_S / 1e3
+VACUUM_NM = Stated("relative", "nm", "vacuum")
+# folder -> product, spectra, resolution, S/N of a pixel in the arm of the best of them
+SURVEYS = {
+    "sdss": ("SDSS", 26, (1900, 3200), (30, 80)),
+    "lamost": ("LAMOST", 3, (1800, 1800), (150, 300)),
+    "galah": ("GALAH", 3, (21000, 24500), (150, 500)),
+    "gaia_rvs": ("CSV", 4, None, (100, 600)),
+    "muse": ("image", 1, None, (40, 100)),
+}
+
+
+def files(folder: str) -> list[Path]:
+    place = shared_data_folder("real") / folder
+    return [path for path in sorted(place.iterdir()) if path.name != "dr6.0.txt"]
+
+
+@pytest.mark.parametrize("folder", SURVEYS)
+def test_the_files_of_a_survey_are_read(folder):
+    product, count, resolution, ratio = SURVEYS[folder]
+    found = [
+        one for path in files(folder) for one in read_observed(Location.of(path), VACUUM_NM).spectra
+    ]
+    assert {one.product for one in found} == {product} and len(found) == count
+    best = 0.0
+    for one in found:
+        one.refuse_wavelengths()
+        seen = one.is_usable & (one.wavelength > 710.0) & (one.wavelength < 885.0)
+        assert seen.sum() > 800
+        best = max(best, float(np.median(one.flux[seen] / np.sqrt(one.variance[seen]))))
+        if resolution is None:
+            assert one.resolution is None
+        else:
+            assert resolution[0] <= one.resolution <= resolution[1]
+    assert ratio[0] < best < ratio[1]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """Train a small network on a few thousand simulated stars: four minutes of a core."""
+    shared_data_folder("real")
+    root = tmp_path_factory.mktemp("real")
+    sets = (
+        "train.recipe=C", "dataset.mode=virtual", "dataset.n_train=6144",
+        "dataset.n_validation=512", "cluster.kind=threads", "cluster.workers=1",
+        "train.ranks=1", "train.threads=1", f"storage.root='{root}'", "model.rank=128",
+        "model.hidden=256", "model.blocks=2", "train.seconds=600",
+    )  # fmt: skip
+    assert run_program(["train", "demo", *(word for one in sets for word in ("--set", one))]) == 0
+    (run,) = (root / "runs").iterdir()
+    return trainlib.load_bundle(trainlib.export(run, root / "bundle"))
+
+
+def velocities(bundle, folder, tmp_path) -> dict[str, list[tuple[float, str]]]:
+    places = [Location.of(path) for path in files(folder)]
+    done = denoise(bundle, places, Location.of(tmp_path / "out"), VACUUM_NM)
+    assert not any(one.message for one in done)
+    return {
+        one.place.name: [(KM_S * row["redshift"], row["verdict"]) for row in one.rows]
+        for one in done
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_redshifts_of_real_stars_are_those_of_the_catalogues(bundle, tmp_path):
+    """Largest deviations seen: SDSS 10 km/s, between exposures 20; Gaia's stars at rest 1.1."""
+    for name, rows in velocities(bundle, "sdss", tmp_path / "sdss").items():
+        with fits.open(shared_data_folder("real") / "sdss" / name) as hdus:
+            known = KM_S * float(hdus[2].data["Z"][0])
+        assert all("coarser than trained" in verdict for _, verdict in rows)
+        if name.startswith("spec-3764"):  # an L dwarf, S/N 5: not of this world of stars
+            assert all("poor fit" in verdict for _, verdict in rows)
+            continue
+        assert abs(rows[0][0] - known) < 15.0
+        assert all(abs(velocity - known) < 25.0 for velocity, _ in rows[1:])
+    for ((velocity, verdict),) in velocities(bundle, "gaia_rvs", tmp_path / "gaia").values():
+        assert abs(velocity) < 4.0 and "little seen" in verdict
+    for ((_, verdict),) in velocities(bundle, "galah", tmp_path / "galah").values():
+        assert "little seen" in verdict and "finer than trained" in verdict
+    for ((velocity, verdict),) in velocities(bundle, "lamost", tmp_path / "lamost").values():
+        assert abs(velocity) < 30.0 and "coarser than trained" in verdict

@@ -1,0 +1,49 @@
+"""A bundle of 400 pixels (800-820 nm) that needs no training: its network is a linear solution."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from simlib.location import Location
+from simlib.units import FWHM_PER_SIGMA
+from tests.simlib.spectra.made import Star
+from tests.trainlib.rest.toy_frame import AXIS, curves, observed, statistics
+from trainlib.config import RestFrameModel
+from trainlib.models import build_model
+from trainlib.onsky.export import write_bundle
+
+WAVELENGTH = AXIS.observed + AXIS.pitch * np.arange(AXIS.pixels)
+RANK = 12
+MODEL = RestFrameModel(rank=RANK, hidden=8, blocks=1, scan_rank=4)
+MEDIAN = float(np.median(curves(1000, 1)))
+SCALE = 40.0  # 1e-17 erg s-1 cm-2 AA-1 in one unit of normalised flux
+DESCRIBED: dict[str, Any] = {
+    "model": MODEL.model_dump(),
+    "window_nm": (650.0, 950.0),
+    "median": MEDIAN,
+    "resolution": float(810.0 / (FWHM_PER_SIGMA * 2.0 * AXIS.pitch)),
+    "ranges": {"teff": (3500.0, 5000.0)},
+    "lineage": {"run": "a" * 16, "checkpoint": "b" * 64, "dataset": "c" * 16},
+    "licence": "Apache-2.0",
+}
+
+
+def toy_network() -> nn.Module:
+    return build_model(MODEL, statistics(RANK)).eval()
+
+
+def write_toy_bundle(place: Path, **described: Any) -> Path:
+    write_bundle(Location.of(place), toy_network(), WAVELENGTH, DESCRIBED | described, "# toy\n")
+    return place
+
+
+def toy_stars(count: int, level: float, seed: int = 5) -> tuple[list[Star], np.ndarray]:
+    """Return noisy stars, of 1 / level of signal to noise about, and their redshifts."""
+    noisy, variance, _, redshift = observed(count, level, seed)
+    stars = [
+        Star(WAVELENGTH, SCALE * flux.double().numpy(), SCALE * noise.double().sqrt().numpy())
+        for flux, noise in zip(noisy, variance, strict=True)
+    ]
+    return stars, redshift

@@ -1,0 +1,80 @@
+"""One row a spectrum: what is told of it in a file's table and in the table over all files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simlib.errors import InputError
+from simlib.spectra.observed import Observed
+from trainlib.onsky.denoise import Denoised
+
+REFUSED = "refused"
+# name -> unit and meaning
+COLUMNS: dict[str, tuple[str, str]] = {
+    "spectrum": ("", "name within its file"),
+    "product": ("", "kind of file"),
+    "verdict": ("", "good, or what speaks against the answer"),
+    "redshift": ("", "Doppler, in the frame of the file"),
+    "redshift_error": ("", "sigma of it"),
+    "second_redshift": ("", "of the next best peak"),
+    "log_odds": ("", "of the first peak against the second"),
+    "snr": ("", "median denoised flux over sigma, of a pixel"),
+    "covered": ("", "share of the network's pixels that were seen"),
+    "misfit": ("", "scatter of the data about the denoised flux, in sigma"),
+    "suspects": ("", "pixels five sigma from the denoised flux"),
+    "shared": ("", "correlation of neighbours' noise that resampling made"),
+    "teff": ("K", "where to start a fit from"),
+    "logg": ("", "likewise, log10 of cm s-2"),
+    "feh": ("", "likewise"),
+    "alpha": ("", "likewise, of [alpha/Fe]"),
+    "resolution": ("", "of the file, where it says it"),
+    "frame": ("", "of the redshift, where the file says it"),
+    "notes": ("", "what was assumed"),
+    "message": ("", "why there is no answer"),
+}
+_COUNTS = ("suspects",)
+_TEXTS = ("spectrum", "product", "verdict", "frame", "notes", "message")
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A spectrum and what was made of it; denoised: None where nothing was, message says why."""
+
+    observed: Observed
+    denoised: Denoised | None
+    message: str = ""
+
+    @classmethod
+    def of(cls, observed: Observed, found: Denoised | InputError) -> "Answer":
+        """Return the answer of what `Bundle.denoise_observed` yields."""
+        if isinstance(found, InputError):
+            return cls(observed, None, str(found))
+        return cls(observed, found)
+
+    def row(self) -> dict[str, Any]:
+        """Return what is told of the spectrum, by the names of `COLUMNS`."""
+        seen = self.observed
+        told: dict[str, Any] = empty_row() | {
+            "spectrum": seen.name,
+            "product": seen.product,
+            "resolution": float("nan") if seen.resolution is None else seen.resolution,
+            "frame": seen.frame,
+            "notes": "; ".join(seen.notes),
+        }
+        if self.denoised is None:
+            return told | {"message": self.message}
+        return told | {name: getattr(self.denoised, name)
+                       for name in COLUMNS if hasattr(self.denoised, name)}  # fmt: skip
+
+
+def empty_row() -> dict[str, Any]:
+    """Return the row of what was refused."""
+    texts = dict.fromkeys(_TEXTS, "")
+    numbers = {name: float("nan") for name in COLUMNS if name not in (*_TEXTS, *_COUNTS)}
+    return numbers | texts | dict.fromkeys(_COUNTS, 0) | {"verdict": REFUSED}
+
+
+def table_of(answers: Sequence[Answer]) -> dict[str, list[Any]]:
+    """Return the columns of all answers."""
+    rows = [answer.row() for answer in answers]
+    return {name: [row[name] for row in rows] for name in COLUMNS}

@@ -1,0 +1,82 @@
+"""A bundle: a trained network with all that is needed to denoise observed spectra, in one folder.
+
+`manifest.json` says what it is, `network.safetensors` holds the arrays, `README.md` is for people.
+Nothing in it can run: the arrays are plain, and every byte is compared with its digest on opening.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from safetensors.numpy import load
+
+from simlib.artifact import Record, read_record, reading
+from simlib.errors import InputError
+from simlib.location import Location, Place
+from trainlib.onsky.network import Network, TorchNetwork
+
+MANIFEST, ARRAYS, CARD = "manifest.json", "network.safetensors", "README.md"
+WAVELENGTH = "wavelength"  # among the arrays, the network's beside it
+_REMEDY = "export the run again with `specdenoise export RUN BUNDLE`"
+
+
+class BundleManifest(Record):
+    """What `manifest.json` says of a bundle.
+
+    fingerprint: of the network, its pixels and its scale. model: the section that made the
+    network. files: the SHA-256 of each. window_nm, median: how flux is normalised. ranges: that the
+    training stars were drawn from. resolution: of the training spectra in the arm. lineage: what
+    it was made from.
+    """
+
+    remedy: ClassVar[str] = _REMEDY
+    kind: Literal["bundle"] = "bundle"
+    fingerprint: str
+    model: dict[str, Any]
+    files: dict[str, str]
+    wavelength_unit: Literal["nm"] = "nm"
+    medium: Literal["vacuum"] = "vacuum"
+    flux: Literal["per wavelength"] = "per wavelength"
+    window_nm: tuple[float, float]
+    median: float
+    resolution: float
+    ranges: dict[str, tuple[float, float]]
+    lineage: dict[str, Any]
+    licence: str
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A bundle in memory. wavelength: (pixels,) nm, vacuum, even."""
+
+    place: Location
+    manifest: BundleManifest
+    wavelength: np.ndarray
+    network: Network
+
+
+def open_bundle(place: Place) -> Opened:
+    """Return a bundle. Raises InputError where there is none, or where a byte differs."""
+    folder = Location.of(place)
+    manifest = read_record(folder / MANIFEST, BundleManifest)
+    if manifest is None:
+        raise InputError(f"{folder} is no bundle: it holds no {MANIFEST}; {_REMEDY}")
+    path = folder / ARRAYS
+    held = folder.read_files((ARRAYS, CARD))
+    for name in (ARRAYS, CARD):
+        if name not in held:
+            raise InputError(f"{folder / name} is gone; {_REMEDY}")
+        if hashlib.sha256(held[name]).hexdigest() != manifest.files.get(name):
+            raise InputError(
+                f"{folder / name} is damaged: its bytes are not those of {MANIFEST}; {_REMEDY}"
+            )
+    with reading(path, _REMEDY):
+        arrays = load(held[ARRAYS])
+        wavelength = arrays.pop(WAVELENGTH)
+        try:
+            network = TorchNetwork(manifest.model, arrays)
+        except InputError as error:
+            raise InputError(f"{path}: {error}; {_REMEDY}") from None
+    return Opened(folder, manifest, wavelength, network)

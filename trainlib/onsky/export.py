@@ -1,0 +1,141 @@
+"""Make a bundle of a run: its network, the pixels and the scale that it learnt, what it is from."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+
+from simlib.artifact import publishing, write_bytes, write_record
+from simlib.dataset.open import open_dataset
+from simlib.dataset.publish import published_dataset
+from simlib.dataset.rows import Recipe, recipe_of
+from simlib.errors import InputError
+from simlib.fingerprint import digest, fingerprint, plain
+from simlib.instrument import Instrument
+from simlib.location import Location, Place
+from simlib.provenance import provenance
+from simlib.simulation.simulate import terms_at
+from simlib.units import FWHM_PER_SIGMA
+from trainlib.config import RestFrameModel
+from trainlib.evaluation.results import read_results
+from trainlib.evaluation.trained import Trained, load_trained
+from trainlib.onsky.bundle import ARRAYS, CARD, MANIFEST, WAVELENGTH, BundleManifest, open_bundle
+from trainlib.onsky.card import model_card
+
+LICENCE = "Apache-2.0"
+AGREEMENT = 1e-5  # of normalised flux, between the bundle and the run's own network
+_RANGES = ("teff", "logg", "feh", "alpha", "redshift", "ebv", "magnitude")
+_PROBES = 8
+
+
+def export(run: Place, bundle: Place) -> Location:
+    """Write the bundle of a finished run into a new folder, and return where it is.
+
+    What was written is opened, and compared with the run's network, before it is there. Raises
+    InputError for a run that is not finished or finds no redshifts, and where something is there.
+    """
+    trained, place = load_trained(run), Location.of(bundle)
+    if trained.manifest.outcome is None:
+        raise InputError(f"{trained.directory} is not finished; train on, then export it")
+    if not isinstance(trained.config.model, RestFrameModel):
+        raise InputError(
+            f"{trained.directory} is of recipe {trained.manifest.recipe}, whose network finds no "
+            "redshifts and knows no masks; train with train.recipe = 'C' and export that run"
+        )
+    if place.exists():
+        raise InputError(f"{place} exists; choose another place, or remove it")
+    folder, dataset = published_dataset(trained.dataset)
+    recipe, _ = recipe_of(folder, dataset)
+    wavelength = open_dataset(folder, "validation")["wavelength"].values.astype(np.float64)
+    card = model_card(trained, wavelength, _results_of(trained))
+    normalize, stellar = recipe.config.normalize, recipe.config.stellar
+    described = {
+        "model": plain(trained.config.model),
+        "window_nm": normalize.window_nm,
+        "median": normalize.median,
+        "resolution": _resolution(recipe),
+        "ranges": {name: tuple(getattr(stellar, name)) for name in _RANGES},
+        "lineage": _lineage(trained, dataset.stellar_grid),
+        "licence": LICENCE,
+    }
+    write_bundle(place, trained.model, wavelength, described, card)
+    return place
+
+
+def write_bundle(
+    place: Location,
+    network: torch.nn.Module,
+    wavelength: np.ndarray,
+    described: Mapping[str, Any],
+    card: str,
+) -> None:
+    """Write a bundle, once it opens and makes what the network makes.
+
+    described: what the manifest says beside digests and provenance. Raises InputError where
+    something is there.
+    """
+    arrays = {name: np.ascontiguousarray(v.numpy()) for name, v in network.state_dict().items()}
+    data = save(arrays | {WAVELENGTH: wavelength})
+    files = {ARRAYS: data, CARD: card.encode()}
+    manifest = BundleManifest(
+        fingerprint=fingerprint(
+            [described[name] for name in ("model", "window_nm", "median")], digest(data)
+        ),
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        provenance=provenance(),
+        **described,
+    )
+    with publishing(place) as beside:
+        beside.path.mkdir()
+        for name, content in files.items():
+            write_bytes(beside / name, content)
+        write_record(beside / MANIFEST, manifest)
+        _compare(network, beside)
+
+
+def _results_of(trained: Trained) -> dict[str, Any] | None:
+    """Return the summary of the run's evaluation, None where it was not evaluated as it is."""
+    try:
+        evaluation = read_results(trained.directory).evaluation
+    except InputError:
+        return None
+    return evaluation.summary if evaluation.checkpoint == trained.checkpoint else None
+
+
+def _resolution(recipe: Recipe) -> float:
+    """Return the median resolution of the simulated lines, the pixel included."""
+    terms = recipe.named_terms
+    if isinstance(terms, Instrument):
+        terms = terms_at(recipe.drawn("train", 0, 1), terms, recipe.config)
+    sigma = terms["lsf_sigma"].values
+    return float(np.median(terms["wavelength"].values / (FWHM_PER_SIGMA * sigma)))
+
+
+def _lineage(trained: Trained, stellar_grid: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "run": trained.manifest.fingerprint,
+        "checkpoint": trained.checkpoint,
+        "recipe": trained.manifest.recipe,
+        "dataset": trained.manifest.dataset.fingerprint,
+        "samples": trained.state.samples,
+        "stellar_grid": stellar_grid,
+    }
+
+
+def _compare(network: torch.nn.Module, beside: Location) -> None:
+    """Raise AssertionError where the bundle does not make what the network makes."""
+    opened = open_bundle(beside)
+    draw = np.random.default_rng(0)
+    sigma = np.geomspace(0.003, 0.2, _PROBES)[:, np.newaxis]
+    typical = opened.network.typical
+    flux = typical + sigma * draw.standard_normal((_PROBES, typical.size))
+    variance = np.broadcast_to(sigma**2, flux.shape)
+    given = [np.ascontiguousarray(part, dtype=np.float32) for part in (flux, variance)]
+    with torch.inference_mode():
+        expected = network(*(torch.from_numpy(part) for part in given)).numpy()
+    largest = float(np.max(np.abs(opened.network.denoise(*given).flux - expected)))
+    if not largest <= AGREEMENT:
+        raise AssertionError(f"the bundle differs from the network it is of by {largest:g}")

@@ -1,0 +1,161 @@
+"""Denoised spectra as FITS: the file as it came, byte for byte, with what was made of it behind it.
+
+Parts DENOISED, ERROR and FLAG have the pixels and the unit of the file's own spectra: one row, or
+stars × pixels; where lengths differ, each spectrum has its own three, numbered by EXTVER as in the
+table DENOISER, which holds one row a spectrum.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from simlib.errors import InputError
+from simlib.spectra.observed import Observed
+from simlib.spectra.read import Contents
+from trainlib.onsky.answers import Answer, table_of
+from trainlib.onsky.bundle import BundleManifest
+from trainlib.onsky.flags import MEANING
+
+PARTS = ("DENOISED", "ERROR", "FLAG")
+TABLE = "DENOISER"
+_BLOCK = 2880
+_CARDS = {  # of one spectrum: card, column, comment
+    "REDSHIFT": ("redshift", "Doppler, in the frame of the file"),
+    "Z_ERR": ("redshift_error", "sigma of it"),
+    "SNR": ("snr", "median denoised flux / sigma, of a pixel"),
+    "VERDICT": ("verdict", ""),
+    "COVERED": ("covered", "share of the network's pixels seen"),
+    "MISFIT": ("misfit", "scatter of the data in units of sigma"),
+    "SUSPECTS": ("suspects", "pixels 5 sigma off"),
+}
+
+
+def mirrored(contents: Contents, answers: Sequence[Answer], manifest: BundleManifest) -> bytes:
+    """Return the bytes of the file to write.
+
+    Of a file that is no FITS the spectra stand in front: WAVELENGTH (nm, vacuum), FLUX, VARIANCE,
+    MASK. Raises InputError for a file that holds such parts already.
+    """
+    if contents.parts & {*PARTS[:1], TABLE}:
+        raise InputError("it holds a part DENOISED: it is denoised already; give the original")
+    own = _own_parts(contents.spectra, answers, manifest)
+    if contents.fits is None:
+        return _bytes([fits.PrimaryHDU(), *_spectra_parts(contents.spectra), *own])
+    added = _bytes([fits.PrimaryHDU(), *own])[_BLOCK:]  # the empty part in front is one block
+    return contents.fits + added
+
+
+def _bytes(hdus: Sequence[Any]) -> bytes:
+    held = BytesIO()
+    for hdu in hdus:
+        hdu.add_checksum(when="of the part")  # by default the time, and no two files were alike
+    fits.HDUList(list(hdus)).writeto(held, output_verify="exception")
+    return held.getvalue()
+
+
+def _groups(spectra: Sequence[Observed]) -> list[tuple[slice, int]]:
+    """Return which spectra share a part, and its EXTVER."""
+    if len({one.flux.size for one in spectra}) == 1:
+        return [(slice(0, len(spectra)), 1)]
+    return [(slice(row, row + 1), row + 1) for row in range(len(spectra))]
+
+
+def _stacked(arrays: Sequence[np.ndarray], kind: type) -> np.ndarray:
+    return np.asarray(arrays[0] if len(arrays) == 1 else np.stack(arrays)).astype(kind)
+
+
+def _spectra_parts(spectra: Sequence[Observed]) -> list[fits.ImageHDU]:
+    parts = []
+    for some, version in _groups(spectra):
+        group = spectra[some]
+        for name, unit in (("WAVELENGTH", "nm"), ("FLUX", group[0].unit.name),
+                           ("VARIANCE", f"({group[0].unit.name})**2"), ("MASK", "")):  # fmt: skip
+            kind = np.int32 if name == "MASK" else np.float64
+            values = _stacked([getattr(one, name.lower()) for one in group], kind)
+            part = fits.ImageHDU(values, name=name, ver=version)
+            if unit:
+                part.header["BUNIT"] = plain_text(unit)
+            parts.append(part)
+    return parts
+
+
+def _own_parts(
+    spectra: Sequence[Observed], answers: Sequence[Answer], manifest: BundleManifest
+) -> list[Any]:
+    parts: list[Any] = []
+    for some, version in _groups(spectra):
+        group, found = spectra[some], answers[some]
+        for name in PARTS:
+            kind = np.int32 if name == "FLAG" else np.float32
+            arrays = [_values(one, answer, name) for one, answer in zip(group, found, strict=True)]
+            part = fits.ImageHDU(_stacked(arrays, kind), name=name, ver=version)
+            if name == "FLAG":
+                for bit, meaning in MEANING.items():
+                    part.header[f"FLAG{bit}"] = meaning
+            else:
+                part.header["BUNIT"] = plain_text(group[0].unit.name)
+            if name == "DENOISED":
+                part.header.update(_lineage(manifest))
+                if len(found) == 1:
+                    part.header.update(_told(found[0]))
+            parts.append(part)
+    return [*parts, _table(answers, manifest)]
+
+
+def _values(observed: Observed, answer: Answer, name: str) -> np.ndarray:
+    """Return an array of an answer; of a spectrum without one, nothing."""
+    if answer.denoised is None:
+        empty = -1 if name == "FLAG" else np.nan
+        return np.full(observed.flux.shape, empty)
+    denoised = answer.denoised
+    return {"DENOISED": denoised.flux, "ERROR": denoised.error, "FLAG": denoised.flag}[name]
+
+
+def _lineage(manifest: BundleManifest) -> fits.Header:
+    told = manifest.lineage
+    version = manifest.provenance.get("versions", {}).get("specdenoise") or "unknown"
+    return fits.Header(
+        [
+            ("CREATOR", plain_text(f"specdenoise {version}")),
+            ("BUNDLE", plain_text(manifest.fingerprint), "fingerprint of the bundle"),
+            ("RUN", plain_text(told.get("run", "")), "fingerprint of the training"),
+            ("CHECKPT", plain_text(str(told.get("checkpoint", ""))[:16]), "digest of the network"),
+            ("DATASET", plain_text(told.get("dataset", "")), "fingerprint of the training spectra"),
+        ]
+    )
+
+
+def _told(answer: Answer) -> fits.Header:
+    row = answer.row()
+    header = fits.Header()
+    for card, (column, comment) in _CARDS.items():
+        value = row[column]
+        if isinstance(value, float) and not np.isfinite(value):
+            continue  # a card has no NaN
+        header[card] = (plain_text(value) if isinstance(value, str) else value, comment)
+    return header
+
+
+def _table(answers: Sequence[Answer], manifest: BundleManifest) -> fits.BinTableHDU:
+    rows = table_of(answers)
+    kept = {
+        name: np.array([plain_text(one, 200) for one in values], dtype=bytes)
+        if isinstance(values[0], str)
+        else np.array(values)
+        for name, values in rows.items()
+    }
+    # A text of no letters has no width, which no table has either.
+    kinds = [(name, "S1" if not one.dtype.itemsize else one.dtype) for name, one in kept.items()]
+    data = np.empty(len(answers), dtype=kinds)
+    for name, values in kept.items():
+        data[name] = values
+    return fits.BinTableHDU(data, header=_lineage(manifest), name=TABLE)
+
+
+def plain_text(value: object, most: int = 60) -> str:
+    """Return a text that a FITS header can hold."""
+    kept = "".join(letter if " " <= letter <= "~" else "?" for letter in str(value))
+    return kept[:most]
