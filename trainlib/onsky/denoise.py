@@ -104,10 +104,10 @@ class Bundle:
                   "mask": np.zeros(values.shape) if mask is None else mask}  # fmt: skip
         spread = {name: np.asarray(other, dtype=np.float64) for name, other in others.items()}
         for name, other in spread.items():
-            if other.ndim > values.ndim or other.shape[-1:] != values.shape[-1:]:
+            if values.ndim not in (1, 2) or other.shape not in (values.shape, values.shape[-1:]):
                 raise InputError(
-                    f"{name} has the shape {other.shape}, flux {values.shape}; one shape was "
-                    "expected"
+                    f"{name} has the shape {other.shape}, flux {values.shape}; (pixels,) or "
+                    "(rows, pixels) were expected"
                 )
         wide = {name: np.broadcast_to(other, (count, other.shape[-1]))
                 for name, other in spread.items()}  # fmt: skip
@@ -249,8 +249,9 @@ def _per_wavelength(observed: Observed) -> Observed:
         observed,
         flux=observed.flux * factor,
         variance=observed.variance * factor**2,
-        beside=None if beside is None else beside * factor**2,  # it changes little from one
-    )  # pixel to the next
+        # the factor changes little from one pixel to the next
+        beside=None if beside is None else beside * factor**2,
+    )
 
 
 def _judged(

@@ -127,6 +127,8 @@ def test_of_many_rows_one_that_cannot_be_used_is_told_in_its_place(bundle, stars
         bundle.denoise(WAVELENGTH, flux[2], variance[2])
     with pytest.raises(InputError, match=r"variance has the shape \(399,\), flux \(400,\)"):
         bundle.denoise(WAVELENGTH, flux[0], variance[0][1:])
+    with pytest.raises(InputError, match=r"variance has the shape \(2, 400\), flux \(6, 400\)"):
+        bundle.denoise(WAVELENGTH, flux, variance[:2])
 
 
 def test_what_is_masked_does_not_matter_and_is_flagged(bundle, stars, answers):
