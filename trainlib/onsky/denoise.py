@@ -171,10 +171,13 @@ class Bundle:
         return scale
 
     def _answers(self, ready: Sequence[_Ready]) -> list[Denoised]:
-        flux = np.stack([one.seen.flux / one.scale for one in ready]).astype(np.float32)
-        with np.errstate(over="ignore", under="ignore"):  # then a pixel is masked
+        with np.errstate(over="ignore", under="ignore"):
+            flux = np.stack([one.seen.flux / one.scale for one in ready]).astype(np.float32)
             variance = np.stack([one.seen.variance / one.scale**2 for one in ready])
             variance = variance.astype(np.float32)
+        seen = np.isfinite(flux) & (variance > 0.0)  # what single precision cannot hold is masked
+        flux = np.where(seen, flux, np.float32(0.0))
+        variance = np.where(seen, variance, np.float32(np.inf))
         known = self._network.denoise(flux, variance)
         return [self._answer(one, known, row) for row, one in enumerate(ready)]
 

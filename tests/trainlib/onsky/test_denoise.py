@@ -146,6 +146,15 @@ def test_what_is_masked_does_not_matter_and_is_flagged(bundle, stars, answers):
     assert found.covered == pytest.approx(390 / 400)
 
 
+def test_numbers_that_single_precision_cannot_hold_are_masked(bundle, stars):
+    star, tiny = stars[0][0], 1e-20
+    flux, variance = tiny * star.flux, (tiny * star.sigma) ** 2
+    base = bundle.denoise(WAVELENGTH, flux, variance, np.isin(np.arange(400), (200, 201)))
+    flux[200], variance[201] = 1e29, 1e-98
+    found = bundle.denoise(WAVELENGTH, flux, variance)
+    assert close(found.flux / tiny, base.flux / tiny)
+
+
 def test_a_cosmic_ray_is_suspect_and_many_are_in_the_verdict(bundle, stars):
     star = stars[0][0]
     flux = star.flux.copy()
