@@ -14,7 +14,8 @@ def numbers(values: object, what: str) -> np.ndarray:
     """
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
-        raise InputError(f"its {what} holds {str(array.dtype)[:40]}; numbers were expected")
+        kind = "text" if array.dtype.kind in "OUS" else str(array.dtype)[:40]
+        raise InputError(f"its {what} holds {kind}; numbers were expected")
     if array.size > MOST_VALUES:
         raise InputError(f"its {what} has {array.size} values; at most {MOST_VALUES} are read")
     with np.errstate(invalid="ignore", over="ignore"):

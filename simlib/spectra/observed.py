@@ -70,8 +70,7 @@ class Observed:
         with np.errstate(invalid="ignore"):
             is_flux = np.abs(self.flux) < MOST_FLUX
             is_variance = (self.variance > 0.0) & (self.variance < MOST_FLUX**2)
-        usable: np.ndarray = ~self.mask & is_flux & is_variance
-        return usable
+        return np.asarray(~self.mask & is_flux & is_variance)
 
     def refuse_wavelengths(self) -> None:
         """Raise InputError unless the wavelengths are numbers that go one way."""

@@ -1,11 +1,11 @@
 """Tables of spectra, from FITS, ECSV, CSV and NPZ files to named columns. Nothing is unpickled."""
 
 import zipfile
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from astropy.io import fits
 
 from simlib.errors import InputError, shown
@@ -69,17 +69,17 @@ def read_csv(data: bytes, stated: Stated) -> list[Observed]:
         )
     if len(set(names)) < len(names) or len(names) > _MOST_COLUMNS:
         raise InputError(f"its {len(names)} columns do not have names of their own")
-    values = {name: _of_texts(table.rows.iloc[:, at]) for at, name in enumerate(names)}
+    values = {name: _of_texts(table.rows.iloc[:, at].tolist())
+              for at, name in enumerate(names)}  # fmt: skip
     return read_columns(Columns("CSV", values, {}, told), stated)
 
 
-def _of_texts(texts: pd.Series) -> np.ndarray:
+def _of_texts(texts: Iterable[str]) -> np.ndarray:
     """Return numbers, of nothing NaN; texts where not all of them are numbers."""
-    stripped = texts.str.strip()
     try:
-        return pd.to_numeric(stripped.where(stripped != "", "nan")).to_numpy()
-    except (ValueError, TypeError, OverflowError):
-        return stripped.to_numpy()
+        return np.array([float(one) if one.strip() else np.nan for one in texts])
+    except ValueError:
+        return np.array(list(texts), dtype=object)
 
 
 def read_npz(data: bytes, stated: Stated) -> list[Observed]:

@@ -104,10 +104,10 @@ class Bundle:
                   "mask": np.zeros(values.shape) if mask is None else mask}  # fmt: skip
         spread = {name: np.asarray(other, dtype=np.float64) for name, other in others.items()}
         for name, other in spread.items():
-            if other.ndim > values.ndim or other.shape[-1:] != values.shape[-1:]:
+            if values.ndim not in (1, 2) or other.shape not in (values.shape, values.shape[-1:]):
                 raise InputError(
-                    f"{name} has the shape {other.shape}, flux {values.shape}; one shape was "
-                    "expected"
+                    f"{name} has the shape {other.shape}, flux {values.shape}; (pixels,) or "
+                    "(rows, pixels) were expected"
                 )
         wide = {name: np.broadcast_to(other, (count, other.shape[-1]))
                 for name, other in spread.items()}  # fmt: skip
@@ -171,10 +171,13 @@ class Bundle:
         return scale
 
     def _answers(self, ready: Sequence[_Ready]) -> list[Denoised]:
-        flux = np.stack([one.seen.flux / one.scale for one in ready]).astype(np.float32)
-        with np.errstate(over="ignore", under="ignore"):  # then a pixel is masked
+        with np.errstate(over="ignore", under="ignore"):
+            flux = np.stack([one.seen.flux / one.scale for one in ready]).astype(np.float32)
             variance = np.stack([one.seen.variance / one.scale**2 for one in ready])
             variance = variance.astype(np.float32)
+        seen = np.isfinite(flux) & (variance > 0.0)  # what single precision cannot hold is masked
+        flux = np.where(seen, flux, np.float32(0.0))
+        variance = np.where(seen, variance, np.float32(np.inf))
         known = self._network.denoise(flux, variance)
         return [self._answer(one, known, row) for row, one in enumerate(ready)]
 
@@ -189,7 +192,7 @@ class Bundle:
         with np.errstate(divide="ignore", invalid="ignore"):
             snr = float(np.median((made / np.sqrt(seen.variance))[np.isfinite(seen.variance)]))
         redshift, log_odds = float(known.redshift[row]), float(known.log_odds[row])
-        count = np.count_nonzero(flag & (OUTSIDE | MASKED | UNUSABLE) == 0)
+        count = int(np.count_nonzero(flag & (OUTSIDE | MASKED | UNUSABLE) == 0))
         measures = Measures(
             snr=snr,
             covered=seen.covered,
@@ -249,8 +252,9 @@ def _per_wavelength(observed: Observed) -> Observed:
         observed,
         flux=observed.flux * factor,
         variance=observed.variance * factor**2,
-        beside=None if beside is None else beside * factor**2,  # it changes little from one
-    )  # pixel to the next
+        # the factor changes little from one pixel to the next
+        beside=None if beside is None else beside * factor**2,
+    )
 
 
 def _judged(

@@ -64,7 +64,8 @@ def _groups(spectra: Sequence[Observed]) -> list[tuple[slice, int]]:
 
 
 def _stacked(arrays: Sequence[np.ndarray], kind: type) -> np.ndarray:
-    return np.asarray(arrays[0] if len(arrays) == 1 else np.stack(arrays)).astype(kind)
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(arrays[0] if len(arrays) == 1 else np.stack(arrays)).astype(kind)
 
 
 def _spectra_parts(spectra: Sequence[Observed]) -> list[fits.ImageHDU]:

@@ -200,7 +200,7 @@ def claimed(data, old, new):
         (claimed(made.pfs_object(STAR), b"ZNAXIS1 =                  240 ",
                  b"ZNAXIS1 =            987654321 "), "claims 987654321 values"),
         (b"wavelength_nm,flux\n800,1\n", "it has no column for its errors"),
-        (b"wavelength_nm,flux,error\n800,1,one\n", "column error holds .*numbers were expected"),
+        (b"wavelength_nm,flux,error\n800,1,one\n", "column error holds text; numbers were"),
         (made.packed(fits.ImageHDU(np.zeros((3, 4, 5)))), "one spectrum was expected"),
     ],
 )  # fmt: skip

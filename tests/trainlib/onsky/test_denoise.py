@@ -127,6 +127,8 @@ def test_of_many_rows_one_that_cannot_be_used_is_told_in_its_place(bundle, stars
         bundle.denoise(WAVELENGTH, flux[2], variance[2])
     with pytest.raises(InputError, match=r"variance has the shape \(399,\), flux \(400,\)"):
         bundle.denoise(WAVELENGTH, flux[0], variance[0][1:])
+    with pytest.raises(InputError, match=r"variance has the shape \(2, 400\), flux \(6, 400\)"):
+        bundle.denoise(WAVELENGTH, flux, variance[:2])
 
 
 def test_what_is_masked_does_not_matter_and_is_flagged(bundle, stars, answers):
@@ -142,6 +144,15 @@ def test_what_is_masked_does_not_matter_and_is_flagged(bundle, stars, answers):
     found = bundle.denoise(WAVELENGTH, flux, variance, mask)
     assert found.flag[300] == found.flag[301] == UNUSABLE and np.isfinite(found.flux).all()
     assert found.covered == pytest.approx(390 / 400)
+
+
+def test_numbers_that_single_precision_cannot_hold_are_masked(bundle, stars):
+    star, tiny = stars[0][0], 1e-20
+    flux, variance = tiny * star.flux, (tiny * star.sigma) ** 2
+    base = bundle.denoise(WAVELENGTH, flux, variance, np.isin(np.arange(400), (200, 201)))
+    flux[200], variance[201] = 1e29, 1e-98
+    found = bundle.denoise(WAVELENGTH, flux, variance)
+    assert close(found.flux / tiny, base.flux / tiny)
 
 
 def test_a_cosmic_ray_is_suspect_and_many_are_in_the_verdict(bundle, stars):
