@@ -80,7 +80,7 @@ def test_every_value_has_its_origin(show: Any, tmp_path: Path) -> None:
         "dataset.n_train": str(file), "model.rank": str(file), "train.recipe": str(file),
     }  # fmt: skip
     lines = show("show", "demo").splitlines()
-    assert f"{'n_train = 8192':40}  # preset demo" in lines
+    assert f"{'n_train = 49152':40}  # preset demo" in lines
     assert f"{'# seeing = [0.5, 1.5]':40}  # default" in lines
     assert f"{'# tables is not set':40}  # default" in lines
 
@@ -156,10 +156,13 @@ def test_one_section_or_key_is_shown_alone(show: Any) -> None:
 
 def test_two_configs_are_compared(show: Any, tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
-    mine.write_text("[dataset]\nname = 'demo'\nn_train = 9\n[train]\nseconds = 150\n")
-    assert show("diff", "demo", str(mine)).splitlines() == ["dataset.n_train: 8192 | 9"]
+    mine.write_text(
+        "[dataset]\nname = 'demo'\nmode = 'endless'\nn_train = 9\n"
+        "[train]\nrecipe = 'C'\nepochs = 7\nseconds = 240\n"
+    )
+    assert show("diff", "demo", str(mine)).splitlines() == ["dataset.n_train: 49152 | 9"]
     assert json.loads(show("diff", str(mine), "demo", "--json")) == [
-        {"key": "dataset.n_train", "a": 9, "b": 8192}
+        {"key": "dataset.n_train", "a": 9, "b": 49152}
     ]
     assert "train.momentum: — | 0.0" in show("diff", "demo", "paper").splitlines()
     assert show("diff", "demo", "demo") == "no difference\n"

@@ -38,7 +38,7 @@ def _numbers_of(run: Shown) -> dict[str, Any]:
         "evaluation": results.evaluation.summary,
         "binned": list(_records(results)),
         "cpu_ms": dict(zip(map(str, results.on["method"].values),
-                           map(float, results.on["cpu_ms"].values), strict=True)),
+                           map(_number, results.on["cpu_ms"].values), strict=True)),
         "beaten": defeats(results.evaluation.summary),
         "examples": [
             example_of(results, number) for number in range(results.examples.sizes["example"])
