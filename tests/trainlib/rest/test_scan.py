@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from tests.trainlib.rest.toy_frame import AXIS, RANGE, observed, statistics
-from trainlib.models.rest.scan import Scan
+from trainlib.models.rest.scan import Scan, by_twos
 
 STATISTICS = statistics()
 SCAN = Scan(STATISTICS, 6)
@@ -17,21 +17,31 @@ def test_all_shifts_of_the_range_are_tried_and_a_little_more():
     assert RANGE[1] + 1.9 * pitch <= SCAN.shifts[-1] < RANGE[1] + 3 * pitch
 
 
-def test_the_evidence_is_that_of_a_normal_distribution_over_pixels():
+def test_the_evidence_is_that_of_a_normal_distribution_over_pairs_of_pixels():
     flux, variance, _, _ = observed(2, 0.05)
     told, shape = STATISTICS, STATISTICS.noise_shape.double().numpy()
     spread = told.vectors.numpy() * told.eigenvalues.sqrt().numpy()[:, None]
+
+    def pairs(values: np.ndarray) -> np.ndarray:
+        white = values.astype(float) / shape
+        return white.reshape(len(white), -1, 2).sum(axis=2) / np.sqrt(2.0)
+
     found, some = SCAN.log_evidence(flux, variance).numpy(), slice(None, None, 4)
     expected = np.empty((2, len(SCAN.shifts[some])))
     for number, shift in enumerate(SCAN.shifts[some]):
         at = np.full(len(spread), shift)
-        seen = AXIS.gather(spread, at).astype(float)
-        covariance = seen.T @ seen + np.diag((0.05 * shape) ** 2)
-        off = flux.numpy() - AXIS.gather(told.mean[None].numpy(), at[:1])
+        seen = pairs(AXIS.gather(spread, at))
+        covariance = seen.T @ seen + 0.05**2 * np.eye(AXIS.pixels // 2)
+        off = pairs(flux.numpy() - AXIS.gather(told.mean[None].numpy(), at[:1]))
         misfit = (off * np.linalg.solve(covariance, off.T).T).sum(axis=1)
         expected[:, number] = -0.5 * (misfit + np.linalg.slogdet(covariance)[1])
     gap = found[:, some] - expected
     assert (np.ptp(gap, axis=1) < 2e-3 * np.ptp(expected, axis=1)).all()
+
+
+def test_an_odd_pixel_is_alone_in_its_pair():
+    values = torch.tensor([[3.0, 1.0, 5.0]])
+    assert torch.allclose(by_twos(values), torch.tensor([[4.0, 5.0]]) / 2**0.5)
 
 
 def test_redshifts_are_found_within_their_errors():
