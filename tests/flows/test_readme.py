@@ -48,7 +48,7 @@ SAID = {  # what has to stand in what a command prints
     "config diff": "train.epochs: 8 | 2\n",
     "dataset list": "  published  stored  train 96, validation 48  ",
     "dataset info": "stellar.teff                     [3500.0, 5000.0]\n",
-    "inspect": "/looked/inspect.html",
+    "inspect": "looked/inspect.html\n",
     "plot": "some.html\n",
     "runs list": "  finished  2 epochs  validation loss ",
     "evaluate": "S/N 20-40: ",
