@@ -173,7 +173,7 @@ class Bundle:
     def _answers(self, ready: Sequence[_Ready]) -> list[Denoised]:
         with np.errstate(over="ignore", under="ignore"):
             flux = np.stack([one.seen.flux / one.scale for one in ready]).astype(np.float32)
-            variance = np.stack([one.seen.variance / one.scale**2 for one in ready])
+            variance = np.stack([one.seen.variance / one.scale / one.scale for one in ready])
             variance = variance.astype(np.float32)
         seen = np.isfinite(flux) & (variance > 0.0)  # what single precision cannot hold is masked
         flux = np.where(seen, flux, np.float32(0.0))
@@ -189,7 +189,7 @@ class Bundle:
         unit = observed.unit.per_wavelength(observed.wavelength)
         flux, error = (self._back(curve, ready) / unit for curve in (made, sigma))
         flag, misfit, suspects = _judged(observed, flux, error)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             snr = float(np.median((made / np.sqrt(seen.variance))[np.isfinite(seen.variance)]))
         redshift, log_odds = float(known.redshift[row]), float(known.log_odds[row])
         count = int(np.count_nonzero(flag & (OUTSIDE | MASKED | UNUSABLE) == 0))
@@ -267,8 +267,9 @@ def _judged(
     seen = flag == 0
     if not seen.any():
         return flag, float("nan"), 0
-    width = np.sqrt(observed.variance[seen] + error[seen] ** 2)
-    pull = np.abs(observed.flux[seen] - flux[seen]) / width
+    with np.errstate(over="ignore"):  # then a pixel is as far off as can be
+        width = np.hypot(np.sqrt(observed.variance[seen]), error[seen])
+        pull = np.abs(observed.flux[seen] - flux[seen]) / width
     far = pull > _SUSPECT_SIGMA
     flag[np.flatnonzero(seen)[far]] |= SUSPECT
     return flag, float(np.median(pull)) / _QUARTER, int(np.count_nonzero(far))

@@ -152,7 +152,7 @@ def test_numbers_that_single_precision_cannot_hold_are_masked(bundle, stars):
     base = bundle.denoise(WAVELENGTH, flux, variance, np.isin(np.arange(400), (200, 201)))
     flux[200], variance[201] = 1e29, 1e-98
     found = bundle.denoise(WAVELENGTH, flux, variance)
-    assert close(found.flux / tiny, base.flux / tiny)
+    assert np.max(np.abs(found.flux / base.flux - 1.0)) < 1e-3  # their median is another
 
 
 def test_a_cosmic_ray_is_suspect_and_many_are_in_the_verdict(bundle, stars):
