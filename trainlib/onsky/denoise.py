@@ -192,7 +192,7 @@ class Bundle:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             snr = float(np.median((made / np.sqrt(seen.variance))[np.isfinite(seen.variance)]))
         redshift, log_odds = float(known.redshift[row]), float(known.log_odds[row])
-        count = np.count_nonzero(flag & (OUTSIDE | MASKED | UNUSABLE) == 0)
+        count = int(np.count_nonzero(flag & (OUTSIDE | MASKED | UNUSABLE) == 0))
         measures = Measures(
             snr=snr,
             covered=seen.covered,
