@@ -37,6 +37,7 @@ from simlib.etc.terms_file import write_terms
 from simlib.figure_file import save_figure
 from simlib.kept import open_arrays, write_arrays
 from simlib.location import Location
+from simlib.parameters import AXES
 from simlib.simulation.spectra_file import write_spectra
 from simlib.stellar import open_grid
 from simlib.stellar.store import is_store, write_grid
@@ -44,6 +45,7 @@ from tests.faults.failing_disk import Twisted, Watcher, cut, flip, flipped, torn
 from tests.faults.killed_builder import OVERRIDES
 from tests.simlib.dataset.toy_build import here, toy_config
 from tests.simlib.test_artifact import Note
+from trainlib.evaluation.metrics import MEASURES
 from trainlib.evaluation.results import Evaluation, Results, read_results, write_results
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -118,8 +120,13 @@ def terms_writer(name: str) -> Writer:
 
 
 def results_of(version: int) -> Results:
-    both = rows(version).rename(condition="spectrum")
-    return Results(both, both + 1.0, EVALUATION)
+    values = 100.0 * version + np.arange(6.0).reshape(2, 3)
+    both = xr.Dataset(
+        {name: (("method", "spectrum"), values) for name in MEASURES}
+        | {name: ("spectrum", values[0]) for name in ("snr", *AXES)},
+        coords={"method": ["none", "dae"]},
+    )
+    return Results(both, both + 1.0, both[["snr"]], EVALUATION)
 
 
 def read_evaluation(folder: Path) -> Any:

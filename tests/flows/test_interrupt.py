@@ -73,6 +73,7 @@ def test_a_program_that_does_not_stop_is_ended_by_the_clock(
     monkeypatch.setattr(os, "_exit", ended.append)
     before = {one: signal.getsignal(one) for one in interrupt._ASKS}
     try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else ignored where the tests outlive theirs
         interrupt.end_soon_when_interrupted()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(asked)

@@ -99,6 +99,9 @@ def test_export_is_told_run_bundle_and_storage(tmp_path, monkeypatch, capfd):
     assert run_program([*words, "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == {"bundle": f"{tmp_path}/b"}
     assert seen[1][0].options == {}
+    (tmp_path / "data/runs/mine").mkdir(parents=True)
+    assert run_program(["export", "mine", words[2], "--root", str(tmp_path / "data")]) == 0
+    assert seen[2][0].url == f"{tmp_path}/data/runs/mine"
 
 
 def test_denoise_is_told_of_storage(bundle, tmp_path, monkeypatch, capfd):

@@ -15,7 +15,6 @@ from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location, Place
 from trainlib.config import Evaluate
-from trainlib.evaluation.binned import binned
 
 # Raised by hand when the same network is judged otherwise; a test with golden values guards it.
 EVALUATION_VERSION = 3
@@ -58,6 +57,8 @@ class Results:
     @cached_property
     def binned(self) -> xr.Dataset:
         """Measures in bins, with augmentation on."""
+        from trainlib.evaluation.binned import binned  # noqa: PLC0415  loads torch
+
         return binned(self.on)
 
 
