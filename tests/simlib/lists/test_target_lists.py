@@ -44,6 +44,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::astropy.io.votable.exceptions.VOWarning")  # of the writer's
 @pytest.mark.parametrize("kind", WRITERS)
 def test_the_same_list_is_read_from_every_format(kind: str, tmp_path: Path) -> None:
     WRITERS[kind](tmp_path / "list")
