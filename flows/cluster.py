@@ -45,11 +45,24 @@ def dask_client(cluster: Cluster) -> Iterator[Client]:
     if host and cluster.kind != "kubernetes":
         # Dask would print this machine's outer address, where nothing listens
         settings["distributed.dashboard.link"] = f"http://{host}:{{port}}/status"
-    with dask.config.set(settings), _made(cluster) as made:
+    with dask.config.set(settings), _own_environment(), _made(cluster) as made:
         _set_workers(made, cluster)
         log.info("%s  dashboard %s", _size(cluster), made.dashboard_link)
         with Client(made) as client:
             yield client
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Give variables the values again that they had: Dask sets its workers' here too."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in dask.config.get("distributed.nanny.pre-spawn-environ", {}):
+            os.environ.pop(name, None)
+            if name in before:
+                os.environ[name] = before[name]
 
 
 def worker_memory_gb(cluster: Cluster) -> float:

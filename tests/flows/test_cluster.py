@@ -170,6 +170,7 @@ def held() -> tuple[set[int], set[int], set[int]]:
 )  # fmt: skip
 def test_nothing_of_a_cluster_is_left_however_its_use_ends(kind: str, ends: str) -> None:
     section = Cluster(kind=kind, workers=1, dashboard="127.0.0.1:0")  # type: ignore[arg-type]
+    environment = dict(os.environ)
     errors = {"with an error": ZeroDivisionError, "interrupted": KeyboardInterrupt}
     with dask_client(section):
         pass  # what a first cluster leaves for the next, e.g. the event loop's thread
@@ -188,6 +189,7 @@ def test_nothing_of_a_cluster_is_left_however_its_use_ends(kind: str, ends: str)
         assert not now - then
         assert not now & meanwhile
     assert client.status == "closed"
+    assert dict(os.environ) == environment  # what workers are started with is theirs alone
 
 
 def test_a_client_of_a_running_cluster_is_closed_and_the_cluster_is_not() -> None:

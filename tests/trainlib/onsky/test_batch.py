@@ -102,7 +102,7 @@ def test_what_cannot_be_used_is_told_and_the_rest_is_done(bundle, star, tmp_path
     good = made.desi(star)
     away = made.sdss(made.star(start=500.0))
     files = written(
-        tmp_path / "in", a_fits=good, b_fits=good[:-2880], c_csv=b"x", d_fits=away, e_fits=good
+        tmp_path / "in", a_fits=good, b_fits=good[:-2880], c_csv=b"x\n1\n", d_fits=away, e_fits=good
     )
     told = []
     done = run(bundle, [*files, tmp_path, tmp_path / "none"], tmp_path / "out",
