@@ -9,8 +9,10 @@ ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 endif
 TORCH := $(shell grep '^torch==' requirements.lock)
-WORKERS ?= 2
-# As many workers as cores: more threads would only wait for one another.
+# One more than two cores keep busy: many tests wait for processes. One thread each: more would only
+# wait for one another.
+WORKERS ?= 3
+LANES ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PACKAGE ?= simlib
 N ?= 60
@@ -49,7 +51,7 @@ test-all: install  ## also the slow tests and those in a browser (installs Debia
 	$(PYTEST) -m "not gpu"
 
 mutants: install  ## try N careless changes of a PACKAGE, one at a time; prints what no test noticed
-	$(BIN)/python -m tests.mutants $(PACKAGE) --count $(N) --seed $(SEED) --workers $(WORKERS)
+	$(BIN)/python -m tests.mutants $(PACKAGE) --count $(N) --seed $(SEED) --workers $(LANES)
 
 lint: install  ## format, style, types
 	$(BIN)/ruff format --check .

@@ -172,6 +172,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(build_dataset(config, ensure_terms_grid(config), client=None))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow  # of the function: tests/simlib/dataset/test_replay.py
 def test_a_replayed_row_shows_every_step_and_is_the_row(
     dataset: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,7 @@ def test_a_whole_dataset_and_its_copy_have_no_problem(folder: Path, tmp_path: Pa
         assert (found.files, found.bytes) == (len(arrays), sum(p.stat().st_size for p in arrays))
 
 
+@pytest.mark.slow  # of a few files: tests/faults/test_damage.py
 def test_a_flipped_bit_in_any_file_is_found(folder: Path) -> None:
     tried = 0
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

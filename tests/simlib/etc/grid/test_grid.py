@@ -131,6 +131,7 @@ def test_a_store_without_manifest_does_not_exist_and_is_made_anew(published):
     assert open_terms_grid(ensure_terms_grid(config)).attrs["fingerprint"]
 
 
+@pytest.mark.slow  # of a few files: tests/faults/test_damage.py
 def test_no_flipped_bit_is_read_without_a_word_and_the_advice_helps(published):
     place, config = published
     whole = open_terms_grid(place)
