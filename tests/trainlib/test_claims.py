@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from trainlib.evaluation.claims import Told, claims, in_a_sentence
+from trainlib.evaluation.claims import Told, best_baseline, claims, in_a_sentence
 
 ROWS = 2000
 
@@ -107,3 +107,13 @@ def test_the_sentence_begins_where_errors_stay_small_up_to_the_brightest() -> No
 )  # fmt: skip
 def test_a_number_stands_with_its_error_and_unit(told: Told, text: str) -> None:
     assert str(told) == text
+
+
+def test_what_was_judged_on_some_spectra_only_is_no_baseline() -> None:
+    whole = results_of(0.005)
+    few = whole.reindex({"method": ["fit", *whole["method"].values]})
+    few["mean_abs_relative_error"].loc[{"method": "fit", "spectrum": slice(0, 9)}] = 1e-4
+    few["mean_relative_error"].loc[{"method": "fit", "spectrum": slice(0, 9)}] = 0.0
+    assert best_baseline(few) == best_baseline(whole) == "wiener"
+    examples = examples_of(0.03, 0.4)
+    assert outcomes(few, examples) == outcomes(whole, examples)

@@ -31,6 +31,9 @@ CPU = torch.device("cpu")
 FITTED, ROWS = 10, 24
 
 
+pytestmark = pytest.mark.slow  # a network is trained and judged twice
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("virtual")
