@@ -18,6 +18,7 @@ from trainlib import runs
 from trainlib.evaluation.trained import load_trained
 from trainlib.training import launch, train
 from trainlib.training.checkpoint import load_checkpoint
+from trainlib.training.distributed import Ranks
 from trainlib.training.failures import report_failure
 from trainlib.training.log import read_log
 
@@ -96,6 +97,22 @@ def test_a_damaged_last_one_costs_an_interval(damage, toy, tmp_path, caplog):
     )
     assert same(ours, theirs)
     assert epochs_kept(run)["best.pt"] == epochs_kept(whole)["best.pt"]
+
+
+def test_nothing_is_removed_before_every_rank_has_read_it(toy, tmp_path):
+    """A rank that comes later would find a checkpoint that has gone."""
+    config = toy_config(tmp_path, epochs=4)
+    run = train_here(config, toy, tmp_path / "run")
+    damaged, seen = b"damaged", []
+    last = run / runs.CHECKPOINT
+    last.write_bytes(damaged)
+
+    class Waiting(Ranks):
+        def wait(self) -> None:
+            seen.append(last.exists() and last.read_bytes() == damaged)
+
+    train.train_rank(run, config, Waiting(0, 1, CPU))
+    assert seen[0] and last.read_bytes() != damaged
 
 
 def test_where_all_are_damaged_the_advice_helps(toy, tmp_path):

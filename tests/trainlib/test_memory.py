@@ -1,5 +1,6 @@
 """Training spectra are held once a host, or made again where they are too large for it."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, toy_config, train_here
 from trainlib import runs
 from trainlib.training import shared
-from trainlib.training.batches import Endless, open_source
+from trainlib.training.batches import Endless, Stored, open_source
 from trainlib.training.distributed import Ranks
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -68,6 +69,19 @@ def test_a_set_too_large_for_memory_trains_the_same_run(mode, stored, tmp_path, 
         assert len(told) == (name == "made")
     assert curves[0] == curves[1]
     assert len({runs.read_manifest(tmp_path / name).fingerprint for name in ("held", "made")}) == 1
+
+
+def test_the_ranks_agree_whether_spectra_are_held(stored, tmp_path):
+    """Each sees another amount of free memory: that of the one with the least counts."""
+
+    class Crowded(Ranks):
+        def least(self, value: float) -> float:
+            return min(value, 1e-9)
+
+    here = Location.of(stored)
+    kinds = {ranks: type(open_source(toy_config(tmp_path), here, ranks(0, 1, ALONE.device)))
+             for ranks in (Ranks, Crowded)}  # fmt: skip
+    assert kinds == {Ranks: Stored, Crowded: Endless}
 
 
 def test_a_bare_store_too_large_is_refused_with_the_way_out(tmp_path):
@@ -121,6 +135,24 @@ def test_the_ranks_of_a_host_hold_one_copy_and_leave_nothing(tmp_path):
     assert size < held < 1.15 * size + world * 40e6  # 40 MB: gloo and its threads
     after = {path for folder in scratch for path in folder.iterdir()}
     assert not {path for path in after - before if path.name.startswith("specdenoise-")}
+
+
+class Apart(Ranks):
+    """One of several that meets no other."""
+
+    def wait(self) -> None:
+        return
+
+
+def test_what_killed_ranks_left_goes_at_the_next_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(shared, "_folder", lambda _: tmp_path)
+    left, held = (tmp_path / f"{shared._prefix()}{name}" for name in ("left", "held"))
+    left.write_bytes(b"x")
+    with held.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # of a start under way
+        (array,) = shared.shared_arrays(("flux",), (3, 5), Apart(0, 2, ALONE.device))
+    assert array.shape == (3, 5) and not array.any()
+    assert [path.name for path in tmp_path.iterdir()] == [held.name]
 
 
 def test_where_there_is_no_room_that_is_told(monkeypatch):

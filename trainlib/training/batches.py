@@ -89,7 +89,7 @@ def open_source(
     if config.dataset.mode == "endless":
         return Endless(open_endless_split(dataset), batch_size, ranks, labels)
     split, seed = open_split(dataset, "train"), config.train.seed
-    need, room = split_bytes(split) / 1e9, config.train.memory_gb or room_gb()
+    need, room = split_bytes(split) / 1e9, ranks.least(config.train.memory_gb or room_gb())
     if need <= room:
         return Stored(read_together(split, ranks, labels), seed, batch_size, ranks)
     if is_bare(dataset):

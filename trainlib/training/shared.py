@@ -1,5 +1,6 @@
 """Arrays that all ranks of a host see: one copy of what each of them reads a part of."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -18,21 +19,19 @@ _MEMORY = Path("/dev/shm")
 def shared_arrays(names: tuple[str, ...], shape: tuple[int, ...], ranks: Ranks) -> list[np.ndarray]:
     """Return float32 arrays of a shape, zeros, that the ranks of a host write and read together.
 
-    They live in a file without a name, which goes with the last of them. A rank that is alone gets
-    arrays of its own. Raises InputError where there is no room for them.
+    They live in a file that loses its name when all have it, and goes with the last of them; what
+    ranks left that were killed before goes at the next start. A rank that is alone gets arrays of
+    its own. Raises InputError where there is no room for them.
     """
     if ranks.world == 1:
         return [np.zeros(shape, np.float32) for _ in names]
     size = 4 * int(np.prod(shape))
-    path = _folder(size * len(names)) / _name()
+    path = _folder(size * len(names)) / f"{_prefix()}{_start()}"
+    descriptor: int | None = None
     first = int(os.environ.get("LOCAL_RANK", str(ranks.rank))) == 0
     try:
         if first:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-            if hasattr(os, "posix_fallocate"):  # else a write without room would end the process
-                os.posix_fallocate(descriptor, 0, size * len(names))
-            os.truncate(descriptor, size * len(names))
-            os.close(descriptor)
+            descriptor = _create(path, size * len(names))
         ranks.wait()
         arrays = [
             np.memmap(path, np.float32, "r+", offset=number * size, shape=shape)
@@ -49,7 +48,25 @@ def shared_arrays(names: tuple[str, ...], shape: tuple[int, ...], ranks: Ranks) 
         if first:
             with suppress(OSError):
                 path.unlink()
+            if descriptor is not None:
+                os.close(descriptor)
     return list(arrays)
+
+
+def _create(path: Path, size: int) -> int:
+    """Make a file of zeros, held by a lock for as long as its descriptor, which is returned."""
+    for left in path.parent.glob(f"{_prefix()}*"):
+        with suppress(OSError), left.open("rb") as file:  # one that is held is of another start
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+    beside = path.with_name(f".{path.name}")  # it is held before it can be found
+    descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    beside.rename(path)
+    if hasattr(os, "posix_fallocate"):  # else a write without room would end the process
+        os.posix_fallocate(descriptor, 0, size)
+    os.truncate(descriptor, size)
+    return descriptor
 
 
 def _folder(size: int) -> Path:
@@ -59,8 +76,12 @@ def _folder(size: int) -> Path:
     return Path(tempfile.gettempdir())
 
 
-def _name() -> str:
-    """Return a name that the ranks of this start agree on, and those of no other."""
+def _prefix() -> str:
+    return f"specdenoise-{os.getuid()}-"
+
+
+def _start() -> str:
+    """Return what the ranks of this start agree on, and those of no other."""
     start = ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "MASTER_ADDR", "MASTER_PORT")
     told = "\0".join(os.environ.get(name, "") for name in start)
-    return f"specdenoise-{os.getuid()}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -81,6 +81,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     manifest = runs.read_manifest(directory)
     saved = load_newest(directory, manifest.fingerprint, ranks.device)
     state = saved.state if saved else State()
+    ranks.wait()  # what is not gone on from goes: all have read it
     if ranks.is_first:
         cut_log(directory, state.step)
         if saved:
