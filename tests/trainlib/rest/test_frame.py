@@ -48,6 +48,19 @@ def test_weights_are_inverse_variances_of_mean_one_never_far_above_the_medians()
     assert bool((blind[0] == 0).all()) and bool(blind[1].isfinite().all())
 
 
+@pytest.mark.parametrize("step", [2, 8])
+def test_whatever_pixels_are_masked_the_others_tell_the_level(step):
+    _, variance, _, _ = observed(3, 0.04)
+    expected = variance.clone()
+    variance[:2, ::step] = torch.inf
+    weight, level = weights_of(variance)
+    whole = weights_of(expected)[1]
+    seen = (torch.arange(400) % step != 0).sum() / 400
+    assert bool((weight[:2, ::step] == 0).all())
+    assert torch.allclose(level[:2] * seen.sqrt(), whole[:2], rtol=0.05)
+    assert torch.equal(level[2:], whole[2:])
+
+
 def dense(flux, variance, redshift, is_whole: bool) -> np.ndarray:
     """Return the solution of one spectrum with matrices written out.
 

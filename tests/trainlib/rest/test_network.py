@@ -7,7 +7,8 @@ import torch
 from tests.trainlib.rest.toy_frame import observed, statistics
 from trainlib.config import RestFrameModel
 from trainlib.models import blank_model, build_model, empty_statistics
-from trainlib.models.rest.axis import spline_samples
+from trainlib.models.rest.axis import RestAxis, spline_coefficients, spline_samples
+from trainlib.models.rest.statistics import RestSample, rest_statistics
 from trainlib.models.restframe import RestFrameNetwork, RestObjective, usual_error
 
 STATISTICS = statistics()
@@ -64,6 +65,33 @@ def test_rows_in_any_batch_and_order_are_the_same():
         assert torch.allclose(found.second_redshift, second, atol=1e-12, equal_nan=True)
     nothing = model.denoise(flux[:0], variance[:0])
     assert nothing.flux.shape == (0, 400) and nothing.stars.shape == (0, 4)
+
+
+def test_a_spectrum_alone_is_what_it_is_among_others_at_full_size():
+    """Products of few rows are made in another order, which many pixels and high S/N show."""
+    axis = RestAxis(observed=800.0, rest=798.0, pitch=0.02, pixels=4096, points=4300)
+    draw = np.random.default_rng(3)
+    x = np.arange(axis.points)
+    lines = np.exp(-0.5 * ((x - draw.uniform(100, 4200, (60, 1))) / 2.5) ** 2)
+    depth = 0.2 + 0.05 * draw.standard_normal((400, 60))
+    curves = (0.5 * (1.0 - depth @ lines)).astype(np.float32)
+    seen = axis.scatter(np.ones((1, axis.pixels), np.float32), np.zeros(1))
+    stars = draw.normal(size=(400, 4)).astype(np.float32)
+    sample = RestSample(curves, np.repeat(seen, 400, axis=0), stars)
+    told = rest_statistics(axis, (-1e-3, 1e-3), sample, torch.ones(axis.pixels), 24, seed=0)
+    torch.manual_seed(2)
+    section = RestFrameModel(rank=24, hidden=16, blocks=1, scan_rank=16)
+    model = build_model(section, told).eval()
+    flux = axis.gather(spline_coefficients(curves[:40]), draw.uniform(-9e-4, 9e-4, 40))
+    noisy = flux + 0.004 * draw.standard_normal(flux.shape)
+    flux, variance = torch.from_numpy(noisy.astype(np.float32)), torch.full((40, 4096), 1.6e-5)
+    variance[::4, 500:700] = torch.inf
+    whole = model.denoise(flux, variance)
+    for n in range(40):
+        alone = model.denoise(flux[n : n + 1], variance[n : n + 1])
+        assert torch.allclose(alone.flux[0], whole.flux[n], atol=1e-6, rtol=0)
+        assert torch.allclose(alone.redshift[0], whole.redshift[n], atol=1e-9, rtol=0)
+        assert torch.allclose(alone.log_odds[0], whole.log_odds[n], atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("mask", [torch.inf, torch.nan, 0.0, -1.0])

@@ -1,6 +1,7 @@
 """Redshifts from noisy spectra: the evidence against a dense Gaussian, and what is said of it."""
 
 import numpy as np
+import pytest
 import torch
 
 from tests.trainlib.rest.toy_frame import AXIS, RANGE, observed, statistics
@@ -37,6 +38,54 @@ def test_the_evidence_is_that_of_a_normal_distribution_over_pairs_of_pixels():
         expected[:, number] = -0.5 * (misfit + np.linalg.slogdet(covariance)[1])
     gap = found[:, some] - expected
     assert (np.ptp(gap, axis=1) < 2e-3 * np.ptp(expected, axis=1)).all()
+
+
+MASKS = {
+    "two thirds": np.arange(AXIS.pixels) % 200 > 66,
+    "every other": np.arange(AXIS.pixels) % 2 == 0,
+    "all but a tenth": np.arange(AXIS.pixels) > 40,
+    "a gap": (np.arange(AXIS.pixels) > 60) & (np.arange(AXIS.pixels) < 91),
+    "one": np.arange(AXIS.pixels) == 123,
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_the_evidence_is_that_of_the_pixels_that_are_seen(kind):
+    """That of a normal distribution over them alone, whatever is masked."""
+    flux, variance, _, _ = observed(3, 0.02)
+    seen = ~MASKS[kind]
+    variance[:, ~seen] = torch.inf
+    variance[2] = observed(1, 0.02)[1]  # beside one that is whole
+    told, shape = STATISTICS, STATISTICS.noise_shape.double().numpy()
+    spread = told.vectors.numpy() * told.eigenvalues.sqrt().numpy()[:, None]
+    found = SCAN.log_evidence(flux, variance).numpy()[:2]
+    expected = np.empty((2, len(SCAN.shifts)))
+    for number, shift in enumerate(SCAN.shifts):
+        at = np.full(len(spread) + 1, shift)
+        mean, *parts = (AXIS.gather(np.vstack([told.mean.numpy(), spread]), at) / shape)[:, seen]
+        covariance = np.transpose(parts) @ parts + 0.02**2 * np.eye(seen.sum())
+        off = (flux.numpy()[:2] / shape)[:, seen] - mean
+        misfit = (off * np.linalg.solve(covariance, off.T).T).sum(axis=1)
+        expected[:, number] = -0.5 * (misfit + np.linalg.slogdet(covariance)[1])
+    gap = found - expected
+    assert (np.ptp(gap, axis=1) < 2e-3 * np.ptp(expected, axis=1)).all()
+
+
+@pytest.mark.parametrize("parity", [0, 1])
+def test_where_every_other_pixel_is_masked_the_redshift_does_not_move(parity):
+    flux, variance, _, redshift = observed(200, 0.02)
+    variance[:, parity::2] = torch.inf
+    off = (SCAN(flux, variance).redshift.numpy() - redshift) / AXIS.pixel_redshift
+    assert abs(np.median(off)) < 0.05
+
+
+def test_a_part_of_the_arm_tells_the_redshift():
+    flux, variance, _, redshift = observed(200, 0.01)
+    variance[:, 100:] = torch.inf
+    found = SCAN(flux, variance)
+    off = np.abs(found.redshift.numpy() - redshift) / AXIS.pixel_redshift
+    is_sure = found.log_odds.numpy() > 8.0
+    assert is_sure.mean() > 0.5 and (off[is_sure] < 1.0).mean() > 0.99
 
 
 def test_an_odd_pixel_is_alone_in_its_pair():

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from trainlib.models.rest.axis import COARSE, RestAxis, spline_coefficients, spline_samples
+from trainlib.models.rest.noise import median_of_seen
 from trainlib.models.rest.statistics import RestStatistics
 
 _MOST_WEIGHT = 4.0  # of a pixel, in units of the median's
-_EVERY = 8  # pixels of which a median is taken
 _BLIND = 1.0  # sigma of a spectrum without a single pixel: that of its flux, and more
 _SMALLEST_SHARE = 1e-6  # of the pixels that have weight
 _NEVER = 1e-30
@@ -218,8 +218,7 @@ def weights_of(variance: Tensor) -> tuple[Tensor, Tensor]:
 
     The weight is the inverse variance, never much above the median's; zero where it is infinite.
     """
-    median = variance[:, ::_EVERY].where(variance[:, ::_EVERY] < torch.inf, torch.nan)
-    median = median.nanmedian(dim=1, keepdim=True).values.nan_to_num(nan=_BLIND**2)
+    median = median_of_seen(variance, _BLIND**2)
     weight = (median / variance).clamp(max=_MOST_WEIGHT)
     share = weight.mean(dim=1, keepdim=True).clamp(min=_SMALLEST_SHARE)
     return weight / share, (median / share).sqrt()[:, 0]
