@@ -22,6 +22,8 @@ from rich.table import Table
 
 from simlib.dataset.publish import published_dataset
 from simlib.dataset.rows import recipe_of
+from simlib.errors import InputError
+from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location
 from trainlib.config import Augment, Evaluate
 from trainlib.evaluation.evaluate import augmenter_of
@@ -50,13 +52,21 @@ def masks(rows: int, pixels: int) -> np.ndarray:
 
 
 def floors(rows: xr.Dataset, place: Location, augment: Augment, kept: Path | None) -> np.ndarray:
-    """Return the information limit of rows, from the file if it is there."""
+    """Return the information limit of rows, from the file if it is there and of these rows.
+
+    Raises InputError for a file of others.
+    """
+    of = fingerprint([checksum(rows[name].values) for name in ("flux", "variance")], augment)
     if kept and kept.exists():
-        return np.asarray(np.load(kept))
+        with np.load(kept) as held:
+            if str(held["of"]) == of:
+                return np.asarray(held["floor"])
+        raise InputError(f"{kept} holds the floors of other rows; give another --floors")
     recipe, _ = recipe_of(*published_dataset(place))
     found = information_floor(rows, recipe, augment, Evaluate().flux_floor)[0].whole
     if kept:
-        np.save(kept, found)
+        with kept.open("wb") as file:
+            np.savez(file, floor=found, of=of)
     return found
 
 
