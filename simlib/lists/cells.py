@@ -13,6 +13,7 @@ import numpy as np
 from astropy.table import Table
 
 from simlib.errors import InputError
+from simlib.fits_claims import refuse_endless
 from simlib.tables import columns_in
 from simlib.text_files import decoded, read_file
 
@@ -65,6 +66,8 @@ def _format_of(data: bytes) -> str | None:
 def _of_astropy(path: str, data: bytes, form: str) -> Cells:
     options = {"use_names_over_ids": True} if form == "votable" else {}
     try:
+        if form == "fits":
+            refuse_endless(data, f"{path}: ")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of units that it does not know: we judge them
             source = decoded(data, path) if form == "ascii.ecsv" else BytesIO(data)

@@ -15,6 +15,7 @@ import numpy as np
 from astropy.io import fits
 
 from simlib.errors import InputError
+from simlib.fits_claims import refuse_endless
 from simlib.spectra.arrays import MOST_VALUES, integers, numbers
 
 START = b"SIMPLE  ="
@@ -25,6 +26,7 @@ _LEAST_RATIO = 2000  # values of a packed image for each byte of it, at most: a 
 @contextmanager
 def opened(data: bytes) -> Iterator[fits.HDUList]:
     """Yield the parts of a FITS file, all of them whole. Raises InputError for one that is cut."""
+    refuse_endless(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd cards; what matters is checked where it is used
         with fits.open(BytesIO(data), memmap=False, lazy_load_hdus=False) as hdus:

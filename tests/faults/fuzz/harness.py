@@ -22,7 +22,8 @@ import typer
 import flows.cli
 from flows.cli import run_program
 
-SECONDS = 20.0  # one input at most
+SECONDS = 20.0  # of processor time, one input at most
+TOO_LONG = f"more than {SECONDS:g} s"
 MEMORY_BYTES = 4 << 30  # beyond what the process has: what wants more fails at once
 VALID_EVERY = 4  # each so-manieth input is an undamaged one
 
@@ -72,11 +73,11 @@ def run_one(name: str, kind: Kind, number: int, prepared: Any, folder: Path) -> 
     """Make an input and run it; return it and the exit code."""
     draw = Random(f"{name} {number}")
     attempt = kind.attempt(prepared, draw, folder, number % VALID_EVERY == 0)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         return attempt, exit_code(attempt.action)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
 def exit_code(action: Action) -> int:
@@ -114,15 +115,15 @@ def limits() -> Iterator[None]:
     """Let what takes too long or too much memory fail, and the input be told."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    before = signal.signal(signal.SIGALRM, _too_long)
+    before = signal.signal(signal.SIGPROF, _too_long)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # as the program's `main` does
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY_BYTES, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _too_long(_: int, __: FrameType | None) -> None:
-    raise TimeoutError(f"more than {SECONDS:g} s")
+    raise TimeoutError(TOO_LONG)

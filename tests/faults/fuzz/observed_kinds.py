@@ -4,6 +4,7 @@ All inputs of a format are one batch: each is answered by a whole output, or by 
 """
 
 import gzip
+import signal
 from functools import cache
 from io import BytesIO
 from random import Random
@@ -14,7 +15,7 @@ from astropy.io import fits
 from simlib.artifact import write_bytes
 from simlib.location import Location
 from simlib.spectra.observed import Stated
-from tests.faults.fuzz.harness import VALID_EVERY
+from tests.faults.fuzz.harness import SECONDS, TOO_LONG, VALID_EVERY
 from tests.faults.fuzz.mutate import ODD_NUMBERS, damaged, recoded
 from tests.simlib.spectra import made
 from trainlib.onsky.batch import FileDone, denoise
@@ -113,11 +114,20 @@ def complaints(name: str, numbers: range) -> list[str]:
     for place, (data, _) in inputs.items():
         write_bytes(place, data)
     told: list[FileDone] = []
+
+    def tell(one: FileDone) -> None:
+        told.append(one)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # for the next
+
     stated = Stated("relative", "nm", "vacuum")
+    bundle = smooth_bundle(folder)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
-        denoise(smooth_bundle(folder), inputs, folder / "out", stated, tell=told.append)
+        denoise(bundle, inputs, folder / "out", stated, tell=tell)
     except Exception as error:
         return [f"{name} {numbers[len(told)]}: {type(error).__name__}: {error}"]
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
     written = set((folder / "out").names()) - {"summary.ecsv"}
     found = []
     for number, one in zip(numbers, told, strict=True):
@@ -132,6 +142,8 @@ def _wrong(one: FileDone, data: bytes, number: int, written: set[str]) -> str:
     if one.place.read_bytes() != data:
         return "the original was changed"
     if one.message:
+        if TOO_LONG in one.message:
+            return "it took too long"
         if f"{number}.fits" in written:
             return "an output of a refused file"
         if number % VALID_EVERY == 0:

@@ -210,6 +210,11 @@ def test_no_spelling_stands_for_two_things() -> None:
     ("data", "message"),
     [
         (b"SIMPLE  =                    T" + b" " * 3000, "is no FITS table that can be read"),
+        (
+            b"SIMPLE  =                    T".ljust(80)
+            + b"NAXIS   =            900000000".ljust(2800),
+            "its header claims NAXIS = 900000000",
+        ),
         (b'<?xml version="1.0"?><VOTABLE><RESOURCE>', "is no VOTable table that can be read"),
         (b"# %ECSV 1.0\n# ---\n# datatype: [\nteff\n1\n", "is no ECSV table that can be read"),
     ],
