@@ -30,10 +30,16 @@ def unpack(path: Path, folder: Path) -> None:
     """Unpack a source archive or a wheel."""
     if path.name.endswith(".tar.gz"):
         with tarfile.open(path) as archive:
-            archive.extractall(folder, filter="data")
+            archive.extractall(folder, [one for one in archive if _is_plain(one, folder)])
     else:
         with zipfile.ZipFile(path) as wheel:
             wheel.extractall(folder)
+
+
+def _is_plain(member: tarfile.TarInfo, folder: Path) -> bool:
+    """Return whether it is a file or folder below ours (Python's own filter came with 3.11.4)."""
+    is_below = (folder / member.name).resolve().is_relative_to(folder.resolve())
+    return is_below and (member.isreg() or member.isdir())
 
 
 def compile_program(work: Path) -> None:
