@@ -173,12 +173,27 @@ def _local(cluster: Cluster) -> LocalCluster:
 
 
 @contextmanager
+def _quiet_tracker() -> Iterator[None]:
+    """Let what clears up after ended processes do so without a word: it has the last one here."""
+    before = os.environ.get("PYTHONWARNINGS")
+    ours = "ignore::UserWarning:multiprocessing.resource_tracker"
+    os.environ["PYTHONWARNINGS"] = f"{before},{ours}" if before else ours
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
+
+
+@contextmanager
 def _no_key_press_for_workers() -> Iterator[None]:
     """Let Ctrl-C reach this process alone, which ends what it started: no worker has to tell.
 
     Threads that are made in here, and the processes that these start, have the signal blocked.
     """
-    resource_tracker.ensure_running()  # where a process starts it, it lets the signal in again
+    with _quiet_tracker():  # where a process starts it, it lets the signal in again
+        resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

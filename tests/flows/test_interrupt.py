@@ -27,7 +27,8 @@ def finished(folder: Path) -> list[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_ends_all_processes_soon(asked: signal.Signals, tmp_path: Path) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a child inherits being ignored
+    heard = signal.default_int_handler if asked == signal.SIGINT else signal.SIG_DFL
+    signal.signal(asked, heard)  # a child inherits being ignored
     process = subprocess.Popen(
         [sys.executable, "-m", "flows", "build", "tiny", *BIG], cwd=tmp_path,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -124,3 +125,19 @@ def test_no_process_that_a_cluster_starts_sees_the_key_press() -> None:
     thread.join(60)
     assert found == [True]
     assert not blocked()  # this process itself hears it
+
+
+def test_what_ended_processes_left_is_cleared_without_a_word() -> None:
+    """Else the last line of an interrupted build is a warning of Python's own."""
+    code = (
+        "from multiprocessing import get_context, resource_tracker\n"
+        "from flows.cluster import _no_key_press_for_workers\n"
+        "with _no_key_press_for_workers():\n"
+        "    lock = get_context('spawn').Lock()\n"
+        "import os; os._exit(0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},
+    )  # fmt: skip
+    assert done.stderr == ""
