@@ -77,7 +77,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         low, high = interval["snr_low"], interval["snr_high"]
         limit = f"  limit {_percent(interval['floor'])}" if interval["limit_count"] else ""
         print(
-            f"S/N {low}-{high if high is not None else '…'}: {interval['count']}  {methods}{limit}"
+            f"S/N {low:g}-{'…' if high is None else f'{high:g}'}: {interval['count']}  "
+            f"{methods}{limit}"
         )
 
     if fit := result.get("fit"):

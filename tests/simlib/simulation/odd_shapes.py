@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
+from simlib.fit import kernels as fit
 from simlib.simulation.compiled import kernel
 from simlib.simulation.compiled.matrix_products import combine, row_products
 from simlib.simulation.compiled.median import two_middles
@@ -166,7 +167,83 @@ def medians(rng: np.random.Generator) -> None:
     assert (low, high) == (ordered[(count - 1) // 2], ordered[count // 2])
 
 
-CASES = (observe_rows, noise_rows, band_counts, products, medians)
+def look_rows(rng: np.random.Generator) -> None:
+    """Spectra of a fit and what they change by: along the grid, by redshift, by reddening."""
+    rows, axes, pixels = (int(n) for n in rng.integers((0, 0, 1), (4, 4, 60)))
+    directions = axes + 2 if rng.random() < 0.7 else 0
+    redshift, step = rng.choice([0.0, 0.01, -0.01, 0.0013], rows), 0.003
+    first = TAPS + rng.choice([0.0, 0.5, 0.97, 1.0], (rows, 3))
+    last = float((first + 2.0 / (1.0 - 0.01 - step) * (pixels - 1)).max(initial=TAPS + 1.0))
+    columns = 2 * (int(np.floor(last)) + TAPS + 2 >> 1)
+    curves = single(rng, rows, 1 + axes, columns)
+    shift, excess = rng.uniform(0.5, 1.5, (2, rows)) * [[0.1], [0.01]]
+    widening, displacement = 0.1 * single(rng, 2, pixels), 0.1 * single(rng, pixels)
+    curve, ebv = single(rng, pixels) - np.float32(1.0), rng.uniform(0.0, 0.3, rows)
+    window = np.sort(rng.choice(pixels + 1, 2, replace=False))
+    flux = np.empty((rows, pixels), np.float32)
+    slopes = np.empty((rows, directions, pixels), np.float32)
+    fit.look_rows(
+        curves, first, redshift, step, shift, excess, np.arange(pixels, dtype=np.float32),
+        widening, displacement, curve, float(np.abs(curve).max()), -0.9, ebv, window, 0.5, flux,
+        slopes,
+    )  # fmt: skip
+    for row in range(rows):
+        whole = np.stack(np.split(curves[row], 2, axis=1), axis=2).reshape(1 + axes, columns)
+        beside = (shift[row] * displacement, excess[row], widening)
+        seen = [_sampled(one, first[row, 0], redshift[row], *beside) for one in whole]
+        below, above = (
+            _sampled(whole[0], first[row, place], redshift[row] + change, *beside)
+            for place, change in ((1, -step), (2, step))
+        )
+        dust = np.exp(-0.9 * ebv[row] * curve)
+        values = seen[0] * dust
+        middle = np.median(values[window[0] : window[1]])
+        compare("flux", flux[row], values * 0.5 / middle)
+        changes = [*(one * dust for one in seen[1:]), (above - below) / (2.0 * step) * dust,
+                   -0.9 * curve * values][:directions]  # fmt: skip
+        away = np.abs(values - middle) / (fit._NEAR_MEDIAN * abs(middle)) - 1.0
+        if np.abs(away).min() < 1e-3:
+            continue  # near enough to the edge for single precision to tell otherwise
+        near = (away <= 0.0)[window[0] : window[1]]
+        for number, change in enumerate(changes):
+            of_median = (near * change[window[0] : window[1]]).sum() / (max(near.sum(), 1) * middle)
+            compare("slope", slopes[row, number], 0.5 / middle * (change - of_median * values))
+
+
+def fit_rows(rng: np.random.Generator) -> None:
+    """What is left of what was seen, and what it changes by, weighted."""
+    rows, stars, modes, pixels = (int(n) for n in rng.integers((0, 0, 0, 1), (5, 7, 5, 40)))
+    flux, added, noisy, inverse = (single(rng, rows, pixels) for _ in range(4))
+    offset, smooth = single(rng, rows), added.copy()
+    spectra, residual = np.empty((2, rows, pixels), np.float32)
+    fit.residual_rows(flux, smooth, offset, noisy, inverse, spectra, residual)
+    expected = flux * (1.0 + added) + offset[:, np.newaxis]
+    compare("spectra", spectra, expected)
+    compare("residual", residual, (noisy - expected) * inverse)
+    slopes, units, curves = (
+        single(rng, rows, stars, pixels),
+        single(rng, stars),
+        single(rng, modes, pixels),
+    )
+    places = rng.permutation(rows + 2)[:rows]
+    directions = np.full((rows + 2, stars + modes + 1, pixels), np.float32(7.0))
+    fit.direction_rows(
+        flux, slopes, smooth, units, curves, np.float32(0.3), inverse, places, directions
+    )
+    for row, place in enumerate(places):
+        compare(
+            "directions",
+            directions[place],
+            np.concatenate([
+                units[:, np.newaxis] * slopes[row] * smooth[row] * inverse[row],
+                curves * flux[row] * inverse[row],
+                [np.float32(0.3) * inverse[row]],
+            ]),
+        )  # fmt: skip
+    assert (directions[np.setdiff1d(np.arange(rows + 2), places)] == 7.0).all()
+
+
+CASES = (observe_rows, noise_rows, band_counts, products, medians, look_rows, fit_rows)
 
 
 def compiled_loops() -> dict[str, bool]:
