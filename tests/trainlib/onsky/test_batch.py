@@ -1,6 +1,8 @@
 """Files denoised: originals kept, outputs whole or absent, every refusal told and the rest done."""
 
 import hashlib
+import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +160,40 @@ def test_no_original_is_written_over(bundle, star, tmp_path):
         (done,) = run(bundle, files, out, overwrite=True)
         assert "which is an original; give another --out" in done.message
         assert files[0].read_bytes() == made.sdss(star)
+
+
+def test_a_table_that_was_given_is_not_written_over(bundle, star, tmp_path):
+    table = tmp_path / "summary.ecsv"
+    table.write_bytes(made.ecsv(star))
+    with pytest.raises(InputError, match="summary.ecsv, which is an original; give another --out"):
+        run(bundle, [table], tmp_path, overwrite=True)
+    assert table.read_bytes() == made.ecsv(star) and list(tmp_path.iterdir()) == [table]
+
+
+def test_each_of_many_files_is_looked_at_a_few_times(bundle, tmp_path, monkeypatch):
+    looked: Counter[str] = Counter()
+    stat = os.stat
+
+    def counted(path, *args, **kwargs):
+        looked[str(path)] += 1
+        return stat(path, *args, **kwargs)
+
+    files = written(tmp_path / "in", **{f"{n}_fits": b"" for n in range(40)})
+    written(tmp_path / "out", **{f"{n}_fits": b"" for n in range(40)})
+    monkeypatch.setattr(os, "stat", counted)
+    assert len(run(bundle, files, tmp_path / "out", overwrite=True)) == 40
+    assert max(looked[str(file)] for file in files) < 10
+
+
+def test_names_of_any_letters_stand_in_the_table(bundle, tmp_path):
+    names = ["Štern 夜.csv", "two\nlines.csv", os.fsdecode(b"\xff.csv"), 'a,"b".csv']
+    for name in names:
+        (tmp_path / name).write_bytes(b"x\n1\n")
+    run(bundle, [tmp_path / name for name in names], tmp_path / "out")
+    table = Table.read(tmp_path / "out/summary.ecsv")
+    told = ["Štern 夜.csv", "two\\nlines.csv", "\\udcff.csv", 'a,"b".csv']
+    assert list(table["file"]) == [f"{tmp_path}/{name}" for name in told]
+    assert all(name in message for name, message in zip(told, table["message"], strict=True))
 
 
 def test_two_files_of_one_name_are_not_one(bundle, star, tmp_path):
