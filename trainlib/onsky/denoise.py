@@ -223,6 +223,7 @@ class Bundle:
         """Return a curve on the network's pixels at those of the spectrum, NaN beyond them."""
         at = ready.observed.wavelength
         if ready.way.is_identity:
+            curve = curve[ready.way.kept]
             return curve if at[0] < at[-1] else curve[::-1]
         half = 0.5 * (self.wavelength[1] - self.wavelength[0])
         inside = (at >= self.wavelength[0] - half) & (at <= self.wavelength[-1] + half)

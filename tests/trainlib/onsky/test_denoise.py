@@ -146,6 +146,21 @@ def test_what_is_masked_does_not_matter_and_is_flagged(bundle, stars, answers):
     assert found.covered == pytest.approx(390 / 400)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_left_out_of_a_spectrum_is_as_masked(bundle, stars, order):
+    star, kept = stars[0][0], ~np.isin(np.arange(400), (50, *range(100, 140), 141, 300, 301))
+    masked = bundle.denoise(
+        WAVELENGTH[::order], star.flux[::order], star.sigma[::order] ** 2, ~kept[::order]
+    )
+    rows = slice(None, None, order)
+    found = bundle.denoise(
+        WAVELENGTH[kept][rows], star.flux[kept][rows], star.sigma[kept][rows] ** 2
+    )
+    assert np.array_equal(found.flux, masked.flux[kept[rows]])
+    assert np.array_equal(found.error, masked.error[kept[rows]])
+    assert found.covered == masked.covered and found.redshift == masked.redshift
+
+
 def test_numbers_that_single_precision_cannot_hold_are_masked(bundle, stars):
     star, tiny = stars[0][0], 1e-20
     flux, variance = tiny * star.flux, (tiny * star.sigma) ** 2
