@@ -1,7 +1,7 @@
 """Tables of spectra, from FITS, ECSV, CSV and NPZ files to named columns. Nothing is unpickled."""
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -74,12 +74,15 @@ def read_csv(data: bytes, stated: Stated) -> list[Observed]:
     return read_columns(Columns("CSV", values, {}, told), stated)
 
 
-def _of_texts(texts: Iterable[str]) -> np.ndarray:
-    """Return numbers, of nothing NaN; texts where not all of them are numbers."""
+def _of_texts(texts: Sequence[str]) -> np.ndarray:
+    """Return numbers, of nothing NaN; or what is true; texts where they are neither."""
     try:
         return np.array([float(one) if one.strip() else np.nan for one in texts])
     except ValueError:
-        return np.array(list(texts), dtype=object)
+        words = [one.strip().lower() for one in texts]
+    if set(words) <= {"true", "false"}:
+        return np.array([word == "true" for word in words])
+    return np.array(texts, dtype=object)
 
 
 def read_npz(data: bytes, stated: Stated) -> list[Observed]:
