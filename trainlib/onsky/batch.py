@@ -14,7 +14,7 @@ from simlib.errors import InputError
 from simlib.location import Location
 from simlib.spectra.observed import Stated
 from simlib.spectra.read import read_observed
-from trainlib.onsky.answers import COLUMNS, Answer, empty_row
+from trainlib.onsky.answers import COLUMNS, REFUSED, Answer, empty_row
 from trainlib.onsky.denoise import Bundle
 from trainlib.onsky.mirror import mirrored
 
@@ -55,6 +55,11 @@ class FileDone:
     def message(self) -> str:
         """Return why the file was refused, empty where it was not."""
         return "" if self.written else str(self.rows[0]["message"])
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Return why the file, or those of its spectra without an answer, were refused."""
+        return tuple(str(row["message"]) for row in self.rows if row["verdict"] == REFUSED)
 
 
 def denoise(
