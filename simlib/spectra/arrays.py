@@ -30,7 +30,9 @@ def marks(values: object, what: str) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind != "b":
         return np.asarray(numbers(values, what) != 0)
-    return np.asarray(array | np.ma.getmaskarray(values))
+    if isinstance(values, np.ma.MaskedArray):
+        return np.asarray(array | np.ma.getmaskarray(values))
+    return array
 
 
 def integers(values: object, what: str) -> np.ndarray:

@@ -211,7 +211,7 @@ def _with_left_out(wavelength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Where one grid follows another the wider steps are no holes.
     usual = np.maximum(middle[: steps.size], middle[_AROUND + 1 :])
     lost = np.where(steps > _LEFT_OUT * usual, np.round(steps / usual) - 1.0, 0.0)
-    half = max(_MOST_BACK // (2 * max(np.count_nonzero(lost), 1)), _AROUND)
+    half = max(_MOST_BACK // (2 * max(int(np.count_nonzero(lost)), 1)), _AROUND)
     wide = np.flatnonzero(lost > 2 * half)
     kept = np.append(0, np.cumsum(1 + np.minimum(lost, 2 * half).astype(int)))
     known = np.concatenate([kept, kept[wide] + half, kept[wide + 1] - half])

@@ -92,4 +92,4 @@ def _size(unit: Any, said: str, flux: Flux) -> float | np.ndarray | None:
     if found.per == flux.unit.per:
         return found.size / flux.unit.size
     at = flux.wavelength
-    return found.per_wavelength(at) / flux.unit.per_wavelength(at)
+    return np.asarray(found.per_wavelength(at) / flux.unit.per_wavelength(at))
