@@ -113,7 +113,7 @@ def _is_of_spectra(dataset: xr.Dataset, dim: Any) -> bool:
     return any(set(v.dims) == {dim, "wavelength"} for v in dataset.data_vars.values())
 
 
-def _described(dataset: xr.Dataset) -> dict[str, str]:
+def _described(dataset: xr.Dataset) -> dict[str, Any]:
     units = {name: v.attrs.get("units") for name, v in dataset.variables.items()}
     told = {str(name): str(value) for name, value in dataset.attrs.items()}
     return told | {"units": ", ".join(f"{name} [{unit}]" for name, unit in units.items() if unit)}
@@ -137,8 +137,9 @@ def _write_npz(dataset: xr.Dataset, path: Path) -> None:
         str(name): v.values.astype(str) if v.dtype.kind in "OT" else v.values
         for name, v in dataset.variables.items()
     }
+    dims = {str(name): list(map(str, v.dims)) for name, v in dataset.variables.items()}
     with path.open("wb") as file:
-        np.savez(file, attrs=np.array(json.dumps(_described(dataset))), **arrays)
+        np.savez(file, attrs=np.array(json.dumps(_described(dataset) | {"dims": dims})), **arrays)
 
 
 _WRITERS: dict[str, Callable[[xr.Dataset, Path], None]] = {

@@ -141,6 +141,11 @@ class Location:
         filesystem, path = self.filesystem()
         return bool(filesystem.exists(path))
 
+    def is_file(self) -> bool:
+        """Return whether a file is there, and no folder."""
+        filesystem, path = self.filesystem()
+        return bool(filesystem.isfile(path))
+
     def names(self) -> list[str]:
         """Return the sorted names in a folder, empty where there is none."""
         filesystem, path = self.filesystem()

@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import JsonOption, StorageOption, storage_options
+from flows.cli.options import (
+    JsonOption,
+    MediumOption,
+    StorageOption,
+    WavelengthUnitOption,
+    storage_options,
+)
 
 
 def denoise(
@@ -19,12 +25,8 @@ def denoise(
     flux_unit: Annotated[
         str | None, typer.Option(help="Of files that do not say it: nJy, … or relative")
     ] = None,
-    wavelength_unit: Annotated[
-        str | None, typer.Option(help="Of files that do not say it: nm, Angstrom, …")
-    ] = None,
-    medium: Annotated[
-        str | None, typer.Option(help="Of wavelengths in files that do not say it: vacuum or air")
-    ] = None,
+    wavelength_unit: WavelengthUnitOption = None,
+    medium: MediumOption = None,
     reject: Annotated[
         str, typer.Option(help="Planes of the survey's masks that reject: usual, ga or coadd")
     ] = "usual",
@@ -44,12 +46,13 @@ def denoise(
 
     if bundle is None:
         raise InputError("no bundle is shipped yet; make one with `export` and give --bundle")
+    stated = Stated(flux_unit, wavelength_unit, medium, reject)
     options = storage_options(storage_option)
     done = denoise_files(
         load_bundle(Location.of(bundle, options)),
         [Location.of(file, options) for file in files],
         Location.of(out, options),
-        Stated(flux_unit, wavelength_unit, medium, reject),
+        stated,
         overwrite=overwrite,
         tell=tell_refusal,
     )
@@ -57,5 +60,5 @@ def denoise(
         print(json.dumps({"out": out, "files": as_plain(done)}, indent=1))
     else:
         print_done(done, out)
-    if any(one.message for one in done):
+    if any(one.refusals for one in done):
         raise typer.Exit(1)

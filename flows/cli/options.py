@@ -91,6 +91,14 @@ StorageOption = Annotated[
 RootOption = Annotated[
     str, typer.Option("--root", metavar="ROOT", help="Where names are looked for.")
 ]
+WavelengthUnitOption = Annotated[
+    str | None,
+    typer.Option("--wavelength-unit", help="Of files that do not say it: nm, Angstrom, …"),
+]
+MediumOption = Annotated[
+    str | None,
+    typer.Option("--medium", help="Of wavelengths in files that do not say it: vacuum or air"),
+]
 FiguresOption = Annotated[
     Path | None, typer.Option("--figures", metavar="DIR", help="Write figures here, as PNG.")
 ]

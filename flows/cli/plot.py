@@ -8,8 +8,10 @@ import typer
 
 from flows.cli.options import (
     JsonOption,
+    MediumOption,
     RootOption,
     StorageOption,
+    WavelengthUnitOption,
     complete_dataset,
     storage_options,
 )
@@ -20,7 +22,8 @@ def plot(
         str,
         typer.Argument(
             metavar="PATH",
-            help="A dataset (folder or name), simulated or denoised spectra, or terms of `etc`.",
+            help="A dataset (folder or name), terms of `etc`, or simulated, observed or denoised "
+            "spectra in any format that `denoise` reads.",
             autocompletion=complete_dataset,
         ),
     ],
@@ -39,18 +42,27 @@ def plot(
     lines: Annotated[
         bool, typer.Option("--lines", help="Mark the lines of cool stars, at their redshift.")
     ] = False,
+    wavelength_unit: WavelengthUnitOption = None,
+    medium: MediumOption = None,
     root: RootOption = "./data",
     storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Draw simulated stars, a dataset, denoised spectra, or the calculator's terms."""
+    """Draw a dataset, simulated, observed or denoised stars, or the calculator's terms."""
     from simlib.dataset.named import dataset_named
     from simlib.location import Location
-    from simlib.plots.plot import check_picture_file, picture_of, save_picture, unused_file
+    from simlib.plots.plot import (
+        check_picture_file,
+        picture_of,
+        save_picture,
+        stated_of,
+        unused_file,
+    )
 
+    stated = stated_of(wavelength_unit, medium)
     place = dataset_named(path, Location.of(root, storage_options(storage_option)))
     file = check_picture_file(out) if out is not None else unused_file(place)
-    picture = picture_of(place, split, row or [], lines)
+    picture = picture_of(place, split, row or [], lines, stated)
     written = save_picture(picture, file)
     if as_json:
         panels = [panel.title for panel in picture.panels]

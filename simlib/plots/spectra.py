@@ -15,6 +15,7 @@ FLUXES = ("flux", "flux_noisy", "flux_denoised")
 _BAND = "± one standard deviation"
 _SEED = 1  # of the noise that is drawn where none is stored
 _ROOM = 4.0  # standard deviations beyond the flux that are shown
+_UNITS = {"1": "normalised flux", "relative": "flux, on a relative scale"}
 FACTS = {  # of a spectrum: variable -> how it is told
     "snr": "S/N {:.1f}", "magnitude": "{:.2f} mag", "teff": "Teff {:.0f} K", "logg": "log g {:.2f}",
     "feh": "[M/H] {:.2f}", "alpha": "[α/M] {:.2f}", "redshift": "z {:.5f}",
@@ -42,11 +43,12 @@ def spectra_picture(
     is drawn, and said so. Raises InputError for rows that there are not.
     """
     shown = rows_shown(spectra.sizes["spectrum"], rows)
-    panels = [_panel(spectra.isel(spectrum=row).load(), row, with_lines) for row in shown]
+    panels = [panel_of(spectra.isel(spectrum=row).load(), row, with_lines) for row in shown]
     return Picture(title, tuple(panels))
 
 
-def _panel(row: xr.Dataset, number: int, with_lines: bool) -> Panel:
+def panel_of(row: xr.Dataset, number: int, with_lines: bool) -> Panel:
+    """Return the panel of one spectrum. row: dim `wavelength`; number: of it, among all."""
     wavelength, sigma = row["wavelength"].values, None
     if "variance" in row:
         sigma = np.sqrt(np.maximum(_values(row, "variance"), 0.0))
@@ -54,7 +56,8 @@ def _panel(row: xr.Dataset, number: int, with_lines: bool) -> Panel:
     curves = [Curve("noiseless", held["flux"], INK)] if "flux" in held else []
     if "flux_noisy" in held:
         told = "with noise" if "flux" in held else "observed"
-        curves.append(Curve(told, held["flux_noisy"], NOISY, 0.5, True))
+        colour = NOISY if len(held) > 1 else INK  # pale beside what is quieter
+        curves.append(Curve(told, held["flux_noisy"], colour, 0.5, True))
     elif sigma is not None and "flux" in held:
         noise = np.random.default_rng([_SEED, number]).standard_normal(len(wavelength))
         told = "with noise, drawn for this picture"
@@ -66,10 +69,13 @@ def _panel(row: xr.Dataset, number: int, with_lines: bool) -> Panel:
     width = _values(row, "error") if "error" in row else sigma
     bands = () if width is None else (Band(_BAND, quiet - width, quiet + width),)
     unit = str(row[next(iter(held))].attrs.get("units", "1"))
-    redshift = float(row["redshift"]) if "redshift" in row else 0.0
+    redshift = float(row["redshift"]) if "redshift" in row else np.nan
+    told = [*_who(row), *_facts(row)]
+    if with_lines and not np.isfinite(redshift):
+        told.append("lines as at rest: its redshift is not known")
     return Panel(
-        title=f"{number}:  {',  '.join([*_who(row), *_facts(row)])}",
-        unit="normalised flux" if unit == "1" else f"flux [{unit}]",
+        title=f"{number}:  {',  '.join(told)}",
+        unit=_UNITS.get(unit, f"flux [{unit}]"),
         wavelength=wavelength,
         curves=tuple(curves),
         bands=bands,
@@ -79,7 +85,9 @@ def _panel(row: xr.Dataset, number: int, with_lines: bool) -> Panel:
 
 
 def _values(row: xr.Dataset, name: str) -> np.ndarray:
-    return np.asarray(row[name].values, dtype=np.float64)
+    """Return a curve, one that is the same at every wavelength too."""
+    values = np.asarray(row[name].values, dtype=np.float64)
+    return np.array(np.broadcast_to(values, (row.sizes["wavelength"],)))
 
 
 def _who(row: xr.Dataset) -> list[str]:

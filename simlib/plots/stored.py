@@ -1,12 +1,13 @@
-"""Spectra or terms in a file of any format that verbs write, as a Dataset to be drawn.
+"""Spectra or terms as `simulate` and `etc` write them, as a Dataset to be drawn.
 
-Zarr and NetCDF hold a Dataset as it is; FITS is read part by part; of tables with a line a pixel
-what holds for a whole row is taken once; of NumPy's archives dimensions follow from the lengths.
+Zarr and NetCDF hold a Dataset as it is; of tables with a line a pixel what holds for a whole row is
+taken once; NumPy's archives say the dimensions of their arrays. Files are known by their content.
 """
 
-from collections.abc import Callable
+import json
 from io import BytesIO
-from itertools import takewhile
+from itertools import islice, takewhile
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,54 +16,77 @@ from astropy.table import Table
 
 from simlib.errors import InputError
 from simlib.location import Location
-from simlib.plots.fits_spectra import read_fits_spectra
+from simlib.spectra.arrays import numbers
+from simlib.spectra.fits_file import START, cards, column, column_names, is_table, names, opened
+from simlib.spectra.read import ECSV, ZIP
+from simlib.spectra.tables import npz_arrays
 
 ROWS = ("spectrum", "condition")  # what a row of spectra or of terms is called
+_NETCDF = (b"CDF", b"\x89HDF")
 
 
-def read_stored(place: Location, ending: str) -> xr.Dataset:
-    """Return what a file holds. Raises InputError for one that cannot be read so."""
+def open_zarr(place: Location) -> xr.Dataset:
+    """Return what a Zarr store holds. Raises InputError for one that cannot be read."""
     try:
-        return READERS[ending](place)
-    except InputError:
-        raise
+        found: xr.Dataset = xr.open_zarr(**place.zarr, consolidated=False)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        raise InputError(
-            f"{place} cannot be read as {ending}: {' '.join(str(error).split())[:200]}"
-        ) from None
-
-
-def _zarr(place: Location) -> xr.Dataset:
-    found: xr.Dataset = xr.open_zarr(**place.zarr, consolidated=False)
+        told = " ".join(str(error).split())[:200]
+        raise InputError(f"{place} cannot be read as Zarr: {told}") from None
     return found
 
 
-def _netcdf(place: Location) -> xr.Dataset:
-    return xr.load_dataset(place.path)
+def parse_stored(data: bytes) -> xr.Dataset | None:
+    """Return what the bytes of a file hold, None where it is none that our verbs write.
+
+    Damage raises whatever the library raises: see `simlib.spectra.read.parsing`.
+    """
+    if data.startswith(_NETCDF):
+        return xr.load_dataset(BytesIO(data))
+    if data.startswith(START):
+        return _terms_of_fits(data)
+    if data.startswith(ZIP):
+        arrays = npz_arrays(data)
+        return _of_arrays(arrays) if "attrs" in arrays else None
+    heads = len(list(takewhile(lambda line: line.startswith(b"#"), BytesIO(data))))
+    line = next(islice(BytesIO(data), heads, None), b"")
+    names = set(line.decode("ascii", "replace").replace(",", " ").split())
+    if "wavelength" not in names or not names & set(ROWS):
+        return None
+    if data.startswith(ECSV):
+        return _of_table(Table.read(data.decode("utf-8"), format="ascii.ecsv").to_pandas())
+    return _of_table(pd.read_csv(BytesIO(data), skiprows=heads))
 
 
-def _csv(place: Location) -> xr.Dataset:
-    filesystem, path = place.filesystem()
-    with filesystem.open(path, "rb") as file:
-        data = file.read()
-    heads = takewhile(lambda line: line.startswith(b"#"), data.splitlines())
-    return _of_table(pd.read_csv(BytesIO(data), skiprows=len(list(heads))))
-
-
-def _ecsv(place: Location) -> xr.Dataset:
-    filesystem, path = place.filesystem()
-    with filesystem.open(path, "rb") as file:
-        text = file.read().decode("utf-8")
-    return _of_table(Table.read(text, format="ascii.ecsv").to_pandas())
+def _terms_of_fits(data: bytes) -> xr.Dataset | None:
+    """Return terms; spectra in FITS are the survey's files, which readers of these know."""
+    dims = ("condition", "wavelength")
+    with opened(data) as hdus:
+        if not {dim.upper() for dim in dims} <= names(hdus):
+            return None
+        columns: dict[str, Any] = {
+            low: (dim, np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("=")))
+            for dim in dims
+            for low, values in ((n, column(hdus[dim], n)) for n in column_names(hdus[dim]))
+        }
+        columns |= {
+            hdu.name.lower(): (dims, numbers(hdu.data, hdu.name))
+            for hdu in hdus
+            if hdu.data is not None and not is_table(hdu)
+        }
+        # what has no dimension is a card
+        columns |= {
+            name.lower(): value
+            for name, value in cards(hdus[0]).items()
+            if isinstance(value, float) and name.lower() not in columns
+        }
+    return xr.Dataset(columns).set_coords("wavelength")
 
 
 def _of_table(frame: pd.DataFrame) -> xr.Dataset:
     """Return a table with one line a pixel; a variable that is the same in a row is the row's."""
-    rows = next((name for name in ROWS if name in frame), "")
-    if not rows or "wavelength" not in frame:
-        raise ValueError(f"columns {' or '.join(ROWS)} and wavelength were expected")
+    rows = next(name for name in ROWS if name in frame)
     whole = frame.set_index([rows, "wavelength"]).to_xarray()
     first = whole.isel(wavelength=0, drop=True)
     alike = {
@@ -73,21 +97,9 @@ def _of_table(frame: pd.DataFrame) -> xr.Dataset:
     return whole.assign(alike)
 
 
-def _npz(place: Location) -> xr.Dataset:
-    filesystem, path = place.filesystem()
-    with filesystem.open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
-        arrays = {name: held[name] for name in held.files if name != "attrs"}
-    pixels = len(arrays["wavelength"])
-    kind = "condition" if "lsf_sigma" in arrays else "spectrum"
-    rows = next(len(v) for v in arrays.values() if v.ndim == 2 and v.shape[1] == pixels)
-    dims: dict[tuple[int, ...], tuple[str, ...]] = {
-        (): (), (rows,): (kind,), (pixels,): ("wavelength",), (rows, pixels): (kind, "wavelength"),
-    }  # fmt: skip
-    columns = {name: (dims[v.shape], v) for name, v in arrays.items() if v.shape in dims}
+def _of_arrays(arrays: dict[str, np.ndarray]) -> xr.Dataset:
+    dims = json.loads(str(arrays.pop("attrs"))).get("dims")
+    if dims is None:
+        raise InputError("it does not say the dimensions of its arrays; write it again")
+    columns = {name: (dims[name], values) for name, values in arrays.items()}
     return xr.Dataset(columns).set_coords("wavelength")
-
-
-READERS: dict[str, Callable[[Location], xr.Dataset]] = {
-    ".zarr": _zarr, ".nc": _netcdf, ".fits": read_fits_spectra, ".fit": read_fits_spectra,
-    ".gz": read_fits_spectra, ".csv": _csv, ".ecsv": _ecsv, ".npz": _npz,
-}  # fmt: skip

@@ -25,6 +25,16 @@ def numbers(values: object, what: str) -> np.ndarray:
     return found
 
 
+def marks(values: object, what: str) -> np.ndarray:
+    """Return where an array is true or not 0; what is masked in it, or no number, is marked too."""
+    array = np.asarray(values)
+    if array.dtype.kind != "b":
+        return np.asarray(numbers(values, what) != 0)
+    if isinstance(values, np.ma.MaskedArray):
+        return np.asarray(array | np.ma.getmaskarray(values))
+    return array
+
+
 def integers(values: object, what: str) -> np.ndarray:
     """Return an array of integers in this machine's byte order; InputError for anything else."""
     array = np.asarray(values)
@@ -33,18 +43,6 @@ def integers(values: object, what: str) -> np.ndarray:
     if array.dtype.kind not in "iu":
         raise InputError(f"its {what} holds {str(array.dtype)[:40]}; integers were expected")
     return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
-
-
-def inverted(inverse_variance: np.ndarray) -> np.ndarray:
-    """Return the variance of an inverse variance: infinite where that is zero or none."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.where(inverse_variance > 0.0, 1.0 / inverse_variance, np.inf)
-
-
-def squared(error: np.ndarray) -> np.ndarray:
-    """Return the variance of a sigma; a negative sigma has none."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.where(error > 0.0, np.square(error), np.inf)
 
 
 def rows(values: np.ndarray, count: int, what: str) -> np.ndarray:

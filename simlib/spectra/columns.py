@@ -11,19 +11,14 @@ from typing import Any
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.spectra.arrays import inverted, numbers, rows, squared
+from simlib.spectra.arrays import marks, numbers, rows
 from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.units import flux_unit, vacuum_nm
+from simlib.spectra.variance import POWERS, Flux, variance_of
 
 _WAVELENGTHS = ("wavelength", "wave", "lambda", "lam", "wl")
 _LOGARITHMS = ("loglam", "log_wavelength", "loglambda")  # of Angstrom
-_FLUXES = ("flux", "spec", "spectrum", "flux_density")
-_ERRORS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "variance": np.asarray, "var": np.asarray,
-    "ivar": inverted, "inverse_variance": inverted, "flux_ivar": inverted,
-    "error": squared, "err": squared, "sigma": squared, "flux_error": squared,
-    "flux_err": squared, "e_flux": squared, "uncertainty": squared, "std": squared,
-}  # fmt: skip
+_FLUXES = ("flux_noisy", "flux", "spec", "spectrum", "flux_density")
 _MASKS = ("mask", "flag", "flags", "bad", "and_mask", "dq")
 _LENGTHS = {"nm": "nm", "angstrom": "Angstrom", "aa": "Angstrom", "a": "Angstrom", "um": "um"}
 _DENSITIES = {"njy": "nJy", "ujy": "uJy", "mjy": "mJy", "jy": "Jy"}
@@ -45,9 +40,16 @@ class Columns:
 
 @dataclass(frozen=True)
 class _Found:
+    """A column. stem: its name without a unit. ending: the unit behind it. unit: its own."""
+
     values: np.ndarray
-    name: str
-    unit: str | None
+    stem: str
+    ending: str
+    unit: str
+
+    @property
+    def said(self) -> str:
+        return self.ending or self.unit
 
 
 def has_spectrum(names: set[str]) -> bool:
@@ -62,14 +64,19 @@ def has_spectrum(names: set[str]) -> bool:
 def read_columns(columns: Columns, stated: Stated) -> list[Observed]:
     """Return the spectra. Raises InputError, naming column or flag, for what is missing."""
     flux = _find(columns, _FLUXES, "a flux")
-    error = _find(columns, tuple(_ERRORS), "its errors")
-    mask = _optional(columns, _MASKS)
+    error = _find(columns, tuple(POWERS), "its errors")
+    mask = _optional(columns, _MASKS, marks)
     wavelength = _wavelength(columns, stated)
-    unit = flux_unit(flux.unit or columns.told.get("flux_unit"), stated.flux_unit)
+    words = (flux.said, columns.told.get("flux_unit"))
+    unit = flux_unit(*words, stated.flux_unit)
     values = np.atleast_2d(flux.values)
     count = len(values)
-    variance = rows(_ERRORS[error.name](error.values), count, error.name)
-    bad = rows(mask.values, count, mask.name) != 0 if mask else np.zeros(values.shape, dtype=bool)
+    power = POWERS[error.stem]
+    # behind a name stands the unit of the flux, whatever the form
+    said = f"{error.ending}{power}" if error.ending and power != 1 else error.said
+    variance, notes = variance_of(error.values, error.stem, said, Flux(unit, words, wavelength))
+    variance = rows(variance, count, error.stem)
+    bad = rows(mask.values, count, mask.stem) if mask else np.zeros(values.shape, dtype=bool)
     at = (
         [wavelength] * count
         if wavelength.ndim == 1
@@ -84,6 +91,7 @@ def read_columns(columns: Columns, stated: Stated) -> list[Observed]:
             variance=variance[row],
             mask=bad[row],
             unit=unit,
+            notes=notes,
         )
         for row in range(count)
     ]
@@ -92,14 +100,14 @@ def read_columns(columns: Columns, stated: Stated) -> list[Observed]:
 def _wavelength(columns: Columns, stated: Stated) -> np.ndarray:
     logarithm = _optional(columns, _LOGARITHMS)
     found = logarithm or _find(columns, _WAVELENGTHS, "a wavelength")
-    values, unit = found.values, found.unit or columns.told.get("wavelength_unit")
+    values, words = found.values, (found.said, columns.told.get("wavelength_unit"))
     if logarithm:
         with np.errstate(over="ignore", invalid="ignore"):
-            values, unit = 10.0**values, "Angstrom"
+            values, words = 10.0**values, ("Angstrom", None)
     if values.ndim == 2 and len(values) == 1:
         values = values[0]
-    medium = columns.told.get("medium")
-    return vacuum_nm(values, (unit, medium), (stated.wavelength_unit, stated.medium))
+    media = (columns.told.get("medium"), stated.medium)
+    return vacuum_nm(values, (*words, stated.wavelength_unit), media)
 
 
 def _find(columns: Columns, wanted: tuple[str, ...], what: str) -> _Found:
@@ -112,15 +120,19 @@ def _find(columns: Columns, wanted: tuple[str, ...], what: str) -> _Found:
     return found
 
 
-def _optional(columns: Columns, wanted: tuple[str, ...]) -> _Found | None:
+def _optional(
+    columns: Columns,
+    wanted: tuple[str, ...],
+    read: Callable[[object, str], np.ndarray] = numbers,
+) -> _Found | None:
     """Return the first column of one of these names, alone or with a unit behind it."""
     for stem in wanted:
         for name, values in columns.values.items():
-            if (unit := _stem(name, stem)) is not None:
-                array = numbers(values, f"column {name[:40]}")
+            if (ending := _stem(name, stem)) is not None:
+                array = read(values, f"column {name[:40]}")
                 if array.ndim > 2:
                     raise InputError(f"its column {name[:40]} has the shape {array.shape}")
-                return _Found(array, stem, unit or columns.units.get(name))
+                return _Found(array, stem, ending, columns.units.get(name, ""))
     return None
 
 

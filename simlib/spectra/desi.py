@@ -10,10 +10,10 @@ import numpy as np
 from astropy.io import fits
 
 from simlib.errors import InputError
-from simlib.spectra.arrays import inverted, rows
 from simlib.spectra.fits_file import column, column_names, image, is_table, mask_image, names
 from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.units import PER_ANGSTROM
+from simlib.spectra.variance import inverted
 
 CAMERAS = ("B", "R", "Z", "BRZ")
 Camera = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # wavelength, then stars × pixels
@@ -54,20 +54,19 @@ def read_desi(hdus: fits.HDUList, _: Stated) -> list[Observed]:
 def _camera(hdus: fits.HDUList, name: str) -> Camera:
     wavelength = 0.1 * image(hdus, f"{name}_WAVELENGTH")
     flux, ivar = (np.atleast_2d(image(hdus, f"{name}_{part}")) for part in ("FLUX", "IVAR"))
-    count = len(flux)
     has_mask = f"{name}_MASK" in names(hdus)
     mask = (
         np.atleast_2d(mask_image(hdus, f"{name}_MASK")) if has_mask else np.zeros(flux.shape, int)
     )
     if wavelength.ndim != 1 or not wavelength.size:
         raise InputError(f"its {name}_WAVELENGTH has the shape {wavelength.shape}")
-    shape = (count, wavelength.size)
+    shape = (len(flux), wavelength.size)
     if not flux.shape == ivar.shape == mask.shape == shape:
         raise InputError(
             f"its {name}_FLUX has the shape {flux.shape}, {name}_IVAR {ivar.shape}, {name}_MASK "
             f"{mask.shape}; {shape} was expected"
         )
-    return wavelength, flux, rows(ivar, count, f"{name}_IVAR"), mask != 0
+    return wavelength, flux, ivar, mask != 0
 
 
 def _joined(blue: Camera, red: Camera) -> Camera:

@@ -74,6 +74,15 @@ def names(hdus: fits.HDUList) -> set[str]:
     return {hdu.name.upper() for hdu in hdus}
 
 
+def versions(hdus: fits.HDUList) -> dict[str, int]:
+    """Return the highest number (EXTVER) of the parts of each name."""
+    found: dict[str, int] = {}
+    for hdu in hdus:
+        number = hdu.ver if isinstance(hdu.ver, int) else 1  # a foreign header may say anything
+        found[hdu.name.upper()] = max(found.get(hdu.name.upper(), 1), number)
+    return found
+
+
 def part(hdus: fits.HDUList, name: str) -> Any:
     """Return a part by its name; InputError where there is none, or none with data."""
     if name not in names(hdus):

@@ -34,7 +34,7 @@ def read_galah(hdus: fits.HDUList, _: Stated) -> list[Observed]:
     with np.errstate(invalid="ignore", over="ignore"):
         error = relative * np.abs(flux)
         variance = np.where(error > 0.0, np.square(error), np.inf)
-    wavelength = vacuum_nm(angstrom, ("Angstrom", "air"), (None, None))
+    wavelength = vacuum_nm(angstrom, ("Angstrom",), ("air",))
     return [
         Observed(
             name=str(cards(hdus[0]).get("OBJECT", "spectrum"))[:40],

@@ -1,21 +1,18 @@
 """Any FITS image of one row: a flux, wavelengths by the header, its errors in a further part."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
 from simlib.errors import InputError
-from simlib.spectra.arrays import inverted, numbers, squared
+from simlib.spectra.arrays import numbers
 from simlib.spectra.fits_file import cards, image, is_table, mask_image, names
 from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.units import flux_unit, vacuum_nm
+from simlib.spectra.variance import POWERS, Flux, variance_of
 
-_ERRORS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "VARIANCE": np.asarray, "VAR": np.asarray, "STAT": np.asarray,
-    "IVAR": inverted, "SIGMA": squared, "ERROR": squared, "ERR": squared,
-}  # fmt: skip
 _MASKS = ("MASK", "DQ")
 _MEDIA = {"WAVE": "vacuum", "AWAV": "air"}
 _LOGARITHMIC = 1  # of DC-FLAG
@@ -39,25 +36,39 @@ def read_image(hdus: fits.HDUList, stated: Stated) -> list[Observed]:
         raise InputError(f"its image has the shape {flux.shape}; one spectrum was expected")
     told = cards(held)
     kind = str(told.get("CTYPE1", "")).strip().upper().partition("-")[0]
-    said = (str(told.get("CUNIT1", "")).strip(), _MEDIA.get(kind))
     wavelength = vacuum_nm(
-        linear_wavelengths(told, flux.size), said, (stated.wavelength_unit, stated.medium)
+        linear_wavelengths(told, flux.size),
+        (_word(told, "CUNIT1"), stated.wavelength_unit),
+        (_MEDIA.get(kind), stated.medium),
     )
-    name = next((name for name in _ERRORS if name in names(hdus)), None)
+    name = next((name for name in POWERS if name.upper() in names(hdus)), None)
     if name is None:
-        raise InputError(f"it has no errors; a part named {', '.join(_ERRORS)} was expected")
+        raise InputError(f"it has no errors; a part named {', '.join(POWERS).upper()} was expected")
     masks = [np.squeeze(mask_image(hdus, one)) != 0 for one in _MASKS if one in names(hdus)]
+    word = _word(told, "BUNIT")
+    unit = flux_unit(word, stated.flux_unit)
+    variance, notes = variance_of(
+        np.squeeze(image(hdus, name.upper())),
+        name,
+        _word(cards(hdus[name.upper()]), "BUNIT"),
+        Flux(unit, (word,), wavelength),
+    )
     return [
         Observed(
             name=str(told.get("OBJECT", "spectrum"))[:40],
             product="image",
             wavelength=wavelength,
             flux=flux,
-            variance=_ERRORS[name](np.squeeze(image(hdus, name))),
+            variance=variance,
             mask=masks[0] if masks else np.zeros(flux.shape, dtype=bool),
-            unit=flux_unit(str(told.get("BUNIT", "")).strip(), stated.flux_unit),
+            unit=unit,
+            notes=notes,
         )
     ]
+
+
+def _word(told: Mapping[str, Any], card: str) -> str:
+    return str(told.get(card, "")).strip()
 
 
 def linear_wavelengths(told: Mapping[str, Any], pixels: int) -> np.ndarray:

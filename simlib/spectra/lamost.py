@@ -9,10 +9,11 @@ import numpy as np
 from astropy.io import fits
 
 from simlib.errors import InputError
-from simlib.spectra.arrays import inverted, numbers
+from simlib.spectra.arrays import marks, numbers
 from simlib.spectra.fits_file import cards, column, column_names, is_table
 from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.units import RELATIVE
+from simlib.spectra.variance import inverted
 
 _FLUX, _IVAR, _WAVELENGTH, _AND, _OR = range(5)  # rows of the image
 RESOLUTION = 1800.0
@@ -34,7 +35,7 @@ def read_lamost(hdus: fits.HDUList, _: Stated) -> list[Observed]:
             wavelength=0.1 * angstrom,
             flux=flux,
             variance=inverted(ivar),
-            mask=bad != 0,
+            mask=bad,
             unit=RELATIVE,
             frame="heliocentric" if told.get("HELIO") else "",
             resolution=RESOLUTION,
@@ -52,7 +53,7 @@ def _image(hdus: fits.HDUList) -> tuple[np.ndarray, ...]:
     values = numbers(data if data is not None else [], "image")
     if values.ndim != 2 or len(values) < _OR:
         raise InputError(f"its image has the shape {values.shape}; 5 rows of pixels were expected")
-    return values[_FLUX], values[_IVAR], values[_WAVELENGTH], values[_AND]
+    return values[_FLUX], values[_IVAR], values[_WAVELENGTH], values[_AND] != 0
 
 
 def _table(hdus: fits.HDUList) -> tuple[np.ndarray, ...]:
@@ -60,8 +61,6 @@ def _table(hdus: fits.HDUList) -> tuple[np.ndarray, ...]:
     flux, ivar, angstrom = (
         numbers(column(hdus[1], name), name).ravel() for name in ("flux", "ivar", "wavelength")
     )
-    has_mask = "andmask" in known
-    bad = (
-        numbers(column(hdus[1], "andmask"), "andmask").ravel() if has_mask else np.zeros_like(flux)
-    )
-    return flux, ivar, angstrom, bad
+    if "andmask" not in known:
+        return flux, ivar, angstrom, np.zeros(flux.shape, dtype=bool)
+    return flux, ivar, angstrom, marks(column(hdus[1], "andmask"), "andmask").ravel()

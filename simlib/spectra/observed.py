@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simlib.errors import InputError
-from simlib.spectra.masks import USUAL
-from simlib.spectra.units import FluxUnit
+from simlib.errors import InputError, shown
+from simlib.spectra.masks import REJECTED, USUAL
+from simlib.spectra.units import MEDIA, FluxUnit, as_flux_unit, as_medium, nanometres
 
 MOST_FLUX = 1e30  # in any unit: squares of it are still numbers
-_ARM_NM = (1.0, 1e6)
+_WAVELENGTHS_NM = (1.0, 1e6)
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,33 @@ class Stated:
     """What a person says of files that do not say it themselves.
 
     flux_unit, wavelength_unit: as astropy writes units, or "relative". medium: "air" or "vacuum".
-    reject: which planes of a mask reject a pixel, a name of `masks.REJECTED`.
+    reject: which planes of a mask reject a pixel, a name of `masks.REJECTED`. Whether a file asks
+    for it or not, what nothing can be made of is refused.
     """
 
     flux_unit: str | None = None
     wavelength_unit: str | None = None
     medium: str | None = None
     reject: str = USUAL
+
+    def __post_init__(self) -> None:
+        """Raise InputError, naming the flag, for a word that means nothing."""
+        if self.flux_unit is not None and as_flux_unit(self.flux_unit) is None:
+            raise InputError(
+                f"--flux-unit {shown(self.flux_unit)} is no flux density; give for example nJy, "
+                "'erg/(s cm2 AA)' or relative"
+            )
+        if self.wavelength_unit is not None and nanometres(self.wavelength_unit) is None:
+            raise InputError(
+                f"--wavelength-unit {shown(self.wavelength_unit)} is no length; give for example "
+                "nm or Angstrom"
+            )
+        if self.medium is not None and as_medium(self.medium) is None:
+            raise InputError(f"--medium {shown(self.medium)} is unknown; known: {', '.join(MEDIA)}")
+        if self.reject not in REJECTED:
+            raise InputError(
+                f"--reject {shown(self.reject)} is unknown; known: {', '.join(REJECTED)}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +94,7 @@ class Observed:
 
     def refuse_wavelengths(self) -> None:
         """Raise InputError unless the wavelengths are numbers that go one way."""
-        low, high = _ARM_NM
+        low, high = _WAVELENGTHS_NM
         bad = ~((self.wavelength >= low) & (self.wavelength <= high))
         if bad.any():
             at = int(np.argmax(bad))

@@ -2,6 +2,7 @@
 
 Where the grids agree nothing is done. Pixels that are much finer are averaged over each new one;
 others are interpolated at its centre by a cubic, so that lines are not smeared by a second box.
+Pixels that were left out of a spectrum count as rejected ones: nothing is seen across a hole.
 Neighbours then share noise. The variance that is given is that of a mean over many pixels, per
 pixel: it counts what neighbours share, so that no information is made up by a finer grid.
 """
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import csr_array
 
 from simlib.errors import InputError
@@ -19,6 +21,9 @@ _SAME = 1e-3  # of a pixel: grids that differ by less are one
 _FINE = 0.6  # pixels narrower than this, of a new one, are averaged
 _POINTS = 4  # that a cubic goes through
 _FOREIGN = 0.1  # share of rejected pixels in a new one at which it is rejected
+_LEFT_OUT = 1.7  # of the usual step: where one is wider, pixels were left out
+_AROUND = 8  # steps on either side whose median is the usual one
+_MOST_BACK = 200_000  # pixels that are put back into all holes together; at their ends alone, then
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +42,14 @@ class OnPixels:
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """The way from pixels at `old` wavelengths to even ones at `new`, nm, both increasing."""
+    """The way from pixels at `old` wavelengths to even ones at `new`, nm, both increasing.
+
+    kept: the places among the old pixels of those that the spectrum has; the others were left out.
+    """
 
     old: np.ndarray
     new: np.ndarray
+    kept: np.ndarray
 
     @cached_property
     def is_identity(self) -> bool:
@@ -118,8 +127,7 @@ class Way:
         Raises InputError where none of its pixels can be used there.
         """
         order = slice(None, None, -1 if observed.wavelength[0] > observed.wavelength[-1] else 1)
-        usable = observed.is_usable[order]
-        found = self._brought(observed, usable, order)
+        found = self._brought(observed, self._spread(observed.is_usable[order]), order)
         if found.covered == 0.0:
             low, high = self.old[0], self.old[-1]
             raise InputError(
@@ -129,14 +137,36 @@ class Way:
             )
         return found
 
+    def _spread(self, values: np.ndarray) -> np.ndarray:
+        """Return values of the pixels that a spectrum has at their places; 0 between them."""
+        if self.kept.size == self.old.size:
+            return values
+        spread = np.zeros((*values.shape[:-1], self.old.size), dtype=values.dtype)
+        spread[..., self.kept] = values
+        return spread
+
+    def _beside(self, observed: Observed, usable: np.ndarray) -> list[np.ndarray] | None:
+        """Return covariances of pairs of usable pixels, a band for each distance between them."""
+        if observed.beside is None:
+            return None
+        falls = observed.wavelength[0] > observed.wavelength[-1]
+        bands = []
+        for apart, band in enumerate(observed.beside, start=1):
+            # A pixel's is that with one further on in the file: turned round, with one before it.
+            pairs = band[:-apart][:: -1 if falls else 1]
+            spread = self._spread(np.append(pairs, np.zeros(band.size - pairs.size)))
+            bands.append(np.where(usable[:-apart] & usable[apart:], spread[:-apart], 0.0))
+        return bands
+
     def _brought(self, observed: Observed, usable: np.ndarray, order: slice) -> OnPixels:
         if not usable.any():
             none = np.zeros(self.new.size)
             return OnPixels(none, none + np.inf, 0.0, 0.0)
-        filled = [_filled(values[order], usable) for values in (observed.flux, observed.variance)]
-        beside = None if observed.beside is None else np.where(
-            usable, observed.beside[:, order], 0.0
-        )  # fmt: skip
+        filled = [
+            _filled(self._spread(values[order]), usable)
+            for values in (observed.flux, observed.variance)
+        ]
+        beside = self._beside(observed, usable)
         if self.is_identity:
             flux, seen = filled[0], usable
             variance = _times(filled[1], beside, np.ones(self.new.size))
@@ -163,7 +193,32 @@ def way_of(observed: Observed, new: np.ndarray) -> Way:
     """Return the way from a spectrum's pixels to new ones; InputError for odd wavelengths."""
     observed.refuse_wavelengths()
     falls = observed.wavelength[0] > observed.wavelength[-1]
-    return Way(observed.wavelength[::-1] if falls else observed.wavelength, new)
+    rising = observed.wavelength[::-1] if falls else observed.wavelength
+    old, kept = _with_left_out(rising)
+    return Way(old, new, kept)
+
+
+def _with_left_out(wavelength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return wavelengths with those of pixels that were left out, and the places of the first.
+
+    Of a very wide hole only its two ends are filled: nothing is seen between them either way.
+    """
+    steps = np.diff(wavelength)
+    if not steps.size:
+        return wavelength, np.zeros(1, dtype=int)
+    runs = sliding_window_view(np.pad(steps, _AROUND, mode="reflect"), _AROUND)
+    middle = np.median(runs, axis=1)
+    # Where one grid follows another the wider steps are no holes.
+    usual = np.maximum(middle[: steps.size], middle[_AROUND + 1 :])
+    lost = np.where(steps > _LEFT_OUT * usual, np.round(steps / usual) - 1.0, 0.0)
+    half = max(_MOST_BACK // (2 * max(int(np.count_nonzero(lost)), 1)), _AROUND)
+    wide = np.flatnonzero(lost > 2 * half)
+    kept = np.append(0, np.cumsum(1 + np.minimum(lost, 2 * half).astype(int)))
+    known = np.concatenate([kept, kept[wide] + half, kept[wide + 1] - half])
+    ends = half * usual[wide]
+    at = np.concatenate([wavelength, wavelength[wide] + ends, wavelength[wide + 1] - ends])
+    order = np.argsort(known)
+    return np.interp(np.arange(kept[-1] + 1), known[order], at[order]), kept
 
 
 def _filled(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
@@ -174,14 +229,12 @@ def _filled(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(usable, values, np.interp(place, place[usable], values[usable])))
 
 
-def _times(variance: np.ndarray, beside: np.ndarray | None, vector: np.ndarray) -> np.ndarray:
+def _times(variance: np.ndarray, beside: list[np.ndarray] | None, vector: np.ndarray) -> np.ndarray:
     """Return covariance × vector, of a covariance that is known by its bands."""
     product = variance * vector
-    for apart, band in enumerate(() if beside is None else beside, start=1):
-        if apart < variance.size:
-            held = band[:-apart]
-            product[:-apart] += held * vector[apart:]
-            product[apart:] += held * vector[:-apart]
+    for apart, band in enumerate(beside or (), start=1):
+        product[:-apart] += band * vector[apart:]
+        product[apart:] += band * vector[:-apart]
     return np.asarray(product)
 
 

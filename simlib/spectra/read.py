@@ -8,8 +8,10 @@ import gzip
 import os
 import stat
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
+from types import MappingProxyType
 from typing import NamedTuple
 
 from astropy.io import fits
@@ -17,7 +19,7 @@ from astropy.io import fits
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.spectra.desi import is_desi, read_desi
-from simlib.spectra.fits_file import START, length, names, opened
+from simlib.spectra.fits_file import START, length, opened, versions
 from simlib.spectra.galah import is_galah, read_galah
 from simlib.spectra.images import is_image, read_image
 from simlib.spectra.lamost import is_lamost, read_lamost
@@ -26,10 +28,19 @@ from simlib.spectra.pfs_bundle import is_bundle, read_bundle
 from simlib.spectra.pfs_fibers import is_fibers, read_fibers
 from simlib.spectra.pfs_star import is_star, read_star
 from simlib.spectra.sdss import is_sdss, read_sdss
-from simlib.spectra.tables import is_fits_table, read_csv, read_ecsv, read_fits_table, read_npz
+from simlib.spectra.tables import (
+    is_fits_arrays,
+    is_fits_table,
+    read_csv,
+    read_ecsv,
+    read_fits_arrays,
+    read_fits_table,
+    read_npz,
+)
 
 MOST_BYTES = 4 << 30  # of a file, unpacked
-_GZIP, _ZIP, _ECSV = b"\x1f\x8b", b"PK\x03\x04", b"# %ECSV"
+ZIP, ECSV = b"PK\x03\x04", b"# %ECSV"
+_GZIP = b"\x1f\x8b"
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _LONGEST = 300  # characters of what a library says
 
@@ -43,20 +54,22 @@ FITS_FORMATS: tuple[tuple[Callable[[fits.HDUList], bool], Fits], ...] = (
     (is_sdss, read_sdss),
     (is_desi, read_desi),
     (is_galah, read_galah),
+    (is_fits_arrays, read_fits_arrays),
     (is_fits_table, read_fits_table),
     (is_image, read_image),
 )
 
 
 class Contents(NamedTuple):
-    """A file as it was read: its spectra, and where it is FITS its bytes and its parts' names.
+    """A file as it was read: its spectra, and where it is FITS its bytes and its parts.
 
-    The bytes are unpacked, without padding behind the last part.
+    The bytes are unpacked, without padding behind the last part. parts: the highest EXTVER of those
+    of each name.
     """
 
     spectra: list[Observed]
     fits: bytes | None = None
-    parts: frozenset[str] = frozenset()
+    parts: Mapping[str, int] = MappingProxyType({})
 
 
 def read_observed(place: Location, stated: Stated) -> Contents:
@@ -64,10 +77,15 @@ def read_observed(place: Location, stated: Stated) -> Contents:
 
     Refused access and a failing network stay what they are.
     """
+    return parse_observed(read_whole(place), str(place), stated)
+
+
+def read_whole(place: Location) -> bytes:
+    """Return the bytes of a file; InputError where there is none, or it may never end."""
     _refuse_irregular(place)
     if (data := place.read_bytes()) is None:
         raise InputError(f"{place}: there is no such file")
-    return parse_observed(data, str(place), stated)
+    return data
 
 
 def _refuse_irregular(place: Location) -> None:
@@ -86,11 +104,18 @@ def _refuse_irregular(place: Location) -> None:
 
 def parse_observed(data: bytes, name: str, stated: Stated) -> Contents:
     """Return the spectra that the bytes of a file hold. name: of the file, for the message."""
-    try:
-        whole = _unpacked(data)
+    with parsing(name):
+        whole = unpacked(data)
         if whole.startswith(START):
             return _of_fits(whole, stated)
         return Contents(_of_others(whole, stated))
+
+
+@contextmanager
+def parsing(name: str) -> Iterator[None]:
+    """Tell whatever goes wrong with bytes that are in memory as one InputError with their name."""
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     except RecursionError:
@@ -105,11 +130,11 @@ def parse_observed(data: bytes, name: str, stated: Stated) -> Contents:
 def _of_others(data: bytes, stated: Stated) -> list[Observed]:
     if not data:
         raise InputError("it is empty")
-    if data.startswith(_ZIP):
+    if data.startswith(ZIP):
         return read_npz(data, stated)
     if data.startswith(_PICKLES):
         raise InputError("it is a pickle, which may run anything; it is never opened")
-    if data.removeprefix(b"\xef\xbb\xbf").startswith(_ECSV):
+    if data.removeprefix(b"\xef\xbb\xbf").startswith(ECSV):
         return read_ecsv(data, stated)
     return read_csv(data, stated)
 
@@ -127,10 +152,10 @@ def _of_fits(data: bytes, stated: Stated) -> Contents:
             )
         if not found:
             raise InputError("it holds no spectrum")
-        return Contents(found, data[: length(hdus)], frozenset(names(hdus)))
+        return Contents(found, data[: length(hdus)], versions(hdus))
 
 
-def _unpacked(data: bytes) -> bytes:
+def unpacked(data: bytes) -> bytes:
     """Return what a gzip file holds, up to what is read; other bytes as they are."""
     if not data.startswith(_GZIP):
         return data

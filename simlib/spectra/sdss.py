@@ -6,10 +6,11 @@ Flux is in 1e-17 erg s-1 cm-2 AA-1, wavelengths are in vacuum, moved to the Sun'
 import numpy as np
 from astropy.io import fits
 
-from simlib.spectra.arrays import inverted, numbers
+from simlib.spectra.arrays import numbers
 from simlib.spectra.fits_file import column, column_names, is_table
 from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.units import PER_ANGSTROM
+from simlib.spectra.variance import inverted
 from simlib.units import FWHM_PER_SIGMA
 
 _NEEDED = {"flux", "loglam", "ivar"}

@@ -1,7 +1,8 @@
 """Tables of spectra, from FITS, ECSV, CSV and NPZ files to named columns. Nothing is unpickled."""
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -11,12 +12,13 @@ from astropy.io import fits
 from simlib.errors import InputError, shown
 from simlib.spectra.arrays import MOST_VALUES
 from simlib.spectra.columns import Columns, has_spectrum, read_columns
-from simlib.spectra.fits_file import cards, column_names, is_table
+from simlib.spectra.fits_file import cards, column_names, is_table, names
 from simlib.spectra.observed import Observed, Stated
 from simlib.tables import columns_in
 
 _TOLD = ("medium", "flux_unit", "wavelength_unit")
 _MOST_COLUMNS = 1000
+_ARRAYS = ("WAVELENGTH", "FLUX", "VARIANCE")
 
 
 def _spectrum_table(hdus: fits.HDUList) -> Any:
@@ -36,6 +38,27 @@ def read_fits_table(hdus: fits.HDUList, stated: Stated) -> list[Observed]:
     told = {name: str(value) for name, value in _told(cards(table)).items()}
     values = {low: table.data[name] for low, name in known.items()}
     return read_columns(Columns("table", values, units, told), stated)
+
+
+def is_fits_arrays(hdus: fits.HDUList) -> bool:
+    """Return whether a FITS file has images by the names of columns, as `denoise` writes them."""
+    return names(hdus) >= set(_ARRAYS) and not any(is_table(hdus[name]) for name in _ARRAYS)
+
+
+def read_fits_arrays(hdus: fits.HDUList, stated: Stated) -> list[Observed]:
+    """Return the spectra of such images; where lengths differ, each has its own EXTVER."""
+    found: list[Observed] = []
+    for number in sorted({hdu.ver for hdu in hdus if hdu.name == "FLUX"}):
+        parts = {name.lower(): hdus[name, number]
+                 for name in (*_ARRAYS, "MASK") if (name, number) in hdus}  # fmt: skip
+        values = {name: part.data for name, part in parts.items() if part.data is not None}
+        units = {name: str(cards(part).get("BUNIT", "")).strip() for name, part in parts.items()}
+        told = {name: str(value) for part in parts.values()
+                for name, value in _told(cards(part)).items()}  # fmt: skip
+        found += read_columns(Columns("arrays", values, units, told), stated)
+    if len(found) == 1:
+        return found
+    return [replace(one, name=f"row-{row}") for row, one in enumerate(found)]
 
 
 def read_ecsv(data: bytes, stated: Stated) -> list[Observed]:
@@ -74,21 +97,29 @@ def read_csv(data: bytes, stated: Stated) -> list[Observed]:
     return read_columns(Columns("CSV", values, {}, told), stated)
 
 
-def _of_texts(texts: Iterable[str]) -> np.ndarray:
-    """Return numbers, of nothing NaN; texts where not all of them are numbers."""
+def _of_texts(texts: Sequence[str]) -> np.ndarray:
+    """Return numbers, of nothing NaN; or what is true; texts where they are neither."""
     try:
         return np.array([float(one) if one.strip() else np.nan for one in texts])
     except ValueError:
-        return np.array(list(texts), dtype=object)
+        words = [one.strip().lower() for one in texts]
+    if set(words) <= {"true", "false"}:
+        return np.array([word == "true" for word in words])
+    return np.array(texts, dtype=object)
 
 
-def read_npz(data: bytes, stated: Stated) -> list[Observed]:
-    """Return the spectra of an NPZ file of plain arrays; its arrays of objects are refused."""
+def npz_arrays(data: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of an NPZ file; InputError for what would fill the memory."""
     with zipfile.ZipFile(BytesIO(data)) as held:
         if sum(entry.file_size for entry in held.infolist()) > 8 * MOST_VALUES:
             raise InputError("its arrays would fill more memory than is read")
     with np.load(BytesIO(data), allow_pickle=False) as arrays:
-        values = {name.lower(): arrays[name] for name in arrays.files[:_MOST_COLUMNS]}
+        return {name: arrays[name] for name in arrays.files[:_MOST_COLUMNS]}
+
+
+def read_npz(data: bytes, stated: Stated) -> list[Observed]:
+    """Return the spectra of an NPZ file of plain arrays; its arrays of objects are refused."""
+    values = {name.lower(): array for name, array in npz_arrays(data).items()}
     told = {
         name: str(value)
         for name, value in _told(values).items()

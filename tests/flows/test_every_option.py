@@ -290,6 +290,7 @@ _EXPORT = f"{_SKYWARD}test_export_is_told_run_bundle_and_storage"
 _BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_under_a_root"
 _RUN_NAMED = "tests/flows/test_names.py::test_a_run_is_looked_for_under_the_root"
 _DATA_NAMED = "tests/flows/test_names.py::test_a_dataset_is_looked_for_under_the_root"
+_DRAWN_AS_STATED = "tests/simlib/plots/test_plot.py::test_what_a_file_does_not_say_is_stated"
 _DRAWN_BY_NAME = "tests/simlib/plots/test_plot.py::test_a_dataset_is_drawn_by_its_name"
 _NAMED_INSIDE = "tests/flows/test_names.py::test_verbs_that_look_inside_take_names_too"
 ELSEWHERE = {  # the tests that try what takes longer
@@ -322,6 +323,8 @@ ELSEWHERE = {  # the tests that try what takes longer
     "inspect --root": _NAMED_INSIDE,
     "replay --root": _NAMED_INSIDE,
     "plot --root": _DRAWN_BY_NAME,
+    "plot --wavelength-unit": _DRAWN_AS_STATED,
+    "plot --medium": _DRAWN_AS_STATED,
     "diff a": _DIFFERENT,
     "diff b": _DIFFERENT,
     "diff --root": _DIFFERENT,

@@ -76,8 +76,39 @@ def test_masks_reject_by_the_list_that_is_named(bundle, star, tmp_path, monkeypa
         covered.append(json.loads(capfd.readouterr().out)["files"][0]["spectra"][0]["covered"])
     assert covered == [399 / 400, 399 / 400, 1.0]
     words = ["denoise", "a.fits", "--bundle", bundle, "--out", "none", "--reject", "all"]
-    assert run_program(words) == 1
+    assert run_program(words) == 2
     assert "--reject 'all' is unknown; known: usual, ga, coadd" in capfd.readouterr().err
+
+
+def test_what_means_nothing_is_refused_before_anything_is_read(tmp_path, capfd):
+    """Also where the files say it themselves, and before the bundle is opened."""
+    words = ["denoise", "a.fits", "--out", str(tmp_path / "out"), "--bundle", str(tmp_path)]
+    for option in ("--flux-unit", "--wavelength-unit", "--medium", "--reject"):
+        assert run_program([*words, option, "bogus"]) == 2
+        assert f"{option} 'bogus' is " in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_spectrum_that_is_refused_among_others_is_told(
+    bundle, star, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    bad = made.Star(star.wavelength, -star.flux, star.sigma)
+    Path("a.fits").write_bytes(made.pfs_bundle([star, bad, star, bad]))
+    words = ["denoise", "a.fits", "--bundle", bundle, "--out", "out"]
+    assert run_program(words) == 1
+    said = capfd.readouterr()
+    lines = said.out.splitlines()
+    assert len(lines) == 5 and "nan" not in said.out
+    assert "km/s  good" in lines[0] and "km/s  good" in lines[2]
+    assert lines[1].startswith("a.fits  00003-000000000000004e  refused: spectrum 00003-")
+    assert "its median flux is -" in lines[1]
+    assert lines[4] == "1 files denoised, 0 refused, and 2 spectra of the others; out/summary.ecsv"
+    assert said.err.count("error: ") == 1
+    assert f"error: {tmp_path}/a.fits: 2 of 4 spectra refused: spectrum 00003-" in said.err
+    assert run_program([*words, "--overwrite", "--json"]) == 1
+    rows = json.loads(capfd.readouterr().out)["files"][0]["spectra"]
+    assert [row["verdict"] for row in rows] == ["good", "refused"] * 2
 
 
 def test_without_a_bundle_the_way_to_one_is_told(tmp_path, capfd):

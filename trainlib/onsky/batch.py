@@ -14,12 +14,30 @@ from simlib.errors import InputError
 from simlib.location import Location
 from simlib.spectra.observed import Stated
 from simlib.spectra.read import read_observed
-from trainlib.onsky.answers import COLUMNS, Answer, empty_row
+from trainlib.onsky.answers import COLUMNS, REFUSED, Answer, empty_row
 from trainlib.onsky.denoise import Bundle
-from trainlib.onsky.mirror import mirrored, plain_text
+from trainlib.onsky.mirror import mirrored
 
 SUMMARY = "summary.ecsv"
+_LONGEST = 1000  # letters of a message in the table
 _UNUSABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+
+@dataclass(frozen=True)
+class _Originals:
+    """The files that were given, as they were found. held: device and number of those here."""
+
+    urls: frozenset[str]
+    held: frozenset[tuple[int, int]]
+
+    @classmethod
+    def of(cls, given: Sequence[Location]) -> "_Originals":
+        held = frozenset(key for one in given if (key := _file_of(one)) is not None)
+        return cls(frozenset(one.url for one in given), held)
+
+    def __contains__(self, place: Location) -> bool:
+        """Return whether a place is one of them, by another path or link too."""
+        return place.url in self.urls or _file_of(place) in self.held
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +56,11 @@ class FileDone:
         """Return why the file was refused, empty where it was not."""
         return "" if self.written else str(self.rows[0]["message"])
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Return why the file, or those of its spectra without an answer, were refused."""
+        return tuple(str(row["message"]) for row in self.rows if row["verdict"] == REFUSED)
+
 
 def denoise(
     bundle: Bundle,
@@ -51,20 +74,22 @@ def denoise(
     """Denoise files into a folder; return what became of each, in their order.
 
     stated: what the files do not say themselves. tell: is given each when it is done. The table
-    `summary.ecsv` is written last. Raises InputError where there is one that is not to be replaced;
-    a file that cannot be used does not end the others.
+    `summary.ecsv` is written last. Raises InputError where there is one that is not to be replaced,
+    or that was given; a file that cannot be used does not end the others.
     """
     given = list(files)
     if not given:
         raise InputError("no files were given; name one or more")
-    summary = out / SUMMARY
+    originals, summary = _Originals.of(given), out / SUMMARY
+    if summary in originals:
+        raise InputError(f"the table would be {summary}, which is an original; give another --out")
     if not overwrite and summary.exists():
         raise InputError(f"{summary} exists; give --overwrite, or another place with --out")
     done: list[FileDone] = []
     taken: dict[str, Location] = {}
     for place in given:
         try:
-            target = _target(place, out, taken, given)
+            target = _target(place, out, taken, originals)
             rows = _denoise_one(bundle, place, target, stated or Stated(), overwrite)
             found = FileDone(place, target, rows)
         except InputError as error:
@@ -76,7 +101,7 @@ def denoise(
 
 
 def _target(
-    place: Location, out: Location, taken: dict[str, Location], given: Sequence[Location]
+    place: Location, out: Location, taken: dict[str, Location], originals: _Originals
 ) -> Location:
     """Return where the output of a file belongs; InputError where an original or another is."""
     name = place.name.removesuffix(".gz")
@@ -89,20 +114,20 @@ def _target(
             "different places with --out"
         )
     taken[name] = place
-    if any(_is_same(target, one) for one in given):
+    if target in originals:
         raise InputError(
             f"{place}: its output would be {target}, which is an original; give another --out"
         )
     return target
 
 
-def _is_same(one: Location, other: Location) -> bool:
-    if not (one.is_local and other.is_local):
-        return one.url == other.url
+def _file_of(place: Location) -> tuple[int, int] | None:
+    """Return which file of this machine is at a place, None where none is."""
     try:
-        return os.path.samefile(one.url, other.url)
+        found = os.stat(place.url) if place.is_local else None
     except OSError:
-        return one.url == other.url
+        return None
+    return (found.st_dev, found.st_ino) if found else None
 
 
 def _denoise_one(
@@ -144,8 +169,17 @@ def _summary(done: Sequence[FileDone]) -> str:
     for name, (unit, meaning) in told.items():
         values = [line[name] for line in lines]
         if isinstance(values[0], str):
-            values = [plain_text(value, 1000) for value in values]
+            most = _LONGEST if name == "message" else None
+            values = [_printable(value)[:most] for value in values]
         table[name] = Column(values, unit=unit or None, description=meaning)
     text = StringIO()
     table.write(text, format="ascii.ecsv")
     return text.getvalue()
+
+
+def _printable(text: str) -> str:
+    """Return a text on one line that UTF-8 can hold, as Python escapes what is not so."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

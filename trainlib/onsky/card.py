@@ -7,6 +7,8 @@ import numpy as np
 
 from trainlib.evaluation.trained import Trained
 
+LICENCE = "Apache-2.0"
+
 
 def model_card(trained: Trained, wavelength: np.ndarray, results: Mapping[str, Any] | None) -> str:
     """Return the card as Markdown. results: the summary of an evaluation, where there is one."""
@@ -28,7 +30,7 @@ def model_card(trained: Trained, wavelength: np.ndarray, results: Mapping[str, A
             f"| dataset | {manifest.dataset.fingerprint} |",
             f"| spectra seen in training | {state.samples} |",
             f"| parameters | {state.parameters} |",
-            "| licence | Apache-2.0 |",
+            f"| licence | {LICENCE} |",
             "",
             *_results(results),
             "",

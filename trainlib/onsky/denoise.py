@@ -14,6 +14,7 @@ from scipy.interpolate import make_interp_spline
 from simlib.errors import InputError
 from simlib.fingerprint import quick_checksum
 from simlib.location import Place
+from simlib.spectra.arrays import marks, numbers
 from simlib.spectra.observed import Observed
 from simlib.spectra.pixels import OnPixels, Way, way_of
 from simlib.spectra.units import RELATIVE
@@ -24,6 +25,7 @@ from trainlib.onsky.verdict import Measures, verdict
 
 STARS = ("teff", "logg", "feh", "alpha")
 _AT_ONCE = 512  # spectra that the network is given together
+_MOST_WAYS = 64  # that are kept for the next spectrum of the same pixels
 _WHOLE = 0.98  # share of the pixels from which on their own median is the scale
 _SUSPECT_SIGMA = 5.0
 _QUARTER = 0.6745  # of a Gaussian's sigma, within which half of it lies
@@ -95,14 +97,16 @@ class Bundle:
 
         wavelength: nm, vacuum, (pixels,) or as the flux. flux: per wavelength, on any scale.
         variance: of it; not finite or not positive: the pixel is not used. mask: True or not 0
-        where a pixel is rejected. Raises InputError for one that cannot be used; of several it is
-        returned in the place of the answer.
+        where a pixel is rejected; so is what is masked in an array of numpy.ma. Raises InputError
+        for one that cannot be used; of several it is returned in the place of the answer.
         """
-        values = np.asarray(flux, dtype=np.float64)
+        values = numbers(flux, "flux")
         count = len(np.atleast_2d(values))
-        others = {"wavelength": wavelength, "variance": variance,
-                  "mask": np.zeros(values.shape) if mask is None else mask}  # fmt: skip
-        spread = {name: np.asarray(other, dtype=np.float64) for name, other in others.items()}
+        spread = {
+            "wavelength": numbers(wavelength, "wavelength"),
+            "variance": numbers(variance, "variance"),
+            "mask": np.zeros(values.shape, dtype=bool) if mask is None else marks(mask, "mask"),
+        }
         for name, other in spread.items():
             if values.ndim not in (1, 2) or other.shape not in (values.shape, values.shape[-1:]):
                 raise InputError(
@@ -118,7 +122,7 @@ class Bundle:
                 wavelength=wide["wavelength"][row],
                 flux=np.atleast_2d(values)[row],
                 variance=wide["variance"][row],
-                mask=wide["mask"][row] != 0,
+                mask=wide["mask"][row],
                 unit=RELATIVE,
             )
             for row in range(count)
@@ -144,9 +148,12 @@ class Bundle:
         key = quick_checksum(observed.wavelength)
         try:
             if key not in ways:
+                if len(ways) >= _MOST_WAYS:  # of a file whose fibres have each their own pixels
+                    ways.clear()
                 ways[key] = way_of(observed, self.wavelength)
             way = ways[key]
             seen = way.bring(_per_wavelength(observed))
+            seen = _held(observed, seen, self._scale(observed, seen))
             return _Ready(observed, way, seen, self._scale(observed, seen))
         except InputError as error:
             return error
@@ -171,13 +178,10 @@ class Bundle:
         return scale
 
     def _answers(self, ready: Sequence[_Ready]) -> list[Denoised]:
-        with np.errstate(over="ignore", under="ignore"):
-            flux = np.stack([one.seen.flux / one.scale for one in ready]).astype(np.float32)
-            variance = np.stack([one.seen.variance / one.scale / one.scale for one in ready])
-            variance = variance.astype(np.float32)
-        seen = np.isfinite(flux) & (variance > 0.0)  # what single precision cannot hold is masked
-        flux = np.where(seen, flux, np.float32(0.0))
-        variance = np.where(seen, variance, np.float32(np.inf))
+        flux, variance = (
+            np.stack(part)
+            for part in zip(*(_single(one.seen, one.scale) for one in ready), strict=True)
+        )
         known = self._network.denoise(flux, variance)
         return [self._answer(one, known, row) for row, one in enumerate(ready)]
 
@@ -223,6 +227,7 @@ class Bundle:
         """Return a curve on the network's pixels at those of the spectrum, NaN beyond them."""
         at = ready.observed.wavelength
         if ready.way.is_identity:
+            curve = curve[ready.way.kept]
             return curve if at[0] < at[-1] else curve[::-1]
         half = 0.5 * (self.wavelength[1] - self.wavelength[0])
         inside = (at >= self.wavelength[0] - half) & (at <= self.wavelength[-1] + half)
@@ -242,6 +247,36 @@ def load_bundle(place: Place) -> Bundle:
     Raises InputError where there is none, or where a byte of it is not what was written.
     """
     return Bundle(open_bundle(place))
+
+
+def _single(seen: OnPixels, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return normalised flux and its variance in single precision; infinite where it holds none."""
+    with np.errstate(over="ignore", under="ignore"):
+        flux = (seen.flux / scale).astype(np.float32)
+        variance = (seen.variance / scale / scale).astype(np.float32)
+    is_held = np.isfinite(flux) & (variance > 0.0)
+    return np.where(is_held, flux, np.float32(0.0)), np.where(is_held, variance, np.float32(np.inf))
+
+
+def _held(observed: Observed, seen: OnPixels, scale: float) -> OnPixels:
+    """Return what is seen without the pixels that single precision cannot hold.
+
+    They are masked before the scale is taken. Raises InputError where it can hold none.
+    """
+    is_held = np.isfinite(_single(seen, scale)[1])
+    if np.array_equal(is_held, np.isfinite(seen.variance)):
+        return seen
+    if not is_held.any():
+        raise InputError(
+            f"spectrum {observed.name}: flux and variance are of so different sizes that single "
+            "precision holds none of its pixels; are both in the same unit?"
+        )
+    return replace(
+        seen,
+        flux=np.where(is_held, seen.flux, 0.0),
+        variance=np.where(is_held, seen.variance, np.inf),
+        covered=float(is_held.mean()),
+    )
 
 
 def _per_wavelength(observed: Observed) -> Observed:

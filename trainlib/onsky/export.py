@@ -23,9 +23,8 @@ from trainlib.config import RestFrameModel
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import Trained, load_trained
 from trainlib.onsky.bundle import ARRAYS, CARD, MANIFEST, WAVELENGTH, BundleManifest, open_bundle
-from trainlib.onsky.card import model_card
+from trainlib.onsky.card import LICENCE, model_card
 
-LICENCE = "Apache-2.0"
 AGREEMENT = 1e-5  # of normalised flux, between the bundle and the run's own network
 _RANGES = ("teff", "logg", "feh", "alpha", "redshift", "ebv", "magnitude")
 _PROBES = 8

@@ -1,8 +1,6 @@
 """Denoised spectra as FITS: the file as it came, byte for byte, with what was made of it behind it.
 
-Parts DENOISED, ERROR and FLAG have the pixels and the unit of the file's own spectra: one row, or
-stars × pixels; where lengths differ, each spectrum has its own three, numbered by EXTVER as in the
-table DENOISER, which holds one row a spectrum.
+The parts are described where they are read, in `simlib.spectra.own_parts`.
 """
 
 from collections.abc import Sequence
@@ -13,15 +11,14 @@ import numpy as np
 from astropy.io import fits
 
 from simlib.errors import InputError
+from simlib.spectra.fits_file import BLOCK
 from simlib.spectra.observed import Observed
+from simlib.spectra.own_parts import DENOISED, FLAG, PARTS, TABLE
 from simlib.spectra.read import Contents
 from trainlib.onsky.answers import Answer, table_of
 from trainlib.onsky.bundle import BundleManifest
 from trainlib.onsky.flags import MEANING
 
-PARTS = ("DENOISED", "ERROR", "FLAG")
-TABLE = "DENOISER"
-_BLOCK = 2880
 _CARDS = {  # of one spectrum: card, column, comment
     "REDSHIFT": ("redshift", "Doppler, in the frame of the file"),
     "Z_ERR": ("redshift_error", "sigma of it"),
@@ -39,12 +36,13 @@ def mirrored(contents: Contents, answers: Sequence[Answer], manifest: BundleMani
     Of a file that is no FITS the spectra stand in front: WAVELENGTH (nm, vacuum), FLUX, VARIANCE,
     MASK. Raises InputError for a file that holds such parts already.
     """
-    if contents.parts & {*PARTS[:1], TABLE}:
+    if {DENOISED, TABLE} & set(contents.parts):
         raise InputError("it holds a part DENOISED: it is denoised already; give the original")
-    own = _own_parts(contents.spectra, answers, manifest)
+    behind = max(contents.parts.get(name, 0) for name in PARTS)
+    own = _own_parts(contents.spectra, answers, manifest, behind)
     if contents.fits is None:
         return _bytes([fits.PrimaryHDU(), *_spectra_parts(contents.spectra), *own])
-    added = _bytes([fits.PrimaryHDU(), *own])[_BLOCK:]  # the empty part in front is one block
+    added = _bytes([fits.PrimaryHDU(), *own])[BLOCK:]  # the empty part in front is one block
     return contents.fits + added
 
 
@@ -79,26 +77,29 @@ def _spectra_parts(spectra: Sequence[Observed]) -> list[fits.ImageHDU]:
             part = fits.ImageHDU(values, name=name, ver=version)
             if unit:
                 part.header["BUNIT"] = plain_text(unit)
+            if name == "WAVELENGTH":
+                part.header["MEDIUM"] = "vacuum"
             parts.append(part)
     return parts
 
 
 def _own_parts(
-    spectra: Sequence[Observed], answers: Sequence[Answer], manifest: BundleManifest
+    spectra: Sequence[Observed], answers: Sequence[Answer], manifest: BundleManifest, behind: int
 ) -> list[Any]:
+    """Return the parts that are added. behind: the highest EXTVER that their names have already."""
     parts: list[Any] = []
     for some, version in _groups(spectra):
         group, found = spectra[some], answers[some]
         for name in PARTS:
-            kind = np.int32 if name == "FLAG" else np.float32
+            kind = np.int32 if name == FLAG else np.float32
             arrays = [_values(one, answer, name) for one, answer in zip(group, found, strict=True)]
-            part = fits.ImageHDU(_stacked(arrays, kind), name=name, ver=version)
-            if name == "FLAG":
+            part = fits.ImageHDU(_stacked(arrays, kind), name=name, ver=behind + version)
+            if name == FLAG:
                 for bit, meaning in MEANING.items():
                     part.header[f"FLAG{bit}"] = meaning
             else:
                 part.header["BUNIT"] = plain_text(group[0].unit.name)
-            if name == "DENOISED":
+            if name == DENOISED:
                 part.header.update(_lineage(manifest))
                 if len(found) == 1:
                     part.header.update(_told(found[0]))
@@ -109,7 +110,7 @@ def _own_parts(
 def _values(observed: Observed, answer: Answer, name: str) -> np.ndarray:
     """Return an array of an answer; of a spectrum without one, nothing."""
     if answer.denoised is None:
-        empty = -1 if name == "FLAG" else np.nan
+        empty = -1 if name == FLAG else np.nan
         return np.full(observed.flux.shape, empty)
     denoised = answer.denoised
     return {"DENOISED": denoised.flux, "ERROR": denoised.error, "FLAG": denoised.flag}[name]

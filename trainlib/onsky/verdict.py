@@ -11,10 +11,12 @@ GOOD = "good"
 class Measures:
     """What an answer is judged by.
 
-    covered: share of the network's pixels that were seen. misfit: scatter of the seen pixels about
-    the denoised flux in units of their errors, without regard to a few that are far off. suspects:
-    share of the seen pixels that are. at_edge: whether the redshift is at the end of the known
-    range. sharpness: resolution over that of the training spectra, 1 where it is not known.
+    snr: median of the denoised flux over sigma, of a pixel. covered: share of the network's pixels
+    that were seen. misfit: scatter of the seen pixels about the denoised flux in units of sigma,
+    of data and answer together, without regard to a few that are far off. suspects: share of the
+    seen pixels that are five sigma off. log_odds: of the best redshift against the next. at_edge:
+    whether it is at the end of the known range. sharpness: resolution over that of the training
+    spectra, 1 where it is not known.
     """
 
     snr: float

@@ -18,10 +18,10 @@ from typing import Literal
 import urllib3
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from simlib.spectra.fits_file import BLOCK, START
 from simlib.stellar.archive.download_plan import Target
 
 CHUNK_BYTES = 1 << 16
-FITS_BLOCK = 2880
 ABSENT = {404, 410}
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # may be different in a while
 LONGEST_WAIT_S = 120.0
@@ -228,7 +228,7 @@ def check_content(path: Path, name: str) -> None:
     """Raise WrongContentError where a file cannot be what its name says; unpacks it all."""
     if name.endswith(".fits"):
         with path.open("rb") as stream:
-            if stream.read(9) != b"SIMPLE  =" or path.stat().st_size % FITS_BLOCK:
+            if stream.read(len(START)) != START or path.stat().st_size % BLOCK:
                 raise WrongContentError("no whole FITS file")
         return
     try:

@@ -8,21 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from astropy.io import fits
-from astropy.table import Table
 
 from flows.cli import run_program
+from simlib.dataset_file import write_dataset
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.plots.figure import draw_picture
-from simlib.plots.fits_spectra import read_fits_spectra
 from simlib.plots.lines import STELLAR, line_marks
 from simlib.plots.picture import Curve, Mark, Panel, Picture, spread
-from simlib.plots.plot import picture_of, save_picture
+from simlib.plots.plot import picture_of, save_picture, stated_of
 from simlib.plots.spectra import MOST_ROWS, spectra_picture
 from simlib.plots.terms import terms_picture
 from simlib.stellar import interpolate_grid, open_grid
 from tests.simlib.dataset.made import make_plan, make_published
+from tests.simlib.spectra import made
 from tests.trainlib.toy_dataset import toy_split
 
 SIGNATURES = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
@@ -227,92 +226,114 @@ def test_a_dataset_is_drawn_by_its_name(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "made.png"]
 
 
-@pytest.mark.parametrize("ending", ["csv", "ecsv", "npz", "nc"])
-def test_every_format_is_drawn_alike(ending: str, stars: xr.Dataset, tmp_path: Path) -> None:
-    some = stars.isel(spectrum=slice(0, 2)).assign(object_id=("spectrum", [7, 8]))
-    path = tmp_path / f"stars.{ending}"
-    frame = some.to_dataframe(["spectrum", "wavelength"]).reset_index()
-    if ending == "csv":
-        path.write_text(f"# units: flux [1]\n{frame.to_csv(index=False)}")
-    elif ending == "ecsv":
-        Table.from_pandas(frame).write(path, format="ascii.ecsv")
-    elif ending == "nc":
-        some.to_netcdf(path, engine="scipy")
-    else:
-        np.savez(
-            path, attrs=np.array("{}"), **{str(n): v.values for n, v in some.variables.items()}
-        )
+@pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".npz", ".nc"])
+def test_every_format_is_drawn_alike(suffix: str, stars: xr.Dataset, tmp_path: Path) -> None:
+    """Known by what is in it; also as many rows as pixels, and a flux that is the same in all."""
+    some = stars.isel(spectrum=slice(0, 2), wavelength=slice(0, 2)).copy(deep=True)
+    some = some.assign(object_id=("spectrum", [7, 8]))
+    some["flux"][:] = 0.5
+    path = tmp_path / "stars.dat"
+    write_dataset(some, path, suffix)
     drawn, meant = picture_of(Location.of(path), "train"), spectra_picture(some, "")
     for one, other in zip(drawn.panels, meant.panels, strict=True):
         assert one.title == other.title and one.title.split()[1] in ("7,", "8,")
         np.testing.assert_allclose(one.wavelength, other.wavelength)
-        np.testing.assert_allclose(one.curves[0].values, other.curves[0].values, rtol=1e-6)
+        for mine, theirs in zip(one.curves, other.curves, strict=True):
+            np.testing.assert_allclose(mine.values, theirs.values, rtol=1e-6)
 
 
-def write_fits(path: Path, header: dict[str, object], **parts: np.ndarray) -> Path:
-    hdus = [fits.PrimaryHDU()]
-    for name, values in parts.items():
-        hdus.append(fits.ImageHDU(values, fits.Header(header), name=name))
-    fits.HDUList(hdus).writeto(path)
-    return path
+@pytest.mark.parametrize("suffix", [".npz", ".fits", ".csv"])
+def test_terms_are_known_by_their_content_too(suffix: str, tmp_path: Path) -> None:
+    square = terms().isel(wavelength=slice(0, 2))
+    write_dataset(square, tmp_path / "terms.dat", suffix)
+    drawn = picture_of(Location.of(tmp_path / "terms.dat"), "train", [1])
+    meant = terms_picture(square, "", [1])
+    for one, other in zip(drawn.panels, meant.panels, strict=True):
+        assert one.title == other.title
+        for mine, theirs in zip(one.curves, other.curves, strict=True):
+            np.testing.assert_allclose(mine.values, theirs.values, rtol=1e-12)
 
 
-def test_denoised_spectra_are_drawn_from_fits(tmp_path: Path) -> None:
-    flux = np.arange(12.0).reshape(2, 6)
-    parts = {"WAVELENGTH": np.linspace(7100, 7110, 6), "FLUX": flux, "VARIANCE": flux + 1,
-             "DENOISED": flux + 2, "ERROR": flux + 3, "FLAG": flux.astype(np.int32)}  # fmt: skip
-    path = write_fits(tmp_path / "a.fits", {"BUNIT": "nJy"}, **parts)
-    with fits.open(path, mode="update") as hdus:
-        hdus["WAVELENGTH"].header["BUNIT"] = "Angstrom"
-        hdus.append(fits.BinTableHDU(Table({"redshift": [0.001, np.nan], "snr": [7.0, 8.0]}),
-                                     name="DENOISER"))  # fmt: skip
+STAR = made.star()
+
+
+@pytest.mark.parametrize("name", made.FORMATS)
+def test_observed_spectra_of_every_format_are_drawn(name: str, tmp_path: Path) -> None:
+    product, make = made.FORMATS[name]
+    path = tmp_path / "a.dat"
+    path.write_bytes(make(STAR))
     picture = picture_of(Location.of(path), "train", with_lines=True)
-    assert [panel.title for panel in picture.panels] == [
-        "0:  S/N 7.0,  z 0.00100", "1:  S/N 8.0,  z nan",
-    ]  # fmt: skip
-    assert [panel.unit for panel in picture.panels] == ["flux [nJy]"] * 2
-    np.testing.assert_allclose(picture.panels[0].wavelength, np.linspace(710, 711, 6))
-    np.testing.assert_array_equal(curves(picture.panels[1])["denoised"], flux[1] + 2)
+    assert picture.title == f"a.dat, {product}"
+    panel = picture.panels[0]
+    (curve,) = panel.curves
+    assert curve.label == "observed" and np.all(np.diff(panel.wavelength) > 0.0)
+    assert np.flatnonzero(np.isnan(curve.values)).tolist() == [made.REJECTED]
+    assert np.corrcoef(curve.values[100:], STAR.flux[100 : curve.values.size])[0, 1] > 0.9
+    assert "lines as at rest: its redshift is not known" in panel.title
 
 
-def test_a_simulated_pfs_object_is_drawn_with_its_truth(tmp_path: Path) -> None:
-    scale = {"CRVAL1": 710.0, "CRPIX1": 1.0, "CDELT1": 0.5, "CUNIT1": "nm", "BUNIT": "nJy"}
-    flux = np.arange(4.0)
-    covariance = np.stack([flux + 1, flux, flux])
-    path = write_fits(tmp_path / "a.fits", scale, FLUX=flux, COVAR=covariance, SIMULATED=flux + 9)
-    with fits.open(path, mode="update") as hdus:
-        hdus["SIMULATED"].header["HIERARCH redshift"] = 0.002
-    found = read_fits_spectra(Location.of(path))
-    np.testing.assert_array_equal(found["redshift"], [0.002])
-    np.testing.assert_array_equal(found["wavelength"], [710.0, 710.5, 711.0, 711.5])
-    np.testing.assert_array_equal(found["flux_noisy"][0], flux)
-    np.testing.assert_array_equal(found["flux"][0], flux + 9)
-    np.testing.assert_array_equal(found["variance"][0], flux + 1)
+def test_what_a_file_does_not_say_is_stated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("wavelength,flux,error\n8000,1,0.1\n8001,2,0.1\n8002,1,0.1\n")
+    words = ["plot", "a.csv"]
+    for option, value in (("--wavelength-unit", "Angstrom"), ("--medium", "air")):
+        assert run_program(words) == 2
+        assert "a.csv: it does not say " in (said := capsys.readouterr().err) and option in said
+        assert run_program([*words, option, "bogus"]) == 2
+        assert f"{option} 'bogus' is " in capsys.readouterr().err
+        words += [option, value]
+    assert run_program(words) == 0
+    (panel,) = picture_of(Location.of("a.csv"), "", stated=stated_of("Angstrom", "air")).panels
+    np.testing.assert_allclose(panel.wavelength, [800.2200, 800.3200, 800.4200], atol=1e-3)
+    assert panel.unit == "flux, on a relative scale"
 
 
-def test_what_cannot_be_drawn_is_told_with_what_can(tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_is_told_with_what_can(stars: xr.Dataset, tmp_path: Path) -> None:
     (tmp_path / "text.fits").write_text("no FITS")
-    write_fits(tmp_path / "image.fits", {}, PICTURE=np.ones(3))
-    write_fits(tmp_path / "nowhere.fits", {}, FLUX=np.ones(3))
-    write_fits(tmp_path / "many.fits", {}, FLUX=np.ones((2, 3)), WAVELENGTH=np.eye(2, 3))
-    xr.Dataset({"x": ("y", [1.0])}).to_zarr(tmp_path / "other.zarr", consolidated=False)
+    (tmp_path / "empty.csv").write_bytes(b"")
     for name in ("bad.nc", "bad.npz", "cut.csv"):
         (tmp_path / name).write_text('no "such file')
-    (tmp_path / "short.csv").write_text("a,b\n1,2\n")
+    write_dataset(stars, tmp_path / "whole.npz", ".npz")
+    whole = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[:-100])
+    (tmp_path / "turned.npz").write_bytes(whole[:3000] + bytes(500) + whole[3500:])
+    write_dataset(stars, tmp_path / "whole.nc", ".nc")
+    (tmp_path / "cut.nc").write_bytes((tmp_path / "whole.nc").read_bytes()[:-3000])
+    with (tmp_path / "old.npz").open("wb") as file:
+        np.savez(file, attrs=np.array("{}"), wavelength=np.ones(2))
+    lines = "spectrum,wavelength,flux\n0,800,1\n0,800,2\n"
+    (tmp_path / "twice.csv").write_text(lines)
+    (tmp_path / "words.csv").write_text("spectrum,wavelength,flux\n0,800,one\n0,801,two\n")
+    xr.Dataset({"x": ("y", [1.0])}).to_zarr(tmp_path / "other.zarr", consolidated=False)
+    (tmp_path / "broken.zarr").mkdir()
     (tmp_path / "empty").mkdir()
     for name, told in {
-        "text.fits": "text.fits cannot be read as .fits",
-        "cut.csv": "cut.csv cannot be read as .csv",
-        "short.csv": "short.csv cannot be read as .csv: columns spectrum or condition and wave",
-        "bad.npz": "bad.npz cannot be read as .npz",
-        "image.fits": "holds no part FLUX with a spectrum; it holds PRIMARY, PICTURE",
-        "nowhere.fits": "does not say its wavelengths",
-        "many.fits": "holds spectra of different wavelengths",
-        "other.zarr": "other.zarr is nothing that can be drawn: it holds x; give a dataset",
-        "bad.nc": "bad.nc cannot be read as .nc",
+        "text.fits": "text.fits: its table: no rows",
+        "empty.csv": "empty.csv: it is empty",
+        "cut.csv": "cut.csv: its table: no rows",
+        "bad.nc": "bad.nc: its table: no rows",
+        "bad.npz": "bad.npz: its table: no rows",
+        "cut.npz": "cut.npz: it is damaged",
+        "turned.npz": "turned.npz: it is damaged",
+        "cut.nc": "cut.nc: it is damaged",
+        "old.npz": "old.npz: it does not say the dimensions of its arrays",
+        "twice.csv": "twice.csv: it is damaged .*non-unique",
+        "words.csv": "words.csv: it is damaged .*could not convert string to float",
+        "other.zarr": "other.zarr: it is nothing that can be drawn: it holds x; give a dataset",
+        "broken.zarr": "broken.zarr cannot be read as Zarr",
         "gone.zarr": "nothing is at .*gone.zarr; give a dataset",
+        "gone.fits": "nothing is at .*gone.fits; give a dataset",
         "gone": "nothing is at .*gone; give a dataset",
         "empty": "no dataset at .*empty; build it .* or give a dataset",
     }.items():
         with pytest.raises(InputError, match=told):
             picture_of(Location.of(tmp_path / name), "train")
+    for name, told in (("a.dat", "--row 7: there are 1 rows"), ("b.dat", "wavelengths go back")):
+        data = made.npz(STAR)
+        if name == "b.dat":
+            data = b"# medium: air\nwavelength_nm,flux,error\n800,1,1\n801,1,1\n800.5,1,1\n"
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(InputError, match=f"{name}: .*{told}"):
+            picture_of(Location.of(tmp_path / name), "train", [7] if name == "a.dat" else [])

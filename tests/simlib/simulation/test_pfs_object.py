@@ -13,8 +13,10 @@ from astropy.wcs import WCS
 
 from simlib.config import SimulationConfig, load_config
 from simlib.errors import InputError
+from simlib.location import Location
 from simlib.parameters import as_table
 from simlib.photometry import load_band, sample_weights, zero_counts
+from simlib.plots.plot import picture_of
 from simlib.rng import Purpose, Split, normals
 from simlib.simulation import pfs_object, pfs_parts, spectra_file
 from simlib.simulation.pfs_object import file_name, visit_hash
@@ -343,6 +345,28 @@ def test_a_bundle_is_read_by_the_rules_of_the_data_model(
         listed = stored["LIST"].data
         assert listed["note"].tolist() == ["first", "second"]
         assert listed["teff"].tolist() == TARGETS["teff"]
+
+
+def test_the_files_are_drawn_with_the_truth_and_the_stars_names(
+    named: xr.Dataset, bundle: Path, files: list[Path]
+) -> None:
+    """Lines of a star that moves are marked where it shows them, also from a bundle."""
+    for row, panel in enumerate(picture_of(Location.of(bundle), "", with_lines=True).panels):
+        star = named.isel(spectrum=row)
+        z, clean = float(star["redshift"]), fits.getdata(bundle, "SIMULATED")[row]
+        assert panel.title.startswith(f"{row}:  {int(star['object_id'])},  S/N ")
+        assert f"Teff {float(star['teff']):.0f} K" in panel.title and "at rest" not in panel.title
+        drawn = {curve.label: curve.values for curve in panel.curves}
+        np.testing.assert_array_equal(drawn["noiseless"], clean)
+        seen = np.isfinite(drawn["with noise"])
+        np.testing.assert_array_equal(
+            drawn["with noise"][seen], fits.getdata(bundle, "FLUX")[row][seen]
+        )
+        assert seen.mean() > 0.9 and panel.unit == "flux [nJy]"
+        (line,) = (mark for mark in panel.marks if mark.label == "Ca II 8542")
+        assert line.wavelength_nm == pytest.approx(854.444 * (1.0 + z), abs=2e-3)
+    (panel,) = picture_of(Location.of(files[0]), "").panels
+    assert "z 0.00100" in panel.title and len(panel.curves) == 2
 
 
 def test_every_output_holds_the_noise_and_what_it_was_made_from(simulated: xr.Dataset) -> None:

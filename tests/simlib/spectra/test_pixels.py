@@ -63,6 +63,29 @@ def test_the_covariance_that_a_file_states_counts():
     assert np.allclose(variance[2:-2], 1.0 + 2 * 0.3 + 2 * 0.1)
 
 
+@pytest.mark.parametrize("name", ["same", "fine"])
+def test_the_covariance_of_falling_wavelengths_is_of_the_same_pairs(name):
+    old, draw = GRIDS[name], np.random.default_rng(2)
+    beside = draw.uniform(0.0, 0.3, (2, old.size))
+    bad = draw.uniform(size=old.size) < 0.01
+    rising = observed(old, spectrum(old), 1.0, bad, beside)
+    # of a pixel with the next: turned round, of the next with the pixel
+    turned = np.zeros_like(beside)
+    turned[0, :-1], turned[1, :-2] = beside[0, -2::-1], beside[1, -3::-1]
+    falling = observed(old[::-1], spectrum(old)[::-1], 1.0, bad[::-1], turned)
+    expected, found = (way_of(one, NEW).bring(one) for one in (rising, falling))
+    assert np.ptp(expected.variance[np.isfinite(expected.variance)]) > 0.1 / old.size * NEW.size
+    np.testing.assert_allclose(found.variance, expected.variance)
+
+
+def test_a_rejected_pixel_shares_no_noise_with_its_neighbours():
+    beside = np.full((2, NEW.size), 0.2)
+    one = observed(NEW, NEW, 1.0, np.arange(NEW.size) == 700, beside)
+    variance = way_of(one, NEW).bring(one).variance
+    assert np.allclose(variance[[698, 699, 701, 702]], 1.0 + 3 * 0.2)
+    assert np.allclose(variance[[697, 703]], 1.0 + 4 * 0.2)
+
+
 @pytest.mark.parametrize("name", GRIDS)
 def test_a_rejected_pixel_leaves_no_trace_in_others(name):
     old = GRIDS[name]
@@ -102,3 +125,48 @@ def test_a_spectrum_of_elsewhere_or_without_a_pixel_is_refused():
     ):
         with pytest.raises(InputError, match="spectrum a: none of its .* pixels"):
             way_of(one, NEW).bring(one)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("lost", [(860.0, 860.01), (860.0, 863.0), (845.0, 856.0)])
+def test_pixels_that_were_left_out_are_as_rejected_ones(name, order, lost):
+    """One of them, several, a hole, and one alone between two that were left out."""
+    old = GRIDS[name][::order]
+    bad = (old >= old[np.argmin(np.abs(old - lost[0]))]) & (old <= lost[1])
+    bad[np.argmin(np.abs(old - 870.0))] = bad[np.argmin(np.abs(old - 870.0)) + 2] = True
+    masked = observed(old, spectrum(old), 1e-4, bad)
+    dropped = observed(old[~bad], spectrum(old[~bad]), 1e-4)
+    expected = way_of(masked, NEW).bring(masked)
+    found = way_of(dropped, NEW).bring(dropped)
+    assert expected.covered < 1.0
+    assert np.array_equal(np.isfinite(found.variance), np.isfinite(expected.variance))
+    assert np.allclose(found.flux, expected.flux, rtol=1e-9, atol=1e-12)
+    assert np.allclose(found.variance, expected.variance, rtol=1e-9)
+    assert found.shared == pytest.approx(expected.shared)
+
+
+def test_a_single_pixel_is_brought():
+    one = observed(NEW[700:701], np.ones(1), 1.0)
+    found = way_of(one, NEW).bring(one)
+    assert np.flatnonzero(np.isfinite(found.variance)).tolist() == [700]
+
+
+def test_wavelengths_with_few_decimals_lose_no_pixel():
+    old = np.round(np.arange(799.0, 901.0, 0.053), 2)
+    one = observed(old, spectrum(old), 1e-4)
+    assert way_of(one, NEW).bring(one).covered == 1.0
+
+
+def test_a_very_wide_hole_is_as_any_other():
+    """It would take millions of pixels; none is made up at its ends either."""
+    near = NEW[:1000]
+    one = observed(np.append(near, 5e5), np.ones(1001), 1.0)
+    assert way_of(one, NEW).old.size < 300_000
+    seen = np.isfinite(way_of(one, NEW).bring(one).variance)
+    assert seen[:1000].all() and not seen[1000:].any()
+    fine = np.r_[100.0 + 0.002 * np.arange(30), np.arange(850.0, 900.0, 0.002)]
+    one = observed(fine, np.ones(fine.size), 1.0)
+    assert way_of(one, NEW).old.size < 300_000
+    seen = np.isfinite(way_of(one, NEW).bring(one).variance)
+    assert not seen[:1001].any() and seen[1001:1999].all()

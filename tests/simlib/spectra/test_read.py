@@ -4,12 +4,13 @@ import gzip
 import os
 import pickle
 from dataclasses import replace
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from simlib.air_wavelengths import air_to_vacuum
 from simlib.errors import InputError
@@ -89,8 +90,6 @@ def test_the_bits_of_a_mask_are_known_by_their_names_alone():
     for reject, is_rejected in (("usual", True), ("ga", True), ("coadd", False)):
         found = parsed(data, Stated(reject=reject))[0]
         assert found.mask.sum() == is_rejected and found.mask[REJECTED] == is_rejected
-    with pytest.raises(InputError, match=r"x: --reject 'all' is unknown; known: usual, ga, coadd"):
-        parsed(data, Stated(reject="all"))
 
 
 def test_the_covariance_of_neighbours_is_read():
@@ -112,9 +111,12 @@ CSV = b"wavelength,flux,error\n800,1,0.1\n800.1,1,0.1\n"
         (CSV, Stated(None, "nm", "vacuum"), "--flux-unit"),
         (CSV, Stated("relative", None, "vacuum"), "--wavelength-unit"),
         (CSV, Stated("relative", "nm", None), "--medium"),
-        (CSV, Stated("relative", "nm", "water"), "--medium 'water' is unknown"),
-        (CSV, Stated("Kelvin", "nm", "vacuum"), "--flux-unit 'Kelvin' is no flux density"),
-        (CSV, Stated("relative", "kg", "vacuum"), "--wavelength-unit"),
+        (
+            b"# medium: water\n" + CSV,
+            Stated("relative", "nm"),
+            "those of 'water'; say with --medium",
+        ),
+        (made.image(STAR, CUNIT1="pixel"), NOTHING, "'pixel', which is no length; say with --wave"),
         (made.image(STAR, BUNIT="adu"), NOTHING, "its flux is in 'adu'; say with --flux-unit"),
         (made.image(STAR, kind="LINEAR"), NOTHING, "--medium"),
     ],
@@ -122,6 +124,117 @@ CSV = b"wavelength,flux,error\n800,1,0.1\n800.1,1,0.1\n"
 def test_what_neither_file_nor_person_says_is_refused_with_the_flag(data, stated, flag):
     with pytest.raises(InputError, match=flag):
         parsed(data, stated)
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ({"medium": "water"}, "--medium 'water' is unknown; known: vacuum, air"),
+        ({"flux_unit": "Kelvin"}, "--flux-unit 'Kelvin' is no flux density"),
+        ({"flux_unit": ""}, "--flux-unit '' is no flux density"),
+        ({"wavelength_unit": "kg"}, "--wavelength-unit 'kg' is no length"),
+        ({"reject": "all"}, "--reject 'all' is unknown; known: usual, ga, coadd"),
+    ],
+)
+def test_what_means_nothing_is_refused_whether_it_is_asked_for_or_not(stated, words):
+    with pytest.raises(InputError, match=words):
+        Stated(**stated)
+
+
+def test_a_word_of_the_file_that_means_nothing_leaves_it_to_the_person():
+    odd = made.image(STAR, kind="LINEAR", CUNIT1="pixel", BUNIT="adu")
+    found = parsed(odd, Stated("nJy", "Angstrom", "VACUUM"))[0]
+    assert np.allclose(found.wavelength, STAR.wavelength) and found.unit.name == "nJy"
+    in_air = parsed(odd, Stated("nJy", "Angstrom", "Air"))[0]
+    assert np.allclose(in_air.wavelength, air_to_vacuum(STAR.wavelength))
+    for said, is_air in (("AIR", True), (" Vacuum", False), ("helium", False)):
+        told = f"# medium: {said}\n# wavelength_unit: nm\n".encode() + CSV
+        first = parsed(told, Stated("relative", "m", "vacuum"))[0].wavelength[0]
+        assert (first > 800.1) == is_air
+    table = Table({"wavelength": [800.0], "flux": [1.0], "error": [1.0]},
+                  units={"flux": "adu"}, meta={"flux_unit": "nJy"})  # fmt: skip
+    text = StringIO()
+    table.write(text, format="ascii.ecsv")
+    assert parsed(text.getvalue().encode(), Stated(None, "nm", "air"))[0].unit.name == "nJy"
+
+
+def image_with(name, values, unit, **cards):
+    """Return an image of the star whose errors are these."""
+    with fits.open(BytesIO(made.image(STAR, **cards))) as hdus:
+        held = BytesIO()
+        errors = fits.ImageHDU(values, fits.Header([("BUNIT", unit)] if unit else []), name=name)
+        fits.HDUList([hdus[0], errors, hdus["DQ"]]).writeto(held)
+    return held.getvalue()
+
+
+SIGMA, NANO = STAR.sigma, STAR.nano
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "unit"),
+    [
+        ("ERROR", SIGMA, ""),
+        ("ERROR", SIGMA, "1e-17 erg/(s cm2 Angstrom)"),
+        ("ERROR", 1e-3 * SIGMA, "1e-14 erg/(s cm2 Angstrom)"),
+        ("ERROR", 1e-3 * SIGMA * NANO, "uJy"),
+        ("STAT", 1e6 * SIGMA**2, "(10**(-20)*erg/s/cm**2/Angstrom)**2"),
+        ("VARIANCE", (1e-3 * SIGMA * NANO) ** 2, "(uJy)^2"),
+        ("IVAR", SIGMA**-2, "10**+34 (s2 cm4 Angstrom2) / erg2"),
+        ("IVAR", (SIGMA * NANO) ** -2, "nJy-2"),
+    ],
+)
+def test_errors_are_brought_to_the_unit_of_the_flux(name, values, unit):
+    (found,) = parsed(image_with(name, values, unit))
+    assert np.allclose(np.sqrt(found.variance), SIGMA, rtol=1e-6) and not found.notes
+
+
+def test_errors_of_a_table_are_brought_to_the_unit_of_the_flux():
+    table = Table(
+        {"wavelength": STAR.wavelength, "flux": STAR.flux * NANO, "error": SIGMA},
+        units={"wavelength": "nm", "flux": "nJy", "error": "1e-17 erg / (s cm2 Angstrom)"},
+        meta={"medium": "vacuum"},
+    )
+    text = StringIO()
+    table.write(text, format="ascii.ecsv")
+    assert np.allclose(np.sqrt(parsed(text.getvalue().encode())[0].variance), SIGMA * NANO)
+    for name, value in (("error_uJy", 2.0), ("variance_uJy", 4.0), ("ivar_uJy", 0.25)):
+        data = f"# medium: air\nwavelength_nm,flux_nJy,{name}\n800,1,{value}\n".encode()
+        assert parsed(data)[0].variance[0] == pytest.approx(4e6)
+
+
+def test_errors_of_another_kind_than_the_flux_are_refused():
+    for name, unit, words in (
+        ("ERROR", "adu", "its error is in 'adu', its flux in '1e-17 .*; the unit of its flux was"),
+        ("ERROR", "%", "its error is in '%'"),
+        ("VARIANCE", "nJy", "its variance is in 'nJy', .* its flux to the power 2 was expected"),
+    ):
+        with pytest.raises(InputError, match=words):
+            parsed(image_with(name, SIGMA, unit))
+    (found,) = parsed(image_with("ERROR", SIGMA, "some counts"))
+    assert found.notes == ("the unit of its error, 'some counts', is not known: that of its flux",)
+    (found,) = parsed(image_with("VARIANCE", SIGMA, "adu2", BUNIT="adu"), SAYS_NOTHING)
+    assert np.allclose(found.variance, SIGMA) and not found.notes
+
+
+def test_a_mask_may_be_of_truth_values():
+    bad, held, text = np.arange(STAR.flux.size) == REJECTED, BytesIO(), StringIO()
+    columns = {"wavelength": STAR.wavelength, "flux": STAR.flux, "error": SIGMA, "mask": bad}
+    np.savez(held, **columns)
+    Table(columns).write(text, format="ascii.ecsv")
+    table = fits.BinTableHDU(Table(columns))
+    assert table.columns["mask"].format == "L"
+    lines = "".join(f"{x},{y},{z},{b}\n" for x, y, z, b in zip(*columns.values(), strict=True))
+    csv = f"wavelength,flux,error,mask\n{lines}"
+    for data in (held.getvalue(), text.getvalue().encode(), made.packed(table), csv.encode()):
+        assert np.array_equal(parsed(data, SAYS_NOTHING)[0].mask, bad)
+    columns["flux"] = bad
+    with pytest.raises(InputError, match="flux holds bool; numbers were expected"):
+        parsed(made.packed(fits.BinTableHDU(Table(columns))), SAYS_NOTHING)
+
+
+def test_of_a_simulated_star_the_noisy_flux_is_read():
+    data = b"wavelength,flux,flux_noisy,variance\n800,1,1.5,0.1\n"
+    assert parsed(data, SAYS_NOTHING)[0].flux.tolist() == [1.5]
 
 
 def test_a_person_states_only_what_the_file_does_not_say():

@@ -1,6 +1,9 @@
 """Files denoised: originals kept, outputs whole or absent, every refusal told and the rest done."""
 
 import hashlib
+import os
+from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import trainlib
 from simlib import artifact
 from simlib.errors import InputError
 from simlib.location import Location
+from simlib.plots.plot import picture_of
 from simlib.spectra.observed import Stated
 from tests.simlib.spectra import made
 from tests.trainlib.onsky.toy_bundle import SCALE, WAVELENGTH, toy_stars
@@ -63,20 +67,50 @@ def test_a_file_of_every_format_is_mirrored_with_what_was_made_of_it(name, bundl
     with fits.open(done.written.path, checksum=True) as hdus:
         hdus.verify("exception")
         many = len(done.rows) > 1 and name != "pfsCoadd"
+        version = hdus["DENOISED"].ver
         for part in ("DENOISED", "ERROR", "FLAG"):
-            values = hdus[part, 1].data
+            values = hdus[part, version].data
             assert values.shape == ((len(done.rows), 400) if many else (400,)), part
-        first = hdus["DENOISED", 1].data[0] if many else hdus["DENOISED", 1].data
+            assert values.dtype.kind == ("i" if part == "FLAG" else "f")
+        first = hdus["DENOISED"].data[0] if many else hdus["DENOISED"].data
         assert np.isfinite(first).sum() > 300
-        assert hdus["DENOISED", 1].header["BUNDLE"] == bundle.manifest.fingerprint
+        assert hdus["DENOISED"].header["BUNDLE"] == bundle.manifest.fingerprint
         table = hdus["DENOISER"].data
         assert len(table) == len(done.rows)
         assert table["redshift"][0] == done.rows[0]["redshift"]
-        flag = hdus["FLAG", 1].data[0] if many else hdus["FLAG", 1].data
+        flag = hdus["FLAG", version].data[0] if many else hdus["FLAG", version].data
         assert np.count_nonzero(flag & 6) == 1  # masked, or without a variance
         if not is_fits:
             assert np.array_equal(hdus["FLUX"].data.shape, (400,))
             assert hdus["WAVELENGTH"].header["BUNIT"] == "nm"
+    panels = picture_of(Location.of(done.written), "train").panels
+    assert len(panels) == len(done.rows)
+    drawn = {curve.label: curve.values for curve in panels[0].curves}
+    order = slice(None, None, 1 if name != "table" else -1)
+    assert list(drawn) == ["observed", "denoised"] and panels[0].wavelength[0] < 801.0
+    np.testing.assert_array_equal(drawn["denoised"], first[order].astype(float))
+    assert f"z {done.rows[0]['redshift']:.5f}" in panels[0].title
+
+
+def test_parts_of_ours_are_told_from_those_of_the_same_name(bundle, star, tmp_path):
+    """An image has its errors in a part ERROR, here also a third one, and a FLAG of its own."""
+    with fits.open(BytesIO(made.image(star))) as hdus:
+        for name, version in (("ERROR", 3), ("FLAG", 1)):
+            hdus.append(fits.ImageHDU(np.full(400, 7.0), name=name, ver=version))
+        held = BytesIO()
+        hdus.writeto(held)
+    (file,) = written(tmp_path / "in", a_fits=held.getvalue())
+    (done,) = run(bundle, [file], tmp_path / "out")
+    alone = bundle.denoise(WAVELENGTH, star.flux, star.sigma**2, np.arange(400) == made.REJECTED)
+    with fits.open(done.written.path) as hdus:
+        assert np.allclose(hdus["ERROR"].data, star.sigma)  # what the original's readers find
+        assert hdus["DENOISED"].ver == 4
+        assert np.max(np.abs(hdus["ERROR", 4].data - alone.error)) < 1e-5 * SCALE
+        assert np.array_equal(hdus["FLAG", 4].data, alone.flag)
+        assert len({(hdu.name, hdu.ver) for hdu in hdus}) == len(hdus)
+    (panel,) = picture_of(Location.of(done.written), "train").panels
+    width = panel.bands[0].high - panel.bands[0].low
+    assert np.max(np.abs(width - 2.0 * alone.error)) < 1e-5 * SCALE
 
 
 def test_the_command_and_python_give_the_same_numbers(bundle, star, tmp_path):
@@ -123,6 +157,7 @@ def test_one_spectrum_of_many_that_cannot_be_used_leaves_a_gap(bundle, star, tmp
     bad = made.Star(star.wavelength, -star.flux, star.sigma)
     (file,) = written(tmp_path / "in", many_fits=made.pfs_bundle([star, bad, star]))
     (done,) = run(bundle, [file], tmp_path / "out")
+    assert not done.message and len(done.refusals) == 1 and "median flux" in done.refusals[0]
     with fits.open(done.written.path) as hdus:
         assert np.isnan(hdus["DENOISED"].data[1]).all() and (hdus["FLAG"].data[1] == -1).all()
         assert np.isfinite(hdus["DENOISED"].data[[0, 2]]).all()
@@ -160,6 +195,40 @@ def test_no_original_is_written_over(bundle, star, tmp_path):
         assert files[0].read_bytes() == made.sdss(star)
 
 
+def test_a_table_that_was_given_is_not_written_over(bundle, star, tmp_path):
+    table = tmp_path / "summary.ecsv"
+    table.write_bytes(made.ecsv(star))
+    with pytest.raises(InputError, match="summary.ecsv, which is an original; give another --out"):
+        run(bundle, [table], tmp_path, overwrite=True)
+    assert table.read_bytes() == made.ecsv(star) and list(tmp_path.iterdir()) == [table]
+
+
+def test_each_of_many_files_is_looked_at_a_few_times(bundle, tmp_path, monkeypatch):
+    looked: Counter[str] = Counter()
+    stat = os.stat
+
+    def counted(path, *args, **kwargs):
+        looked[str(path)] += 1
+        return stat(path, *args, **kwargs)
+
+    files = written(tmp_path / "in", **{f"{n}_fits": b"" for n in range(40)})
+    written(tmp_path / "out", **{f"{n}_fits": b"" for n in range(40)})
+    monkeypatch.setattr(os, "stat", counted)
+    assert len(run(bundle, files, tmp_path / "out", overwrite=True)) == 40
+    assert max(looked[str(file)] for file in files) < 10
+
+
+def test_names_of_any_letters_stand_in_the_table(bundle, tmp_path):
+    names = ["Štern 夜.csv", "two\nlines.csv", os.fsdecode(b"\xff.csv"), 'a,"b".csv']
+    for name in names:
+        (tmp_path / name).write_bytes(b"x\n1\n")
+    run(bundle, [tmp_path / name for name in names], tmp_path / "out")
+    table = Table.read(tmp_path / "out/summary.ecsv")
+    told = ["Štern 夜.csv", "two\\nlines.csv", "\\udcff.csv", 'a,"b".csv']
+    assert list(table["file"]) == [f"{tmp_path}/{name}" for name in told]
+    assert all(name in message for name, message in zip(told, table["message"], strict=True))
+
+
 def test_two_files_of_one_name_are_not_one(bundle, star, tmp_path):
     (one,) = written(tmp_path / "one", a_fits=made.sdss(star))
     (other,) = written(tmp_path / "other", a_fits=made.desi(star))
@@ -172,7 +241,7 @@ def test_what_is_denoised_is_not_denoised_again(bundle, star, tmp_path):
     done = run(bundle, files, tmp_path / "out")
     again = run(bundle, [one.written.path for one in done], tmp_path / "again")
     assert "it is denoised already; give the original" in again[0].message
-    assert again[1].message
+    assert "it is denoised already; give the original" in again[1].message
 
 
 def test_a_write_that_fails_leaves_nothing(bundle, star, tmp_path, monkeypatch):

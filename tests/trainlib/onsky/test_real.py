@@ -84,7 +84,11 @@ def velocities(bundle, folder, tmp_path) -> dict[str, list[tuple[float, str]]]:
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_redshifts_of_real_stars_are_those_of_the_catalogues(bundle, tmp_path):
-    """Largest deviations seen: SDSS 10 km/s, between exposures 20; Gaia's stars at rest 1.1."""
+    """Largest deviations seen: SDSS 10 km/s, between exposures 20; GALAH 9.5; Gaia's, at rest, 0.7.
+
+    Gaia's Kepler-409 and KOI-001, hotter than any star in training, are found at -2.5 and -3.9; the
+    nearest stars of the grid, fitted to them with a free continuum, at 0.1 and -1.
+    """
     for name, rows in velocities(bundle, "sdss", tmp_path / "sdss").items():
         with fits.open(shared_data_folder("real") / "sdss" / name) as hdus:
             known = KM_S * float(hdus[2].data["Z"][0])
@@ -96,7 +100,9 @@ def test_redshifts_of_real_stars_are_those_of_the_catalogues(bundle, tmp_path):
         assert all(abs(velocity - known) < 25.0 for velocity, _ in rows[1:])
     for ((velocity, verdict),) in velocities(bundle, "gaia_rvs", tmp_path / "gaia").values():
         assert abs(velocity) < 4.0 and "little seen" in verdict
-    for ((_, verdict),) in velocities(bundle, "galah", tmp_path / "galah").values():
+    for name, ((velocity, verdict),) in velocities(bundle, "galah", tmp_path / "galah").items():
+        known = fits.getval(shared_data_folder("real") / "galah" / name, "RVCOM")
+        assert abs(velocity - known) < 15.0, name
         assert "little seen" in verdict and "finer than trained" in verdict
     for ((velocity, verdict),) in velocities(bundle, "lamost", tmp_path / "lamost").values():
         assert abs(velocity) < 30.0 and "coarser than trained" in verdict
