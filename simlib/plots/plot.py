@@ -13,13 +13,13 @@ from simlib.figure_file import save_figure
 from simlib.location import Location, Place
 from simlib.plots.picture import Picture
 from simlib.plots.spectra import FLUXES, spectra_picture
+from simlib.plots.stored import READERS, read_stored
 from simlib.plots.terms import terms_picture
 
 KINDS = (
     "a dataset (its folder or name), or a file of simulated or denoised spectra or of the "
     "calculator's terms (.zarr, .nc, .fits, .ecsv, .csv, .npz)"
 )
-_FILES = (".zarr", ".nc", ".fits", ".fit", ".gz", ".csv", ".ecsv", ".npz")
 _ENDINGS = (".html", ".pdf", ".png", ".svg")
 
 
@@ -27,15 +27,15 @@ def plot(
     place: Place,
     out: str | Path,
     *,
-    split: str = "train",
+    split: str | None = None,
     rows: Sequence[int] = (),
     with_lines: bool = False,
 ) -> Path:
     """Draw what is at a place into a file: .png, .pdf, .svg, or .html to move about in.
 
     place: a dataset, spectra of `simulate`, terms of `etc`, or denoised spectra. split: of a
-    dataset. rows: spectra or conditions, by default the first. with_lines: mark the lines of cool
-    stars. Returns the file. Raises InputError for what cannot be drawn.
+    dataset, by default "train". rows: spectra or conditions, by default the first. with_lines: mark
+    the lines of cool stars. Returns the file. Raises InputError for what cannot be drawn.
     """
     file = check_picture_file(Path(out))
     return save_picture(picture_of(Location.of(place), split, rows, with_lines), file)
@@ -57,18 +57,25 @@ def unused_file(place: Location) -> Path:
 
 
 def picture_of(
-    place: Location, split: str, rows: Sequence[int] = (), with_lines: bool = False
+    place: Location, split: str | None, rows: Sequence[int] = (), with_lines: bool = False
 ) -> Picture:
     """Return the picture of what is at a place. split: of a dataset. rows: see `--row`.
 
-    Raises InputError for what is not there, or is nothing that can be drawn.
+    Raises InputError for what is not there, or is nothing that can be drawn, and for a split of
+    what has none.
     """
     ending = Path(place.name).suffix.lower()
-    if ending in _FILES and place.name != "spectra.zarr":
+    if ending in READERS and place.name != "spectra.zarr":
+        if split is not None:
+            raise InputError(
+                f"--split {split} acts only on a dataset; {place.name} is a file of spectra or "
+                "terms, all of which are drawn from; leave it out"
+            )
         return _of_file(place, ending, rows, with_lines)
     folder, manifest = _dataset(place)
     if manifest is None:
         raise InputError(f"{folder} is still being written; `inspect` shows it as it is")
+    split = split or "train"
     title = f"{folder.parent.name}/{folder.name}, {split}"
     return spectra_picture(open_dataset(folder, split), title, rows, with_lines)
 
@@ -83,8 +90,6 @@ def _dataset(place: Location) -> tuple[Location, Manifest | None]:
 
 
 def _of_file(place: Location, ending: str, rows: Sequence[int], with_lines: bool) -> Picture:
-    from simlib.plots.stored import read_stored  # noqa: PLC0415  (loads astropy)
-
     if not place.exists():
         raise InputError(f"nothing is at {place}; give {KINDS}")
     with read_stored(place, ending) as held:

@@ -11,11 +11,9 @@ from itertools import takewhile
 import numpy as np
 import pandas as pd
 import xarray as xr
-from astropy.table import Table
 
 from simlib.errors import InputError
 from simlib.location import Location
-from simlib.plots.fits_spectra import read_fits_spectra
 
 ROWS = ("spectrum", "condition")  # what a row of spectra or of terms is called
 
@@ -51,7 +49,15 @@ def _csv(place: Location) -> xr.Dataset:
     return _of_table(pd.read_csv(BytesIO(data), skiprows=len(list(heads))))
 
 
+def _fits(place: Location) -> xr.Dataset:
+    from simlib.plots.fits_spectra import read_fits_spectra  # noqa: PLC0415  (loads astropy)
+
+    return read_fits_spectra(place)
+
+
 def _ecsv(place: Location) -> xr.Dataset:
+    from astropy.table import Table  # noqa: PLC0415  (most files need none of it)
+
     filesystem, path = place.filesystem()
     with filesystem.open(path, "rb") as file:
         text = file.read().decode("utf-8")
@@ -88,6 +94,6 @@ def _npz(place: Location) -> xr.Dataset:
 
 
 READERS: dict[str, Callable[[Location], xr.Dataset]] = {
-    ".zarr": _zarr, ".nc": _netcdf, ".fits": read_fits_spectra, ".fit": read_fits_spectra,
-    ".gz": read_fits_spectra, ".csv": _csv, ".ecsv": _ecsv, ".npz": _npz,
+    ".zarr": _zarr, ".nc": _netcdf, ".fits": _fits, ".fit": _fits, ".gz": _fits,
+    ".csv": _csv, ".ecsv": _ecsv, ".npz": _npz,
 }  # fmt: skip

@@ -222,6 +222,10 @@ def test_a_dataset_is_drawn_by_its_name(
     assert run_program(words) == 2
     assert "made.png is there already; say with --out" in capsys.readouterr().err
     assert run_program(["plot", "made", "--root", "far", "--split", "test"]) == 2
+    capsys.readouterr()
+    xr.Dataset().to_netcdf("stars.nc")
+    assert run_program(["plot", "stars.nc", "--split", "train"]) == 2
+    assert "--split train acts only on a dataset; stars.nc is a file" in capsys.readouterr().err
     assert run_program([*words, "--out", "x.gif"]) == 2
     assert "end it in one of .html, .pdf, .png, .svg" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "made.png"]
@@ -242,7 +246,7 @@ def test_every_format_is_drawn_alike(ending: str, stars: xr.Dataset, tmp_path: P
         np.savez(
             path, attrs=np.array("{}"), **{str(n): v.values for n, v in some.variables.items()}
         )
-    drawn, meant = picture_of(Location.of(path), "train"), spectra_picture(some, "")
+    drawn, meant = picture_of(Location.of(path), None), spectra_picture(some, "")
     for one, other in zip(drawn.panels, meant.panels, strict=True):
         assert one.title == other.title and one.title.split()[1] in ("7,", "8,")
         np.testing.assert_allclose(one.wavelength, other.wavelength)
@@ -266,7 +270,7 @@ def test_denoised_spectra_are_drawn_from_fits(tmp_path: Path) -> None:
         hdus["WAVELENGTH"].header["BUNIT"] = "Angstrom"
         hdus.append(fits.BinTableHDU(Table({"redshift": [0.001, np.nan], "snr": [7.0, 8.0]}),
                                      name="DENOISER"))  # fmt: skip
-    picture = picture_of(Location.of(path), "train", with_lines=True)
+    picture = picture_of(Location.of(path), None, with_lines=True)
     assert [panel.title for panel in picture.panels] == [
         "0:  S/N 7.0,  z 0.00100", "1:  S/N 8.0,  z nan",
     ]  # fmt: skip
@@ -315,4 +319,4 @@ def test_what_cannot_be_drawn_is_told_with_what_can(tmp_path: Path) -> None:
         "empty": "no dataset at .*empty; build it .* or give a dataset",
     }.items():
         with pytest.raises(InputError, match=told):
-            picture_of(Location.of(tmp_path / name), "train")
+            picture_of(Location.of(tmp_path / name), None)
