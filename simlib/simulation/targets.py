@@ -1,7 +1,5 @@
 """A person's own stars: a table of targets and conditions in, their spectra out."""
 
-from importlib.metadata import version
-
 import numpy as np
 import xarray as xr
 
@@ -13,6 +11,7 @@ from simlib.simulation.pfs_parts import MASK_BITS
 from simlib.simulation.simulate import Path as SimulationPath
 from simlib.simulation.simulate import simulate, terms_at
 from simlib.stellar.grid import grid_fingerprint, open_grid
+from simlib.version import version
 
 _SHAPE = ("instrument", "sky", "conditions", "terms", "stellar", "noise", "normalize")
 
@@ -68,7 +67,7 @@ def _made_from(
     conditions = plain(config.conditions)
     return {
         "seed": config.dataset.seed,
-        "software": f"specdenoise {version('specdenoise')}",
+        "software": f"specdenoise {version()}",
         "stellar_grid": str(grid.attrs.get("name", config.stellar.grid)),
         "stellar_grid_fingerprint": grid_fingerprint(grid),
         "instrument": instrument.name,
