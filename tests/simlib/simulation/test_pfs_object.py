@@ -360,6 +360,8 @@ def test_every_output_holds_the_noise_and_what_it_was_made_from(simulated: xr.Da
         ({"object_id": np.array([12, 12])}, "row 2: object_id = 12 is that of row 1 too"),
         ({"object_id": np.array([12, -1])}, "row 2: object_id = -1 is negative"),
         ({"exposure_count": np.array([3.0, 2.5])}, "row 2: exposure_count = 2.5"),
+        ({"visit": np.array([7, 2**31 - 5])}, "row 2: visit = 2147483643 is more than the 2147"),
+        ({"catalogue_id": np.array([2**31, 0])}, "row 1: catalogue_id = 2147483648 is more than"),
     ],
 )
 @pytest.mark.parametrize(("out", "form"), [("o.fits", None), ("o", "pfs")])
@@ -383,6 +385,18 @@ def test_a_name_that_is_no_number_stays_in_the_list(
     with fits.open(tmp_path / "o.fits") as stored:
         assert stored["TARGET"].data["objId"].tolist() == [1, 2]
         assert stored["LIST"].data["object_id"].tolist() == ["HD 1", "HD 1b"]
+
+
+def test_a_column_whose_name_no_header_takes_stays_in_the_list(
+    named: xr.Dataset, config: SimulationConfig, tmp_path: Path
+) -> None:
+    columns = {name: ("spectrum", np.array([1.5, 2.5])) for name in ("Größe", "x" * 70)}
+    write_spectra(named.assign(columns), tmp_path / "o", "pfs", config)
+    with fits.open(min((tmp_path / "o").iterdir())) as stored:
+        names = stored["LIST"].columns.names
+        assert {"Gr\\xf6\\xdfe", "x" * 70} <= set(names)
+        assert stored["LIST"].data["x" * 70].tolist() == [1.5]
+        assert "TEFF" in stored["SIMULATED"].header
 
 
 @pytest.mark.parametrize(
