@@ -63,7 +63,9 @@ def _made_from(
 ) -> dict[str, str | int]:
     """Return what the spectra were made from, as attributes that any file can hold."""
     sections = {name: config.leaves(name) for name in _SHAPE}
-    numbers = [v.values for v in targets.data_vars.values() if v.dtype.kind in "fiu"]
+    # of which rows, since their noise is that of their labels
+    numbers = [targets["spectrum"].values]
+    numbers += [v.values for v in targets.data_vars.values() if v.dtype.kind in "fiu"]
     conditions = plain(config.conditions)
     return {
         "seed": config.dataset.seed,
