@@ -223,8 +223,8 @@ def test_a_dataset_is_drawn_by_its_name(
     assert "made.png is there already; say with --out" in capsys.readouterr().err
     assert run_program(["plot", "made", "--root", "far", "--split", "test"]) == 2
     capsys.readouterr()
-    xr.Dataset().to_netcdf("stars.nc")
-    assert run_program(["plot", "stars.nc", "--split", "train"]) == 2
+    xr.Dataset().to_netcdf("far/stars.nc")
+    assert run_program(["plot", "far/stars.nc", "--split", "train"]) == 2
     assert "--split train acts only on a dataset; stars.nc is a file" in capsys.readouterr().err
     assert run_program([*words, "--out", "x.gif"]) == 2
     assert "end it in one of .html, .pdf, .png, .svg" in capsys.readouterr().err
