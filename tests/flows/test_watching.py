@@ -13,7 +13,9 @@ from flows.cli import run_program
 from flows.config import Config, load_config
 from flows.watching import InputChange, tell_changes, watch
 from simlib.artifact import write_bytes
+from simlib.errors import InputError
 from simlib.instrument import FOLDER
+from simlib.lease import leased
 from simlib.location import Location
 
 
@@ -88,6 +90,35 @@ def test_what_is_written_for_long_is_waited_for(place: Place) -> None:
         place.write("two"[: length + 1])
         assert place.looks(server, 1) == []
     assert [one.new for one in place.looks(server)] == [watching.sha256(b"two").hexdigest()[:16]]
+
+
+def test_what_is_written_to_while_it_is_read_is_read_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, more, read = Server(), ["longer"], watching._checksum
+    place.looks(server, 1)
+
+    def reading(file: Location) -> str | None:
+        found = read(file)
+        if more:
+            place.write(more.pop())
+        return found
+
+    monkeypatch.setattr(watching, "_checksum", reading)
+    place.write("two")
+    (change,) = place.looks(server, 4)
+    assert change.new == watching.sha256(b"longer").hexdigest()[:16]
+
+
+def test_of_two_that_look_at_once_one_tells(place: Place) -> None:
+    server = Server()
+    place.looks(server, 1)
+    place.write("two")
+    place.looks(server, 1)
+    lease = place.config.root / "watches/tiny/lease"
+    with leased(lease, "it"), pytest.raises(InputError, match="the watch over tiny is held by"):
+        place.looks(server, 1)
+    assert server.told == [] and len(place.looks(server)) == 1
 
 
 def test_a_file_that_goes_is_told_of_once_and_is_as_it_was_when_it_is_back(
