@@ -15,8 +15,9 @@ from distributed import Client
 from flows.artifacts import show_dashboard, shown_progress
 from flows.cluster import dask_client
 from flows.cluster_report import kept_report
-from flows.cluster_view import inputs_of, require_seen
+from flows.cluster_view import require_seen
 from flows.config import Config
+from flows.inputs import inputs_of
 from flows.launching import launch_command
 from flows.orchestration import stage
 from flows.terminal.progress import epoch_progress, item_progress

@@ -120,6 +120,8 @@ Augment = Annotated[PlainAugment | WalkAugment, Field(discriminator="calibration
 
 
 class _Train(Section):
+    """How a network is trained: how long, by how many processes, with what steps."""
+
     recipe: Recipe = "B"  # gives all of model, augment and train that is not set
     ranks: PositiveInt | None = None  # processes; None: one per GPU, else per core up to 4
     threads: PositiveInt | None = None  # per rank on the CPU; None: the cores shared out
@@ -228,7 +230,7 @@ class Evaluate(Section):
     smoothing_sigma: PositiveFloat = 2.0  # Gaussian, pixels
     wiener_rank: PositiveInt = 512  # components of the Wiener baseline
     flux_floor: Fraction = 0.02  # of the median flux, below which R divides by the floor
-    # The first so many are compared with the information limit, which costs some 10 ms each.
+    # The first so many are compared with the information limit, which costs some 3 ms each.
     limit_spectra: NonNegativeInt = 2048
     fit_spectra: NonNegativeInt = 0  # the first so many are fitted too, 20 ms each
     example_snr: PositiveFloat = 10.0  # of the spectrum drawn in the report

@@ -13,8 +13,8 @@ import numpy as np
 from simlib.fit.problem import Problem, seen
 from simlib.fit.solve import Fitted, fit_spectra
 
-# Of chi², that a fit may miss of what a network explains: at S/N 40-100, where networks follow some
-# of the noise, 999 of 1000 fits miss less than 44.
+# Of chi², that a fit may miss of what a network explains: bright spectra's networks follow some of
+# the noise, which no star does.
 _UNEXPLAINED = 64.0
 
 

@@ -284,6 +284,7 @@ _WAY = "tests/trainlib/test_lineage.py::test_the_verb_prints_a_tree"
 _PRUNED = "tests/flows/test_dataset_verbs.py::test_prune_removes_only_when_told"
 _DOOR = "tests/flows/test_rollback_verb.py::test_a_root_behind_a_door_is_opened_by_the_option"
 _SKYWARD = "tests/flows/test_onsky_verbs.py::"
+_WATCHED = "tests/flows/test_watching.py::test_deploy_stays_to_watch_where_it_is_asked_to"
 _FILES = f"{_SKYWARD}test_files_are_denoised_and_told_one_by_one"
 _STATED = f"{_SKYWARD}test_what_files_do_not_say_is_stated_by_options"
 _EXPORT = f"{_SKYWARD}test_export_is_told_run_bundle_and_storage"
@@ -312,6 +313,7 @@ ELSEWHERE = {  # the tests that try what takes longer
     "plan --set": _PLAN,
     "plan --json": _PLAN,
     "replay --out": _ROW,
+    "deploy --watch": _WATCHED,
     "simulate --format": _PFS,
     "simulate --skip-bad": _BAD,
     "simulate --template": _BAD,
@@ -578,7 +580,7 @@ DEFAULTS = {
     "grid import --window": "670,920", "grid list --root": "./data",
     "grid info --quality": True,
     "rollback --root": "./data", "diff --root": "./data", "diff --spectra": 1024,
-    "plot --root": "./data", "plot --split": "train", "evaluate --root": "./data",
+    "plot --root": "./data", "evaluate --root": "./data",
     "report --root": "./data", "export --root": "./data", "verify --root": "./data",
     "inspect --root": "./data", "replay --root": "./data", "dataset list --root": "./data",
     "dataset info --root": "./data", "runs list --root": "./data",

@@ -8,8 +8,8 @@ import pytest
 
 from flows import pipeline, stages
 from flows.cluster import threads_or
-from flows.cluster_view import inputs_of
 from flows.config import Cluster, Config, load_config, load_sky_section
+from flows.inputs import inputs_of
 from simlib.dataset.changes import Due
 from simlib.dataset.watch import Patience
 from simlib.errors import InputError

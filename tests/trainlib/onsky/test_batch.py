@@ -83,7 +83,7 @@ def test_a_file_of_every_format_is_mirrored_with_what_was_made_of_it(name, bundl
         if not is_fits:
             assert np.array_equal(hdus["FLUX"].data.shape, (400,))
             assert hdus["WAVELENGTH"].header["BUNIT"] == "nm"
-    panels = picture_of(Location.of(done.written), "train").panels
+    panels = picture_of(Location.of(done.written), None).panels
     assert len(panels) == len(done.rows)
     drawn = {curve.label: curve.values for curve in panels[0].curves}
     order = slice(None, None, 1 if name != "table" else -1)
@@ -108,7 +108,7 @@ def test_parts_of_ours_are_told_from_those_of_the_same_name(bundle, star, tmp_pa
         assert np.max(np.abs(hdus["ERROR", 4].data - alone.error)) < 1e-5 * SCALE
         assert np.array_equal(hdus["FLAG", 4].data, alone.flag)
         assert len({(hdu.name, hdu.ver) for hdu in hdus}) == len(hdus)
-    (panel,) = picture_of(Location.of(done.written), "train").panels
+    (panel,) = picture_of(Location.of(done.written), None).panels
     width = panel.bands[0].high - panel.bands[0].low
     assert np.max(np.abs(width - 2.0 * alone.error)) < 1e-5 * SCALE
 
