@@ -23,6 +23,7 @@ from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
 from simlib.dataset.publish import published
 from simlib.dataset.watch import Patience
+from simlib.errors import Preempted
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location, Place
 from simlib.retry import may_pass
@@ -30,12 +31,14 @@ from trainlib.evaluation.alike import pass_gate
 from trainlib.evaluation.due import release_due
 from trainlib.evaluation.evaluate import evaluate as evaluate_run
 from trainlib.evaluation.gate import Compared, Verdict, write_judgement
+from trainlib.evaluation.picture import LivePicture
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results
 from trainlib.release import read_release, releases_in
 from trainlib.release import release as make_release
 from trainlib.runs import run_directory
 from trainlib.training import launch
+from trainlib.training.log import Interval
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ HOUR_S = 3600.0  # limits end a stage that hangs in spite of its own ways to fin
 
 def may_train_on(error: Exception) -> bool:
     """Return whether training that ended so is to be gone on with from its checkpoint."""
-    return isinstance(error, launch.RanksLost) or may_pass(error)
+    return isinstance(error, launch.RanksLost | Preempted) or may_pass(error)
 
 
 def meet_workers(config: Config) -> None:
@@ -101,8 +104,15 @@ def train(config: Config, dataset: str) -> str:
     """Return the directory of the finished run."""
     directory = str(run_directory(config, dataset.rsplit("/", 1)[-1]))
     command = launch_command(config, directory)
-    with epoch_progress(config.train.seconds, config.train.epochs) as progress:
-        launch.train(config, dataset, directory, progress=progress, on_line=_said, command=command)
+    picture = LivePicture(Location.of(directory, config.storage.options))
+    with epoch_progress(config.train.seconds, config.train.epochs) as show:
+
+        def tell(interval: Interval) -> None:
+            show(interval)
+            picture.add(interval)
+
+        launch.train(config, dataset, directory, progress=tell, on_line=_said, command=command)
+    picture.finish()
     log.info("run %s", directory)
     return directory
 

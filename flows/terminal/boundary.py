@@ -9,7 +9,7 @@ import os
 import traceback
 from datetime import datetime
 
-from simlib.errors import InputError
+from simlib.errors import PREEMPTED, InputError, Preempted
 
 MISTAKE, BUG = 2, 1
 _EXTRAS = {"demo": "flows", "build": "flows", "train": "flows", "deploy": "flows",
@@ -67,6 +67,8 @@ def explain(error: Exception, arguments: list[str]) -> tuple[str, int]:
     for one in _chain(error):
         if isinstance(one, InputError):
             return str(one), MISTAKE
+        if isinstance(one, Preempted):
+            return str(one), PREEMPTED
         if (told := _not_installed(one, arguments) or _refusal(one)) is not None:
             return told, MISTAKE
     return f"{type(error).__name__}: {error}\n{_log(error)}", BUG

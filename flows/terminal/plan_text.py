@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.terminal.tables import print_table
-from simlib.dataset.space import size_text, time_text
+from simlib.words import size_text, time_text
 
 
 def print_plan(told: Mapping[str, Any]) -> None:

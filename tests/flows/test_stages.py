@@ -227,15 +227,25 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
     config = config_of(tmp_path, "evaluate.seed=9", "train.seconds=4.5")
     made: Calls = []
     bars: list[tuple[float | None, int]] = []
+    shown: list[str] = []
+
+    class Picture:
+        def __init__(self, run: Location) -> None:
+            assert run.parent == Location.of(tmp_path / "runs")
+
+        add = staticmethod(lambda told: shown.append(f"{told} drawn"))
+        finish = staticmethod(lambda: shown.append("finished"))
 
     @contextmanager
     def progress(seconds: float | None, epochs: int) -> Any:
         bars.append((seconds, epochs))
-        yield "the bar"
+        yield shown.append
 
     def train(*given: Any, **more: Any) -> None:
+        more.pop("progress")("an interval")
         made.append((*given, more))
 
+    monkeypatch.setattr(stages, "LivePicture", Picture)
     monkeypatch.setattr(stages, "epoch_progress", progress)
     monkeypatch.setattr(stages.launch, "train", train)
     monkeypatch.setattr(stages, "evaluate_run", lambda run, section: {run: section})
@@ -244,8 +254,8 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
     run = stages.train.fn(config, dataset)
     assert Path(run).parent == tmp_path / "runs"
     assert run != stages.train.fn(config, dataset.replace("0", "f"))  # another dataset's run
-    more = {"progress": "the bar", "on_line": stages._said, "command": None}
-    assert made[0] == (config, dataset, run, more)
+    assert made[0] == (config, dataset, run, {"on_line": stages._said, "command": None})
+    assert shown == ["an interval", "an interval drawn", "finished"] * 2
     assert bars == [(4.5, config.train.epochs)] * 2
     place = Location.of(run)
     assert stages.evaluate.fn(config, run) == {place: config.evaluate}
