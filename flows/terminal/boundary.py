@@ -12,8 +12,9 @@ from datetime import datetime
 from simlib.errors import PREEMPTED, InputError, Preempted
 
 MISTAKE, BUG = 2, 1
-_EXTRAS = {"demo": "flows", "build": "flows", "train": "flows", "deploy": "flows",
-           "serve": "flows", "refresh": "flows", "evaluate": "train",
+_EXTRAS = {"demo": "flows", "build": "flows", "train": "flows", "sweep": "flows",
+           "deploy": "flows", "serve": "flows", "refresh": "flows", "plan": "train",
+           "evaluate": "train",
            "report": "train", "export": "train", "denoise": "train"}  # fmt: skip
 _PACKAGES = ("flows", "simlib", "trainlib")
 _STORES = ("botocore", "aiobotocore", "aiohttp", "s3fs")  # object stores and their connections
