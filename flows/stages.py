@@ -5,7 +5,7 @@ fingerprint whether its work is done already.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from flows.cluster_view import inputs_of, require_seen
 from flows.config import Config
 from flows.launching import launch_command
 from flows.orchestration import stage
+from flows.sweeping import Swept, Trial, run_sweep
 from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
 from simlib.dataset.publish import published
@@ -121,6 +122,19 @@ def _said(line: str) -> None:
     """Pass on what the ranks print, but for intervals, which the progress tells."""
     if line.strip() and not line.startswith("epoch "):
         log.info("%s", line)
+
+
+@stage("sweep", 720 * HOUR_S, may_train_on)
+def sweep(
+    base: Config,
+    trials: Sequence[Trial],
+    over: Sequence[str],
+    budget: float | None,
+    is_halving: bool,
+    is_side_by_side: bool,
+) -> Swept:
+    """Return the table of trials, each trained as far as it was not."""
+    return run_sweep(base, trials, over, budget, is_halving, is_side_by_side)
 
 
 @stage("evaluate", 24 * HOUR_S)

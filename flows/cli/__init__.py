@@ -50,6 +50,7 @@ from flows.cli import (
     runs_list,
     serve,
     simulate,
+    sweep,
     train,
     verify,
 )
@@ -68,6 +69,7 @@ _VERBS: dict[str, Verb] = {
     "inspect": inspect.inspect,
     "plot": plot.plot,
     "train": train.train,
+    "sweep": sweep.sweep,
     "evaluate": evaluate.evaluate,
     "report": report.report,
     "export": export.export,

@@ -114,18 +114,22 @@ def test_training_ends_with_the_run(calls: Calls) -> None:
 @pytest.mark.parametrize(
     ("function", "flow", "more"),
     [("specdenoise", "workflow", {}), ("train", "training", {}), ("build", "building", {}),
-     ("build", "building", {"repair": True}), ("refresh", "refreshing", {})],
+     ("build", "building", {"repair": True}), ("refresh", "refreshing", {}),
+     ("sweep", "sweeping", {"over": ("train.lr=1",), "random": 2, "budget": 3.0, "halving": True,
+                            "side_by_side": True})],
 )  # fmt: skip
 def test_a_function_runs_its_flow_with_what_it_was_given(
     function: str, flow: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: Calls = []
     names = {"workflow": "specdenoise", "building": "specdenoise-build",
-             "training": "specdenoise-train", "refreshing": "specdenoise-refresh"}  # fmt: skip
+             "training": "specdenoise-train", "refreshing": "specdenoise-refresh",
+             "sweeping": "specdenoise-sweep"}  # fmt: skip
     assert getattr(pipeline, flow).name == names[flow]  # schedules find it by this
     monkeypatch.setattr(pipeline, flow, lambda *some: given.append(some) or "its result")
     assert getattr(pipeline, function)("tiny", tuple(SETS), **more) == "its result"
     last = [more.get("repair", False)] if flow == "building" else []
+    last = [["train.lr=1"], 2, 3.0, True, True] if flow == "sweeping" else last
     assert given == [("tiny", SETS, *last)]
 
 
