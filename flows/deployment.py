@@ -1,9 +1,10 @@
 """Deployments: what Prefect's server knows of a config, to run it by a schedule, event or click.
 
-Three are made of each config, named by its dataset: `specdenoise-refresh`, every night and when a
-grid has changed, `specdenoise` and `specdenoise-train` on demand. No limit of Prefect's own is set:
-of two refreshes at once the claim in the store lets one go on (`flows.claim`), which also decides
-against those that were started by hand, and frees itself where a worker is lost.
+Four are made of each config, named by its dataset: `specdenoise-refresh`, every night and when a
+grid has changed, `specdenoise`, `specdenoise-train` and `specdenoise-sweep` on demand. No limit of
+Prefect's own is set: of two refreshes at once the claim in the store lets one go on
+(`flows.claim`), which also decides against those that were started by hand, and frees itself where
+a worker is lost.
 """
 
 import asyncio
@@ -39,6 +40,7 @@ FLOWS = {
     "specdenoise-refresh": "flows.deployed.refresh",
     "specdenoise": "flows.deployed.specdenoise",
     "specdenoise-train": "flows.deployed.train",
+    "specdenoise-sweep": "flows.deployed.sweep",
 }
 SCHEDULED = "specdenoise-refresh"
 

@@ -137,6 +137,10 @@ class _Train(Section):
     memory_gb: PositiveFloat | None = None  # of spectra, at most; None: half of what is free
     restarts: Annotated[int, Field(ge=0, le=100)] = 3  # of all ranks, where one is lost
     keep: Annotated[int, Field(ge=1, le=100)] = 2  # the last so many checkpoints, beside the best
+    tensorboard: bool = False  # event files in the run's folder tensorboard; needs tensorboardX
+    # time a large product first, and tell what share of that speed the network's products reach
+    # (MFU); without it the figure of the device's data sheet is taken, where it is known
+    measure_peak: bool = False
     runs: AbsolutePath | None = None  # folder of the runs; None: <storage.root>/runs
 
 

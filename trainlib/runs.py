@@ -29,7 +29,7 @@ CONFIG, MANIFEST, LOCK = "config.toml", "manifest.json", ".lock"
 # Where and how fast a run is computed, not what it computes.
 _CIRCUMSTANCES = {
     "ranks", "threads", "device", "join_timeout_s", "restarts", "keep", "memory_gb", "runs",
-    "recipe",
+    "recipe", "tensorboard", "measure_peak",
 }  # fmt: skip
 
 
@@ -45,7 +45,8 @@ class State(BaseModel):
     """How far a run is, as its checkpoint says. epoch: whole ones done. ended: in UTC, the last.
 
     seconds, cpu_seconds: spent, earlier starts included. loss, validation_loss: of the last
-    interval. best_loss: the least validation_loss so far.
+    interval. best_loss: the least validation_loss so far. begun_…: of the interval in which a run
+    was told to stop, the sum of losses, spectra and seconds; else 0.
     """
 
     epoch: int = 0
@@ -56,6 +57,9 @@ class State(BaseModel):
     loss: float = math.inf
     validation_loss: float = math.inf
     best_loss: float = math.inf
+    begun_loss: float = 0.0
+    begun_samples: int = 0
+    begun_seconds: float = 0.0
     parameters: int = 0
     world_size: int = 0
     device: str = ""

@@ -7,6 +7,7 @@ EXAMPLES = {
     "inspect": "specdenoise inspect demo --out figures",
     "plot": "specdenoise plot stars.zarr --row 0 --row 3 --lines --out stars.html",
     "train": "specdenoise train demo --set train.seconds=600",
+    "sweep": "specdenoise sweep demo --over train.lr=1e-4..1e-2 --random 9 --halving",
     "evaluate": "specdenoise evaluate demo --json",
     "export": "specdenoise export demo bundle",
     "denoise": "specdenoise denoise visit*.fits --bundle bundle --out denoised",

@@ -274,6 +274,7 @@ _ETC = "tests/flows/test_etc_verbs.py::test_terms_are_written_with_signal_to_noi
 _ROW = "tests/flows/test_simulate_verbs.py::test_a_replayed_row_shows_every_step_and_is_the_row"
 _PFS = "tests/flows/test_simulate_verbs.py::test_own_stars_become_files_of_the_survey"
 _BAD = "tests/flows/test_simulate_verbs.py::test_bad_rows_are_left_out_and_a_template_is_read"
+_SWEEP = "tests/flows/test_sweep.py::test_the_verb_tells_the_trials"
 _PLAN = "tests/flows/test_plan_verb.py::test_a_plan_follows_what_it_is_given"
 _DRAWN = "tests/faults/test_grid_commands.py::test_info_tells_everything_and_draws"
 _SANE = "tests/faults/test_grid_commands.py::test_info_judges_a_grid_by_what_is_known_of_cool_stars"
@@ -305,6 +306,14 @@ ELSEWHERE = {  # the tests that try what takes longer
     "etc-sky --figures": _SKY,
     "etc-sky --set": _SKY,
     "etc-sky --json": _SKY,
+    "sweep config": _SWEEP,
+    "sweep --over": _SWEEP,
+    "sweep --random": _SWEEP,
+    "sweep --budget": _SWEEP,
+    "sweep --halving": _SWEEP,
+    "sweep --side-by-side": _SWEEP,
+    "sweep --set": _SWEEP,
+    "sweep --json": _SWEEP,
     "plan config": _PLAN,
     "plan --workers": _PLAN,
     "plan --prices": _PLAN,

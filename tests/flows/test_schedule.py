@@ -237,6 +237,7 @@ def scheduled(served: Place) -> Iterator[None]:
     assert done.returncode == 0, done.stderr
     assert [one["name"] for one in json.loads(done.stdout)] == [
         f"{FLOW}/{NAME}", f"specdenoise/{NAME}", f"specdenoise-train/{NAME}",
+        f"specdenoise-sweep/{NAME}",
     ]  # fmt: skip
     assert served.deployment()["schedules"][0]["schedule"]["timezone"] == "UTC"
     with worker(served):

@@ -84,7 +84,7 @@ TRAIN = {
     "validation_spectra": ({}, 10),
 }
 # where a run is computed: see test_train.py, test_runs.py, test_kept_checkpoints.py,
-# test_memory.py
+# test_memory.py; and what is told of it: test_seen.py
 CIRCUMSTANCES = {
     "ranks": 2,
     "threads": 3,
@@ -93,6 +93,8 @@ CIRCUMSTANCES = {
     "restarts": 1,
     "keep": 5,
     "memory_gb": 2.0,
+    "tensorboard": True,
+    "measure_peak": True,
     "runs": "/elsewhere",
 }
 EVALUATE = {

@@ -7,7 +7,7 @@ from collections import namedtuple
 
 import pytest
 
-from simlib.errors import InputError
+from simlib.errors import InputError, Preempted
 from simlib.location import Location
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import prepare, toy_config
@@ -38,6 +38,7 @@ def toy(tmp_path_factory):
         (["0:OSError:gone", "1:InputError:lower it"], InputError, "^lower it$"),
         (["2:ValueError:first", "0:OSError:later"], RuntimeError,
          r"training failed on rank 2: ValueError: first; .*/run/train\.log$"),
+        (["0:Preempted:kept"], Preempted, "^kept$"),
         ([], RuntimeError, r"ended with code 7 .*/run/train\.log"),
     ],
 )  # fmt: skip

@@ -72,6 +72,14 @@ def losses(directory: Path) -> list[tuple[float, float]]:
     return [(entry["loss"], entry["validation_loss"]) for entry in read_log(directory)]
 
 
+def told_alike(directory: Path) -> list[dict[str, Any]]:
+    """Return the log without what differs from process to process."""
+    return [
+        {key: value for key, value in entry.items() if key not in ("memory_bytes", "mfu")}
+        for entry in read_log(directory)
+    ]
+
+
 def cosine(progress: float, warmup: float, final: float) -> float:
     """Return the share of the rate at a share of the run, as its two parts are usually written."""
     if progress < warmup:

@@ -9,6 +9,7 @@ interruption.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -47,8 +48,8 @@ class Examples(Protocol):
     def objective(self, model: nn.Module) -> nn.Module:
         """Return what is minimised: its forward takes the inputs and returns (rows,) errors."""
 
-    def epoch(self, number: int) -> Iterator[Example]:
-        """Yield this rank's rows of every batch of an epoch."""
+    def epoch(self, number: int, first: int = 0) -> Iterator[Example]:
+        """Yield this rank's rows of every batch of an epoch from one on."""
 
     def held_out(self) -> Iterator[tuple[Tensor, ...]]:
         """Yield this rank's validation spectra, the same ones every time."""
@@ -79,9 +80,9 @@ class ObservedExamples:
         """Return the error in the observed frame."""
         return Objective(model)
 
-    def epoch(self, number: int) -> Iterator[Example]:
-        """Yield noisy flux, variance and target of every batch."""
-        for mine in self.source.epoch(number):
+    def epoch(self, number: int, first: int = 0) -> Iterator[Example]:
+        """Yield noisy flux, variance and target of every batch from one on."""
+        for mine in islice(self.source.epoch(number), first, None):
             batch = self.training(mine.flux, mine.sigma, number, mine.place)
             yield Example((batch.noisy, batch.variance, batch.target), mine.batch_rows)
 
@@ -118,8 +119,8 @@ class RestExamples:
             raise TypeError("examples of the rest frame are for a network there")
         return RestObjective(model)
 
-    def epoch(self, number: int) -> Iterator[Example]:
-        """Yield what `RestObjective` takes, of every batch; see there."""
+    def epoch(self, number: int, first: int = 0) -> Iterator[Example]:
+        """Yield what `RestObjective` takes, of every batch from one on; see there."""
         if number // self.passes != self._round:
             self._round = number // self.passes
             self._prepared = []  # the rows before these are not held beside them
@@ -134,7 +135,7 @@ class RestExamples:
                 )
                 for mine in self.source.epoch(self._round)
             ]
-        for place in epoch_order(self.training.seed, number, len(self._prepared)):
+        for place in epoch_order(self.training.seed, number, len(self._prepared))[first:]:
             yield self._prepared[place]
 
     def held_out(self) -> Iterator[tuple[Tensor, ...]]:
