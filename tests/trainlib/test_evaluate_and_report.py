@@ -18,8 +18,11 @@ from trainlib.evaluation.evaluate import METHODS, evaluate
 from trainlib.evaluation.page_numbers import defeats
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results
+from trainlib.evaluation.trained import load_trained
+from trainlib.evaluation.trust import trust_of
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 from trainlib.training.log import read_log
+from trainlib.trust.model import TRUST
 
 CPU = torch.device("cpu")
 KNOWN_LOSSES = [0.00521503, 0.00516052, 0.00585114]
@@ -55,6 +58,13 @@ def test_the_summary_is_the_machine_readable_object(summary):
         assert {"snr_low", "snr_high", "count", "floor", "floor_thread", "eta"} <= set(part)
         assert set(part["methods"]) == set(METHODS)
     assert summary["augmentation_off"]["augmentation"] == "off"
+
+
+def test_a_network_that_tells_no_errors_is_not_trusted(run, summary):
+    assert "trust" not in summary and not read_results(run).trust.variables
+    assert not (run / TRUST).exists()
+    with pytest.raises(InputError, match="recipe B, whose network tells no errors.*recipe = 'C'"):
+        trust_of(load_trained(run))
 
 
 def test_the_network_beats_the_noisy_input_on_the_toy(summary):
@@ -95,7 +105,7 @@ def test_all_that_shapes_a_judgement_is_part_of_its_identity(change, run, summar
 # Known values, as far as float32 gives the same on every processor. Where they are off because the
 # training or the judgement is meant to be another: raise the version, and put the new values here.
 def test_a_known_run_comes_out_as_known(run, summary):
-    assert (runs.TRAINING_VERSION, results.EVALUATION_VERSION) == (2, 3)
+    assert (runs.TRAINING_VERSION, results.EVALUATION_VERSION) == (2, 4)
     log = read_log(run)
     assert [log[0]["loss"], log[-1]["loss"], log[-1]["validation_loss"]] == pytest.approx(
         KNOWN_LOSSES, rel=1e-4
@@ -129,6 +139,7 @@ def test_the_report_tells_everything_and_needs_nothing(run, summary):
         "Wiener filter",
         "residual network (1 blocks, width 16, GELU)",
         "recipe B",
+        "Not judged: the network tells no errors",
     ):
         assert told in html, told
     assert html.count("<figure>") == 13 and html.count("Left out:") == 2
