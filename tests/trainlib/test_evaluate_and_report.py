@@ -12,7 +12,6 @@ from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib import runs
-from trainlib.config import Evaluate
 from trainlib.evaluation import figures, results
 from trainlib.evaluation.evaluate import METHODS, evaluate
 from trainlib.evaluation.page_numbers import defeats
@@ -87,18 +86,17 @@ def test_what_was_judged_so_already_is_not_judged_again(run, summary):
 
 @pytest.mark.parametrize("change", ["version", "example_snr"])
 def test_all_that_shapes_a_judgement_is_part_of_its_identity(change, run, summary, monkeypatch):
-    before = read_results(run).evaluation
+    before, section = read_results(run).evaluation, runs.read_config(run).evaluate
     if change == "version":
         monkeypatch.setattr(results, "EVALUATION_VERSION", results.EVALUATION_VERSION + 1)
         evaluate(run)
     else:
-        section = runs.read_config(run).evaluate
         evaluate(run, section=section.model_copy(update={"example_snr": 33.0}))
         assert runs.read_config(run).evaluate.example_snr == 33.0
     assert read_results(run).evaluation.fingerprint != before.fingerprint
     assert read_results(run).evaluation.summary == summary
     monkeypatch.undo()
-    evaluate(run, section=Evaluate())
+    evaluate(run, section=section)
     assert read_results(run).evaluation.fingerprint == before.fingerprint
 
 
