@@ -16,12 +16,15 @@ from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, prepare, toy_config, train_here, train_together
 from trainlib import runs
 from trainlib.evaluation.evaluate import evaluate
+from trainlib.evaluation.refusal import judge_trust
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.strangers import KINDS, LINES, SKY
 from trainlib.evaluation.trained import load_trained
 from trainlib.evaluation.trust import trust_of
+from trainlib.evaluation.trust_numbers import summarise_trust
 from trainlib.training.batches import Stored
 from trainlib.training.checkpoint import load_checkpoint
+from trainlib.training.data import read_spectra
 from trainlib.training.examples import RestExamples, student_4
 from trainlib.trust.model import TRUST
 
@@ -143,19 +146,23 @@ def test_what_is_found_is_kept_and_found_again_only_for_another_network_or_other
     place.write_bytes(before)
 
 
-def test_keys_of_trust_change_what_is_told(judged):
+def test_keys_of_trust_change_what_is_told(judged, place):
     directory, summary, _ = judged
-    section = runs.read_config(directory).evaluate
+    trained, before = load_trained(directory), (directory / TRUST).read_bytes()
+    labels = open_dataset(place, "validation")
+    spectra, snr = read_spectra(labels, 0, 40, CPU), labels["snr"].values
+
+    def told(**keys):
+        section = trained.config.evaluate.model_copy(update=keys)
+        config = trained.config.model_copy(update={"evaluate": section})
+        return summarise_trust(judge_trust(replace(trained, config=config), spectra, labels), snr)
+
     try:
-        other = evaluate(directory, section=section.model_copy(update={"stranger_spectra": 0}))
-        assert (
-            "strangers" not in other["trust"] and other["trust"]["all"] == summary["trust"]["all"]
-        )
-        other = evaluate(directory, section=section.model_copy(update={"trust_spectra": 20}))
-        assert other["trust"]["calibration"]["spectra"] == 20
-        assert other["trust"]["all"] != summary["trust"]["all"]
+        alone, fewer = told(stranger_spectra=0), told(stranger_spectra=0, trust_spectra=20)
     finally:
-        evaluate(directory, section=section)
+        (directory / TRUST).write_bytes(before)
+    assert "strangers" not in alone and alone["all"] == summary["trust"]["all"]
+    assert fewer["calibration"]["spectra"] == 20 and fewer["all"] != alone["all"]
 
 
 def test_the_page_shows_errors_and_verdicts(judged, tmp_path):
