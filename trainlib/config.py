@@ -237,6 +237,9 @@ class Evaluate(Section):
     # The first so many are compared with the information limit, which costs some 3 ms each.
     limit_spectra: NonNegativeInt = 2048
     fit_spectra: NonNegativeInt = 0  # the first so many are fitted too, 20 ms each
+    # Rows of their own on which errors and limits of verdicts are found, for `denoise` as well.
+    trust_spectra: PositiveInt = 12288
+    stranger_spectra: NonNegativeInt = 1024  # of each kind that no training star is
     example_snr: PositiveFloat = 10.0  # of the spectrum drawn in the report
 
 

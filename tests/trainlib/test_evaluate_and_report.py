@@ -12,14 +12,16 @@ from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib import runs
-from trainlib.config import Evaluate
 from trainlib.evaluation import figures, results
 from trainlib.evaluation.evaluate import METHODS, evaluate
 from trainlib.evaluation.page_numbers import defeats
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results
+from trainlib.evaluation.trained import load_trained
+from trainlib.evaluation.trust import trust_of
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 from trainlib.training.log import read_log
+from trainlib.trust.model import TRUST
 
 CPU = torch.device("cpu")
 KNOWN_LOSSES = [0.00521503, 0.00516052, 0.00585114]
@@ -57,6 +59,13 @@ def test_the_summary_is_the_machine_readable_object(summary):
     assert summary["augmentation_off"]["augmentation"] == "off"
 
 
+def test_a_network_that_tells_no_errors_is_not_trusted(run, summary):
+    assert "trust" not in summary and not read_results(run).trust.variables
+    assert not (run / TRUST).exists()
+    with pytest.raises(InputError, match="recipe B, whose network tells no errors.*recipe = 'C'"):
+        trust_of(load_trained(run))
+
+
 def test_the_network_beats_the_noisy_input_on_the_toy(summary):
     for part in summary["bins"]:
         if part["count"] >= 10:
@@ -77,25 +86,24 @@ def test_what_was_judged_so_already_is_not_judged_again(run, summary):
 
 @pytest.mark.parametrize("change", ["version", "example_snr"])
 def test_all_that_shapes_a_judgement_is_part_of_its_identity(change, run, summary, monkeypatch):
-    before = read_results(run).evaluation
+    before, section = read_results(run).evaluation, runs.read_config(run).evaluate
     if change == "version":
         monkeypatch.setattr(results, "EVALUATION_VERSION", results.EVALUATION_VERSION + 1)
         evaluate(run)
     else:
-        section = runs.read_config(run).evaluate
         evaluate(run, section=section.model_copy(update={"example_snr": 33.0}))
         assert runs.read_config(run).evaluate.example_snr == 33.0
     assert read_results(run).evaluation.fingerprint != before.fingerprint
     assert read_results(run).evaluation.summary == summary
     monkeypatch.undo()
-    evaluate(run, section=Evaluate())
+    evaluate(run, section=section)
     assert read_results(run).evaluation.fingerprint == before.fingerprint
 
 
 # Known values, as far as float32 gives the same on every processor. Where they are off because the
 # training or the judgement is meant to be another: raise the version, and put the new values here.
 def test_a_known_run_comes_out_as_known(run, summary):
-    assert (runs.TRAINING_VERSION, results.EVALUATION_VERSION) == (2, 3)
+    assert (runs.TRAINING_VERSION, results.EVALUATION_VERSION) == (2, 4)
     log = read_log(run)
     assert [log[0]["loss"], log[-1]["loss"], log[-1]["validation_loss"]] == pytest.approx(
         KNOWN_LOSSES, rel=1e-4
@@ -129,6 +137,7 @@ def test_the_report_tells_everything_and_needs_nothing(run, summary):
         "Wiener filter",
         "residual network (1 blocks, width 16, GELU)",
         "recipe B",
+        "Not judged: the network tells no errors",
     ):
         assert told in html, told
     assert html.count("<figure>") == 13 and html.count("Left out:") == 2

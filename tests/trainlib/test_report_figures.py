@@ -169,7 +169,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     judged = [
         Judged(place, section, *(
             xr.open_zarr(place / "results.zarr", group=group, chunks=None, consolidated=False)
-            for group in (None, "augmentation_off", "binned", "examples")
+            for group in (None, "augmentation_off", "binned", "examples", "trust")
         ))
         for place, section in zip(places, SECTIONS, strict=True)
     ]  # fmt: skip

@@ -1,20 +1,32 @@
 """Recipe C from a dataset to a judged run: on the toy grid, small, on one rank and on several."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from simlib.dataset.endless import EndlessSplit
 from simlib.dataset.open import open_dataset
 from simlib.errors import InputError
 from tests.simlib.dataset.toy_build import build
+from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, prepare, toy_config, train_here, train_together
 from trainlib import runs
 from trainlib.evaluation.evaluate import evaluate
+from trainlib.evaluation.refusal import judge_trust
+from trainlib.evaluation.results import read_results
+from trainlib.evaluation.strangers import KINDS, LINES, SKY
 from trainlib.evaluation.trained import load_trained
+from trainlib.evaluation.trust import trust_of
+from trainlib.evaluation.trust_numbers import summarise_trust
 from trainlib.training.batches import Stored
 from trainlib.training.checkpoint import load_checkpoint
+from trainlib.training.data import read_spectra
 from trainlib.training.examples import RestExamples, student_4
+from trainlib.trust.model import TRUST
 
 CPU = torch.device("cpu")
 MODEL = {"kind": "restframe", "rank": 16, "hidden": 16, "blocks": 1, "passes": 2}
@@ -42,10 +54,24 @@ def weights_of(directory):
     return load_checkpoint(directory / runs.CHECKPOINT, CPU)[0]["model"]
 
 
-def test_it_learns_and_is_judged_better_than_the_linear_methods(trained):
+@pytest.fixture(scope="module")
+def judged(trained):
+    """Return a run, the summary of its evaluation, and the rows that were made for it."""
+    made, good = [], EndlessSplit.spectra
+
+    def watch(self, numbers):
+        made.append((self.split, numbers))
+        return good(self, numbers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EndlessSplit, "spectra", watch)
+        return trained, evaluate(trained), made
+
+
+def test_it_learns_and_is_judged_better_than_the_linear_methods(judged):
+    trained, summary, _ = judged
     curve = losses(trained)
     assert curve[-1][0] < curve[0][0] and curve[-1][1] < 0.97 * curve[0][1]
-    summary = evaluate(trained)
     assert sum(part["count"] for part in summary["bins"]) == 40
     for part in summary["bins"]:
         if part["count"] >= 5:
@@ -62,6 +88,90 @@ def test_a_run_opens_without_its_data_and_says_what_it_found(trained, place):
     assert abs(float(found.stars[:, 0].mean()) - spectra["teff"].values.mean()) < 100.0
     assert bool((found.error > 0).all())
     assert all(len(part) == 40 for part in vars(found).values())
+
+
+def test_errors_are_sized_on_rows_that_no_one_else_sees(judged):
+    _, summary, made = judged
+    assert [split for split, _ in made] == ["validation"]
+    assert made[0][1].min() >= 2**30 and made[0][1].size == 32
+    assert summary["trust"]["calibration"] == {"spectra": 32, "bins": 1}
+
+
+def test_the_summary_holds_shares_of_the_truth_and_of_strangers(judged):
+    directory, summary, _ = judged
+    told = summary["trust"]
+    assert told == json.loads(json.dumps(told))
+    results = read_results(directory)
+    snr, trust = results.on["snr"].values, results.trust
+    assert [part["count"] for part in told["bins"]] == [part["count"] for part in summary["bins"]]
+    for part in (*told["bins"], told["all"]):
+        high = np.inf if part["snr_high"] is None else part["snr_high"]
+        some = (snr >= part["snr_low"]) & (snr < high)
+        if not some.any():
+            assert part["pixels"]["told"]["within_68"] is None
+            continue
+        for stage in ("told", "calibrated"):
+            for level in (68, 95):
+                where = {"stage": stage, "level": level}
+                share = float(trust["within"].sel(where).values[some].mean())
+                assert part["pixels"][stage][f"within_{level}"] == pytest.approx(share)
+                low, high = part["pixels"][stage][f"within_{level}_95"]
+                assert low <= share + 1e-9 and high >= share - 1e-9
+                z = float(trust["redshift_within"].sel(where).values[some].mean())
+                assert part["redshift"][stage][f"within_{level}"] == pytest.approx(z)
+        refused = float((trust["suspicion"].values[some] >= 1.0).mean())
+        assert part["false_alarms"]["share"] == pytest.approx(refused)
+    assert set(told["strangers"]) == set(KINDS)
+    for kind, parts in told["strangers"].items():
+        strange = trust["strange"].sel({"kind": kind}).values
+        assert parts[-1]["count"] == strange.size == 4
+        assert parts[-1]["detected"]["share"] == pytest.approx((strange >= 1.0).mean())
+        assert ("found" in parts[-1]) == (kind in LINES) and 0.0 <= parts[-1]["auc"] <= 1.0
+    assert told["strangers"][SKY][-1]["detected"]["share"] == 1.0
+
+
+def test_what_is_found_is_kept_and_found_again_only_for_another_network_or_other_rows(judged):
+    directory = judged[0]
+    trained, place = load_trained(directory), directory / TRUST
+    before = place.read_bytes()
+    known = trust_of(trained)
+    assert place.read_bytes() == before
+    place.write_bytes(before[:-40])
+    assert trust_of(trained) == known and place.read_bytes() == before
+    other = trained.config.evaluate.model_copy(update={"trust_spectra": 8})
+    fewer = trust_of(replace(trained, config=trained.config.model_copy(update={"evaluate": other})))
+    assert fewer.rows == 8 and fewer.fingerprint != known.fingerprint
+    moved = trust_of(replace(trained, checkpoint="0" * 16))
+    assert moved.fingerprint != known.fingerprint and moved.pixel == known.pixel
+    place.write_bytes(before)
+
+
+def test_keys_of_trust_change_what_is_told(judged, place):
+    directory, summary, _ = judged
+    trained, before = load_trained(directory), (directory / TRUST).read_bytes()
+    labels = open_dataset(place, "validation")
+    spectra, snr = read_spectra(labels, 0, 40, CPU), labels["snr"].values
+
+    def told(**keys):
+        section = trained.config.evaluate.model_copy(update=keys)
+        config = trained.config.model_copy(update={"evaluate": section})
+        return summarise_trust(judge_trust(replace(trained, config=config), spectra, labels), snr)
+
+    try:
+        alone, fewer = told(stranger_spectra=0), told(stranger_spectra=0, trust_spectra=20)
+    finally:
+        (directory / TRUST).write_bytes(before)
+    assert "strangers" not in alone and alone["all"] == summary["trust"]["all"]
+    assert fewer["calibration"]["spectra"] == 20 and fewer["all"] != alone["all"]
+
+
+def test_the_page_shows_errors_and_verdicts(judged, tmp_path):
+    directory, summary, _ = judged
+    html = page_without_figures([directory], tmp_path / "page.html").read_text()
+    told = summary["trust"]["all"]
+    assert "The error that is told of a pixel is right" in html
+    assert f"{100 * told['pixels']['calibrated']['within_68']:.1f}" in html
+    assert all(f"<td>{kind}</td>" in html for kind in KINDS)
 
 
 @pytest.mark.parametrize("mode", [pytest.param("stored", marks=pytest.mark.slow), "endless"])

@@ -43,6 +43,7 @@ def toy_config(
             "model": SMALL if model is None else model,
             "train": section,
             "dataset": {"name": "toy", "mode": mode},
+            "evaluate": {"trust_spectra": 32, "stranger_spectra": 4},
         }
     )
 

@@ -34,6 +34,7 @@ from trainlib.evaluation.metrics import (
     measure,
     summarise_bins,
 )
+from trainlib.evaluation.refusal import judge_trust, with_errors
 from trainlib.evaluation.results import (
     Evaluation,
     Results,
@@ -42,6 +43,7 @@ from trainlib.evaluation.results import (
     write_results,
 )
 from trainlib.evaluation.trained import Trained, load_trained
+from trainlib.evaluation.trust_numbers import summarise_trust
 from trainlib.models import training_statistics
 from trainlib.training.augment import Augmenter
 from trainlib.training.data import (
@@ -78,7 +80,8 @@ def evaluate(
     without; fractions. `floor` and `floor_thread` are the information limit of the first
     `evaluate.limit_spectra`, NaN for the others and where the rows cannot be made again here. So
     are the methods `fit` and `polished` on the first `evaluate.fit_spectra`, whose three starts the
-    summary compares as `fit`.
+    summary compares as `fit`. Of a network that tells errors, the group and the summary's `trust`
+    hold what is true of them and of its verdicts.
     Methods not built yet are absent. Raises InputError where the run or the dataset is not there or
     not usable.
     """
@@ -124,6 +127,9 @@ def evaluate(
         section.flux_floor,
     )
     on, fits = _with_fits(trained, place, spectra, labels, on)
+    trust, beside = _trust(trained, spectra, labels, on)
+    if beside:
+        examples = with_errors(examples, trained, trust)
     evaluation = Evaluation(
         fingerprint=identity,
         checkpoint=trained.checkpoint,
@@ -136,10 +142,11 @@ def evaluate(
         wiener_rank=section.wiener_rank,
         summary=_summary(on)
         | fits
+        | beside
         | {"parameters": summarise_parameters(on), "augmentation_off": _summary(off)},
         provenance=provenance(),
     )
-    write_results(trained.directory, Results(on, off, examples, evaluation))
+    write_results(trained.directory, Results(on, off, examples, trust, evaluation))
     return evaluation.summary
 
 
@@ -203,6 +210,18 @@ def _with_fits(
         wider[f"fit_{name}"] = (("start", "spectrum"), values, {"units": "1"})
     wider = wider.assign_coords(start=np.array(list(fits.fitted), dtype=object))
     return wider, {"fit": {"spectra": rows, "starts": fits.table}}
+
+
+def _trust(
+    trained: Trained, spectra: Spectra, labels: xr.Dataset, on: xr.Dataset
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return what is true of the network's errors and verdicts, and what is told of it."""
+    try:
+        trust = judge_trust(trained, spectra, labels)
+    except InputError as error:
+        log.warning("errors and verdicts are not judged: %s", error)
+        return xr.Dataset(), {}
+    return trust, {"trust": summarise_trust(trust, on["snr"].values)}
 
 
 def _padded(values: np.ndarray, rows: int) -> np.ndarray:

@@ -82,10 +82,11 @@ def make_examples(
         )
         denoised, error = _denoised(model, noisy, variance)
         redshift = read_rows(labels, "redshift", slice(0, len(spectra)))[rows].astype(float)
-        new = -target * _profile(wavelength, NEW_LINE_NM, redshift, _NEW_DEPTH)
-        deeper = -target * _profile(wavelength, DEEPENED_NM, redshift, _DEEPENED_BY)
+        new = -target * line_profile(wavelength, NEW_LINE_NM, redshift, _NEW_DEPTH)
+        deeper = -target * line_profile(wavelength, DEEPENED_NM, redshift, _DEEPENED_BY)
         shares = [
-            _share(model(noisy + change, variance) - denoised, change) for change in (new, deeper)
+            share_returned(model(noisy + change, variance) - denoised, change)
+            for change in (new, deeper)
         ]
         both = new + deeper
         altered_denoised = model(noisy + both, variance)
@@ -134,14 +135,16 @@ def _denoised(model: nn.Module, noisy: Tensor, variance: Tensor) -> tuple[Tensor
     return found.flux, found.error
 
 
-def _profile(wavelength: np.ndarray, line_nm: float, redshift: np.ndarray, depth: float) -> Tensor:
+def line_profile(
+    wavelength: np.ndarray, line_nm: float, redshift: np.ndarray, depth: float
+) -> Tensor:
     """Return (rows, pixels) of an absorption line, `depth` at its centre."""
     offset = wavelength - line_nm * (1.0 + redshift[:, np.newaxis])
     shape = voigt_profile(offset, _SIGMA_NM, _GAMMA_NM) / voigt_profile(0.0, _SIGMA_NM, _GAMMA_NM)
     return torch.from_numpy((depth * shape).astype(np.float32))
 
 
-def _share(returned: Tensor, given: Tensor) -> np.ndarray:
+def share_returned(returned: Tensor, given: Tensor) -> np.ndarray:
     """Return (rows,) how much of a change comes back: its projection on what was changed."""
     returned, given = returned.double(), given.double()
     power = given.square().sum(dim=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from trainlib.evaluation.claims import claims, in_a_sentence
+from trainlib.evaluation.claims import Claim, claims, in_a_sentence
 from trainlib.evaluation.compare import paired, why_not_paired
 from trainlib.evaluation.results import Results
 from trainlib.evaluation.shown import Shown
@@ -28,7 +28,7 @@ def page_numbers(shown: Sequence[Shown]) -> dict[str, Any]:
 
 def _numbers_of(run: Shown) -> dict[str, Any]:
     results = run.results
-    rows = claims(results.on, results.examples)
+    rows = claims_of(results)
     return {
         "name": run.name,
         "verdict": {
@@ -44,6 +44,11 @@ def _numbers_of(run: Shown) -> dict[str, Any]:
             example_of(results, number) for number in range(results.examples.sizes["example"])
         ],
     }  # fmt: skip
+
+
+def claims_of(results: Results) -> list[Claim]:
+    """Return the rows of the verdict."""
+    return claims(results.on, results.examples, results.evaluation.summary.get("trust"))
 
 
 def _records(results: Results) -> Iterator[dict[str, Any]]:

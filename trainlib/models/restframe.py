@@ -36,7 +36,8 @@ class Denoised:
     and the level of the noise are all it knows, at the size that the network has learnt its errors
     to have. Inside a gap it grows as the posterior's does without its pixels. redshift,
     redshift_error, second_redshift and log_odds: see `rest.scan.Redshifts`. stars: (rows, 4) teff,
-    logg, feh, alpha.
+    logg, feh, alpha. distance: of the coefficients from the mean of the training spectra, in units
+    of their spread, root mean square.
     """
 
     flux: Tensor
@@ -46,6 +47,7 @@ class Denoised:
     second_redshift: Tensor
     log_odds: Tensor
     stars: Tensor
+    distance: Tensor
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ class RestFrameNetwork(nn.Module):
             second_redshift=found.second,
             log_odds=found.log_odds,
             stars=told.stars[0] + told.stars[1] * made.stars,
+            distance=(made.coefficients.square() / told.eigenvalues).mean(dim=1).sqrt(),
         )
 
     def correct(self, solution: Tensor, level: Tensor, redshift: Tensor) -> Corrected:

@@ -56,7 +56,19 @@ def _results(results: Mapping[str, Any] | None) -> list[str]:
                 f"| {part['snr_low']:g}-{upper} | {part['count']} | {_percent(error)} | "
                 f"{_percent(part['floor'])} |"
             )
-    return lines
+    return [*lines, *_trust(results["trust"])] if "trust" in results else lines
+
+
+def _trust(told: Mapping[str, Any]) -> list[str]:
+    pooled = told["all"]
+    pixels, redshift = (pooled[name]["calibrated"] for name in ("pixels", "redshift"))
+    return [
+        "",
+        f"Of the pixels {_percent(pixels['within_68'])} are within the error that is told, and "
+        f"{_percent(pixels['within_95'])} within that of 95 %; of the redshifts "
+        f"{_percent(redshift['within_68'])} and {_percent(redshift['within_95'])}. The verdict "
+        f"refuses {_percent(pooled['false_alarms']['share'])} of clean simulated stars.",
+    ]
 
 
 def _percent(value: float | None) -> str:

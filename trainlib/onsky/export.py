@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from simlib.artifact import publishing, write_bytes, write_record
+from simlib.artifact import encoded, publishing, write_bytes, write_record
 from simlib.dataset.open import open_dataset
 from simlib.dataset.publish import published_dataset
 from simlib.dataset.rows import Recipe, recipe_of
@@ -22,8 +22,10 @@ from simlib.units import FWHM_PER_SIGMA
 from trainlib.config import RestFrameModel
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import Trained, load_trained
+from trainlib.evaluation.trust import trust_of
 from trainlib.onsky.bundle import ARRAYS, CARD, MANIFEST, WAVELENGTH, BundleManifest, open_bundle
 from trainlib.onsky.card import LICENCE, model_card
+from trainlib.trust.model import TRUST, TrustRecord
 
 AGREEMENT = 1e-5  # of normalised flux, between the bundle and the run's own network
 _RANGES = ("teff", "logg", "feh", "alpha", "redshift", "ebv", "magnitude")
@@ -60,7 +62,7 @@ def export(run: Place, bundle: Place) -> Location:
         "lineage": _lineage(trained, dataset.stellar_grid),
         "licence": LICENCE,
     }
-    write_bundle(place, trained.model, wavelength, described, card)
+    write_bundle(place, trained.model, wavelength, described, card, trust_of(trained))
     return place
 
 
@@ -70,18 +72,21 @@ def write_bundle(
     wavelength: np.ndarray,
     described: Mapping[str, Any],
     card: str,
+    trust: TrustRecord,
 ) -> None:
     """Write a bundle, once it opens and makes what the network makes.
 
-    described: what the manifest says beside digests and provenance. Raises InputError where
-    something is there.
+    described: what the manifest says beside digests and provenance. trust: of the network. Raises
+    InputError where something is there.
     """
     arrays = {name: np.ascontiguousarray(v.numpy()) for name, v in network.state_dict().items()}
     data = save(arrays | {WAVELENGTH: wavelength})
-    files = {ARRAYS: data, CARD: card.encode()}
+    files = {ARRAYS: data, TRUST: encoded(trust), CARD: card.encode()}
     manifest = BundleManifest(
         fingerprint=fingerprint(
-            [described[name] for name in ("model", "window_nm", "median")], digest(data)
+            [described[name] for name in ("model", "window_nm", "median")],
+            digest(data),
+            digest(files[TRUST]),
         ),
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         provenance=provenance(),

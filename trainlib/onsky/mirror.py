@@ -21,12 +21,15 @@ from trainlib.onsky.flags import MEANING
 
 _CARDS = {  # of one spectrum: card, column, comment
     "REDSHIFT": ("redshift", "Doppler, in the frame of the file"),
-    "Z_ERR": ("redshift_error", "sigma of it"),
+    "Z_ERR": ("redshift_error", "half width that holds it with 68 %"),
+    "Z_ERR95": ("redshift_error_95", "with 95 %"),
+    "ERROR95": ("error_95", "so many ERRORs hold 95 % of pixels"),
     "SNR": ("snr", "median denoised flux / sigma, of a pixel"),
     "VERDICT": ("verdict", ""),
     "COVERED": ("covered", "share of the network's pixels seen"),
     "MISFIT": ("misfit", "scatter of the data in units of sigma"),
     "SUSPECTS": ("suspects", "pixels 5 sigma off"),
+    "FEATURES": ("features", ""),
 }
 
 

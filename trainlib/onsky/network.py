@@ -14,7 +14,8 @@ class Known:
     """What a network knows of normalised spectra: (rows, pixels), (rows,), stars (rows, 4).
 
     error: sigma of `flux`. second_redshift: of the next best peak, NaN where there is none;
-    log_odds: of the first against it. stars: teff, logg, feh, alpha.
+    log_odds: of the first against it. stars: teff, logg, feh, alpha. distance: (rows,), of the
+    coefficients from the mean of the training spectra, in units of their spread.
     """
 
     flux: np.ndarray
@@ -24,6 +25,7 @@ class Known:
     second_redshift: np.ndarray
     log_odds: np.ndarray
     stars: np.ndarray
+    distance: np.ndarray
 
 
 class Network(Protocol):
@@ -79,5 +81,5 @@ class TorchNetwork:
         with torch.inference_mode():
             found = self._model.denoise(torch.from_numpy(flux), torch.from_numpy(variance))
         of_torch = ("flux", "error", "redshift", "redshift_error", "second_redshift", "log_odds",
-                    "stars")  # fmt: skip
+                    "stars", "distance")  # fmt: skip
         return Known(*(getattr(found, name).numpy() for name in of_torch))

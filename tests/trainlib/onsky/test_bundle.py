@@ -31,6 +31,7 @@ from trainlib.evaluation.trained import load_trained
 from trainlib.onsky import export as exporting
 from trainlib.onsky.batch import denoise
 from trainlib.onsky.bundle import ARRAYS, CARD, MANIFEST, BundleManifest, open_bundle
+from trainlib.trust.model import TRUST
 
 MODEL = {"kind": "restframe", "rank": 16, "hidden": 16, "blocks": 1, "passes": 2}
 
@@ -63,9 +64,11 @@ def test_a_run_is_exported_and_denoises_as_its_network_does(trained, dataset, tm
     given = (torch.from_numpy(np.float32(part)) for part in (noisy / scale, (sigma / scale) ** 2))
     expected = load_trained(trained).model.denoise(*given)
     found = bundle.denoise(bundle.wavelength, noisy, sigma**2)
+    told = bundle.trust.told(np.array([one.snr for one in found]), noisy.shape[1])
     for row, one in enumerate(found):
         assert np.max(np.abs(one.flux / scale[row] - expected.flux[row].numpy())) < 1e-5
-        assert np.max(np.abs(one.error / scale[row] - expected.error[row].numpy())) < 1e-5
+        error = expected.error[row].numpy() * told.pixel[row]
+        assert np.max(np.abs(one.error / scale[row] - error)) < 1e-5
         assert abs(one.redshift - float(expected.redshift[row])) < 1e-8
     manifest = bundle.manifest
     assert manifest.lineage["run"] == runs.read_manifest(trained).fingerprint
@@ -136,7 +139,7 @@ def test_a_bundle_that_differs_from_its_network_is_not_written(tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", [ARRAYS, CARD, MANIFEST])
+@pytest.mark.parametrize("name", [ARRAYS, CARD, MANIFEST, TRUST])
 def test_a_byte_that_is_not_as_written_is_told(name, bundle_place, tmp_path):
     copy = copied(bundle_place, tmp_path)
     data = bytearray((copy / name).read_bytes())
