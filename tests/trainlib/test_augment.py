@@ -148,6 +148,20 @@ def test_a_row_is_the_same_however_the_batch_is_cut():
     assert torch.allclose(whole.target, torch.cat([p.target for p in parts]), atol=1e-6)
 
 
+@pytest.mark.parametrize("is_on", [True, False])
+@pytest.mark.parametrize(
+    "keys", [{}, {"calibration": "none"}, {"target": "original", "no_data": 0.2, "cr": 5}], ids=str
+)
+def test_a_device_makes_what_the_processor_makes(keys, is_on, monkeypatch):
+    flux, sigma = torch.rand(70, PIXELS), 0.1 * torch.rand(70, PIXELS)
+    make = augmenter(is_on=is_on, **keys)
+    here = make(flux, sigma, 3, 20)
+    monkeypatch.setattr(Augmenter, "_on_processor", Augmenter._on_device)
+    there = make(flux, sigma, 3, 20)
+    for one, other in zip(vars(here).values(), vars(there).values(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6, rtol=1e-6)
+
+
 def test_training_and_validation_noise_never_agree():
     some = [
         noise(7, split, purpose, 0, 0, 4, 64)

@@ -59,7 +59,11 @@ AUGMENT = {
     "scale_sigma": 0.1,
     "offset_sigma": 0.1,
     "target": "original",
+    "no_data": 0.5,
+    "cr": 3,
+    "bad_sky": 0.1,
 }
+OF_STACKS = {"partial_snr": 2.0}  # acts where rows are read or made: tests/trainlib/test_stacks.py
 PLATEAU = {"schedule": "plateau", "patience": 1, "threshold": 0.0, "factor": 0.5, "cooldown": 0}
 SGD = {"optimizer": "sgd", "lr": 0.3}
 TRAIN = {
@@ -118,7 +122,7 @@ def keys_of(section: str) -> set[str]:
 
 def test_no_key_is_forgotten():
     assert set(MODEL) | set(MODEL_AT_REST) | OF_TRAINING == keys_of("model")
-    assert set(AUGMENT) == keys_of("augment")
+    assert set(AUGMENT | OF_STACKS) == keys_of("augment")
     assert set(TRAIN) | set(CIRCUMSTANCES) == keys_of("train")
     assert set(EVALUATE) | ELSEWHERE == set(Evaluate.model_fields)
 
@@ -212,9 +216,9 @@ def test_a_key_of_a_model_at_rest_makes_another_run(key):
     assert fingerprint_of(model=REST) != fingerprint_of(model=REST | {key: moved})
 
 
-@pytest.mark.parametrize("key", AUGMENT)
+@pytest.mark.parametrize("key", AUGMENT | OF_STACKS)
 def test_an_augment_key_makes_another_run(key):
-    assert fingerprint_of() != fingerprint_of(augment={key: AUGMENT[key]})
+    assert fingerprint_of() != fingerprint_of(augment={key: (AUGMENT | OF_STACKS)[key]})
 
 
 @pytest.mark.parametrize("key", [*TRAIN, *CIRCUMSTANCES])
