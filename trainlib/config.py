@@ -92,6 +92,10 @@ class RestFrameModel(_Network):
 Model = Annotated[HourglassModel | ProjectionModel | RestFrameModel, Field(discriminator="kind")]
 
 
+# keys of `augment` that are off at 0, and that no evaluation knows
+WHILE_TRAINING = frozenset({"no_data", "cr", "bad_sky", "partial_snr"})
+
+
 class _Augment(Section):
     scale_sigma: Annotated[float, Field(ge=0.0, le=0.2)] = (
         0.01  # scatter of a factor on the flux; the paper prints N(1, 1.01)

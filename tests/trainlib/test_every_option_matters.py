@@ -13,7 +13,7 @@ from tests.trainlib.rest import toy_frame
 from tests.trainlib.toy_dataset import toy_split, write_toy
 from tests.trainlib.training_runs import SMALL, toy_config, train_here
 from trainlib import runs
-from trainlib.config import MODES, Evaluate, TrainingConfig, read_recipe
+from trainlib.config import MODES, WHILE_TRAINING, Evaluate, TrainingConfig, read_recipe
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.examples import example_rows
 from trainlib.evaluation.results import read_results
@@ -179,6 +179,15 @@ def test_an_augment_key_changes_the_batch(key):
         return torch.cat([made.target, made.noisy])
 
     assert not torch.allclose(batch(), batch(**{key: AUGMENT[key]}), atol=1e-6)
+
+
+def test_what_is_off_is_no_part_of_a_run_so_that_those_before_it_stay():
+    written = {"no_data": 0.0, "cr": 0, "bad_sky": 0.0, "partial_snr": 0.0}
+    assert set(written) == WHILE_TRAINING
+    inputs = runs.run_inputs(TrainingConfig.model_validate({"augment": written}), "abc")
+    assert not {f"augment.{name}" for name in written} & set(inputs["augment"])
+    on = runs.run_inputs(TrainingConfig.model_validate({"augment": written | {"cr": 1}}), "abc")
+    assert on["augment"] == inputs["augment"] | {"augment.cr": 1}
 
 
 @pytest.mark.parametrize("key", TRAIN)
