@@ -4,7 +4,7 @@ The paper's network of 45 million weights on one core, batches of 250: our whole
 augmentation; a plain PyTorch loop of the same network, loss and optimizer that is given the same
 batch without augmentation, over and over; and Lightning's Trainer, whose module draws the same
 augmented batches (`pip install '.[bench]'`; left out where it is not there). Processor seconds
-between the steps of each, the median; the first are left out. The ratios are of samples per second.
+between the steps of each, the best; the first are left out. The ratios are of samples per second.
 Last, the rates of matrix products on this machine, and the share of the step that its products
 would take at that rate.
 """
@@ -95,10 +95,10 @@ def stepped() -> Iterator[list[float]]:
 
 
 def seconds(ends: list[float]) -> float:
-    """Return the median processor seconds of a step."""
+    """Return the processor seconds of the best step."""
     if len(ends) != STEPS:
         raise AssertionError(f"{len(ends)} steps, not {STEPS}")
-    return float(np.median([b - a for a, b in pairwise(ends[LEFT_OUT - 1 :])]))
+    return min(b - a for a, b in pairwise(ends[LEFT_OUT - 1 :]))
 
 
 def network_of(config: TrainingConfig) -> torch.nn.Module:
