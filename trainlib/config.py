@@ -92,12 +92,24 @@ class RestFrameModel(_Network):
 Model = Annotated[HourglassModel | ProjectionModel | RestFrameModel, Field(discriminator="kind")]
 
 
+# keys of `augment` that are off at 0, and that no evaluation knows
+WHILE_TRAINING = frozenset({"no_data", "cr", "bad_sky", "partial_snr"})
+
+
 class _Augment(Section):
     scale_sigma: Annotated[float, Field(ge=0.0, le=0.2)] = (
         0.01  # scatter of a factor on the flux; the paper prints N(1, 1.01)
     )
     offset_sigma: NonNegativeFloat = 0.01  # scatter of an offset, of the normalised flux
     target: Literal["augmented", "original"] = "augmented"  # what the network should return
+    # masked in gaps: up to this share of the pixels, in half of the spectra
+    no_data: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    # masked cosmic rays: up to so many, of one to three pixels, in half of the spectra
+    cr: Annotated[int, Field(ge=0, le=100)] = 0
+    # masked lines of the sky: up to this share of the pixels, the noisiest, in half of the spectra
+    bad_sky: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    # half of the spectra have fewer exposures, down to this S/N; 0: none have
+    partial_snr: NonNegativeFloat = 0.0
 
 
 class PlainAugment(_Augment):

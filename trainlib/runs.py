@@ -19,7 +19,7 @@ from simlib.errors import InputError
 from simlib.fingerprint import fingerprint, plain
 from simlib.location import Location, Place
 from simlib.text_files import read_toml
-from trainlib.config import FOREIGN_SECTIONS, TrainingConfig
+from trainlib.config import FOREIGN_SECTIONS, WHILE_TRAINING, TrainingConfig
 
 # Raised by hand when the same config makes another network; a test with golden values guards it.
 TRAINING_VERSION = 2
@@ -94,7 +94,10 @@ def run_inputs(config: TrainingConfig, dataset_fingerprint: str) -> dict[str, di
             "is endless": config.dataset.mode == "endless",
         },
         "model": config.leaves("model"),
-        "augment": config.leaves("augment"),
+        # what is off is no part: runs that were made before it was there stay what they are
+        "augment": config.leaves(
+            "augment", but={name for name in WHILE_TRAINING if not getattr(config.augment, name)}
+        ),
         "train": config.leaves("train", but=_CIRCUMSTANCES),
     }
     found: dict[str, dict[str, Any]] = plain(sections)

@@ -25,7 +25,7 @@ from simlib.dataset.rows import recipe_of
 from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location
-from trainlib.config import Augment, Evaluate
+from trainlib.config import WHILE_TRAINING, Augment, Evaluate
 from trainlib.evaluation.evaluate import augmenter_of
 from trainlib.evaluation.floor import information_floor
 from trainlib.evaluation.metrics import SNR_EDGES, SNR_NARROW, measure
@@ -56,7 +56,8 @@ def floors(rows: xr.Dataset, place: Location, augment: Augment, kept: Path | Non
 
     Raises InputError for a file of others.
     """
-    of = fingerprint([checksum(rows[name].values) for name in ("flux", "variance")], augment)
+    known = augment.model_dump(exclude=set(WHILE_TRAINING))
+    of = fingerprint([checksum(rows[name].values) for name in ("flux", "variance")], known)
     if kept and kept.exists():
         with np.load(kept) as held:
             if str(held["of"]) == of:

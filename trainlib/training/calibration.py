@@ -48,7 +48,17 @@ def calibration_error(
     normals: (rows, modes). uniform: (rows,) in [0, 1]. law: "uniform" draws the amplitude from
     U(0, largest), "fixed" always takes `largest`.
     """
+    curves, most = walks(normals, modes)
+    curves *= (amplitudes(uniform, largest, law) / most)[:, None]
+    return curves
 
-    curves = normals @ modes
-    amplitude = largest * uniform if law == "uniform" else np.full_like(uniform, largest)
-    return np.asarray(curves * (amplitude / np.abs(curves).max(axis=1))[:, None], np.float32)
+
+def amplitudes(uniform: np.ndarray, largest: float, law: str) -> np.ndarray:
+    """Return the largest absolute error of each row, (rows,)."""
+    return largest * uniform if law == "uniform" else np.full_like(uniform, largest)
+
+
+def walks(normals: np.ndarray, modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return low-passed walks (rows, pixels), float32, and the largest absolute value of each."""
+    curves = np.asarray(normals @ modes, np.float32)
+    return curves, np.maximum(curves.max(axis=1), -curves.min(axis=1))

@@ -20,6 +20,7 @@ from simlib.parameters import AXES
 from trainlib.models import RestStatistics
 from trainlib.models.rest.axis import spline_samples
 from trainlib.models.rest.frame import RestFrame, weights_of
+from trainlib.models.rest.noise import seen_median
 from trainlib.models.rest.statistics import RestSample, rest_statistics
 from trainlib.models.restframe import RestFrameNetwork, RestObjective
 from trainlib.training.augment import Augmenter
@@ -203,7 +204,8 @@ def frames_taken(
     Its width goes with the noise. The network is to expect it.
     """
     some = slice(None, None, 8)
-    noise = (variance[:, some].sqrt() / target[:, some]).abs().median(dim=1).values.numpy()
+    relative = (variance[:, some].sqrt() / target[:, some]).abs()
+    noise = seen_median(relative)[:, 0].nan_to_num(nan=_MOST_SHIFT).numpy()
     width = np.clip(noise, _LEAST_SHIFT, _MOST_SHIFT)
     uniform = augmenter.spare(epoch, start, len(noise)).astype(float)
     off = np.clip(width * student_4(uniform), -_FARTHEST, _FARTHEST)

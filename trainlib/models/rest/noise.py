@@ -11,13 +11,14 @@ def median_of_seen(values: Tensor, none: float) -> Tensor:
 
     none: of a row without any. The median is of some pixels, of all where none of these is seen.
     """
-    median = _median(values[:, ::_EVERY])
+    median = seen_median(values[:, ::_EVERY])
     if (blind := median.isnan()[:, 0]).any():
-        median[blind] = _median(values[blind])
+        median[blind] = seen_median(values[blind])
     return median.nan_to_num(nan=none)
 
 
-def _median(values: Tensor) -> Tensor:
+def seen_median(values: Tensor) -> Tensor:
+    """Return (rows, 1) medians of what is finite of values (rows, pixels); NaN: nothing is."""
     seen = values.where(values < torch.inf, torch.nan)
     median: Tensor = seen.nanmedian(dim=1, keepdim=True).values
     return median
