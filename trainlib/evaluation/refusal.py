@@ -27,8 +27,8 @@ from trainlib.evaluation.trust import (
 )
 from trainlib.training.augment import Batch
 from trainlib.training.data import Spectra, read_rows
-from trainlib.trust.model import MEASURES, Trust, named_odd
-from trainlib.trust.residuals import features_in, residuals_of
+from trainlib.trust.model import Trust, named_odd
+from trainlib.trust.residuals import MEASURES, features_in, residuals_of
 from trainlib.trust.verdict import Measures, is_at_edge, suspicion
 
 STAGES = ("told", "calibrated")

@@ -51,7 +51,7 @@ def places(
     step = _STEP_KMS / _LIGHT_KMS
     at = np.exp(np.arange(np.log(model[0]), np.log(model[-1]), step))
     stars = [
-        np.interp(at, model, grid["flux_normalized"].isel(**node).values) for node in _giants(grid)
+        np.interp(at, model, grid["flux_normalized"].isel(node).values) for node in _giants(grid)
     ]
     return Places(flux, wavelength, redshift, at, np.mean(stars, axis=0))
 
@@ -76,7 +76,8 @@ def stranger(kind: str, at: Places, seed: int) -> np.ndarray:
     dice = np.random.default_rng([seed, list(KINDS).index(kind)])
     made = gaussian_filter1d(_MAKERS[kind](at, dice), _SHARPEST, axis=1, mode="nearest")
     wanted = np.median(at.flux, axis=1, keepdims=True)
-    return (made * wanted / np.median(made, axis=1, keepdims=True)).astype(np.float32)
+    scaled = made * wanted / np.median(made, axis=1, keepdims=True)
+    return np.asarray(scaled, dtype=np.float32)
 
 
 def _drawn(dice: np.random.Generator, low: float, high: float, at: Places) -> np.ndarray:
@@ -125,7 +126,7 @@ def _galaxy(at: Places, dice: np.random.Generator) -> np.ndarray:
     for one, wide in zip(redshift[:, 0], dice.uniform(120.0, 280.0, len(redshift)), strict=True):
         smooth = gaussian_filter1d(at.giants, wide / _STEP_KMS, mode="nearest")
         rows.append(np.interp(at.wavelength / (1.0 + one), at.at_nm, smooth, left=1.0, right=1.0))
-    return np.stack(rows) * _continuum(at, slope)
+    return np.asarray(np.stack(rows) * _continuum(at, slope))
 
 
 def _gas(at: Places, dice: np.random.Generator) -> np.ndarray:
@@ -138,7 +139,7 @@ def _gas(at: Places, dice: np.random.Generator) -> np.ndarray:
         sigma = centre * wide / _LIGHT_KMS
         height = share * strength / (np.sqrt(2.0 * np.pi) * sigma * (1.0 + redshift))
         flux += height * _line(rest, centre, sigma)
-    return flux * _continuum(at, slope)
+    return np.asarray(flux * _continuum(at, slope))
 
 
 def _continuum(at: Places, slope: np.ndarray) -> np.ndarray:

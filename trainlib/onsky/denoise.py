@@ -21,8 +21,8 @@ from simlib.spectra.units import RELATIVE
 from trainlib.onsky.bundle import Opened, open_bundle
 from trainlib.onsky.flags import MASKED, OUTSIDE, SUSPECT, UNUSABLE
 from trainlib.onsky.network import Known
-from trainlib.trust.model import MEASURES, Told, named_odd, observed_snr
-from trainlib.trust.residuals import Feature, features_in, measured, residuals_of
+from trainlib.trust.model import Told, named_odd, observed_snr
+from trainlib.trust.residuals import MEASURES, Feature, features_in, measured, residuals_of
 from trainlib.trust.verdict import Measures, is_at_edge, verdict
 
 STARS = ("teff", "logg", "feh", "alpha")
