@@ -107,8 +107,9 @@ EVALUATE = {
 # what is learnt from in an epoch: tests/trainlib/test_restframe_run.py
 OF_TRAINING = {"passes"}
 # The two last tests below; test_kept_checkpoints.py; and tests/test_end_to_end.py, test_fits.py,
-# since a bare store has no limit and no fits.
-ELSEWHERE = {"split", "example_snr", "limit_spectra", "fit_spectra", "checkpoint"}
+# test_restframe_run.py, since a bare store has no limit, no templates and no fits.
+ELSEWHERE = {"split", "example_snr", "limit_spectra", "template_spectra", "fit_spectra",
+             "checkpoint"}  # fmt: skip
 
 
 def keys_of(section: str) -> set[str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from trainlib.evaluation.claims import claims, in_a_sentence
 from trainlib.evaluation.compare import paired, why_not_paired
+from trainlib.evaluation.metrics import FITTED, NETWORK
 from trainlib.evaluation.results import Results
 from trainlib.evaluation.shown import Shown
 
@@ -98,19 +99,19 @@ def example_of(results: Results, number: int) -> dict[str, Any]:
 
 
 def defeats(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return every bin and method with a mean |R| that the network does not undercut."""
+    """Return every bin and method with a mean |R| that the network does not undercut.
+
+    On the same spectra, whose `count` the bin has. A fit of the simulator is no such method.
+    """
     found = []
     for part in summary["bins"]:
-        errors = {
-            method: told["mean_abs_relative_error"]
-            for method, told in part["methods"].items()
-            if "count" not in told  # of some of the spectra only: others than the network's mean
-        }
-        for method, error in errors.items():
-            if method != "dae" and part["count"] and errors["dae"] >= error:
-                place = {name: part[name] for name in ("snr_low", "snr_high", "count")
-                         if name in part}  # fmt: skip
-                found.append(
-                    {"bin": place, "method": method, "error": error, "network": errors["dae"]}
-                )
+        of_all = part["methods"][NETWORK]["mean_abs_relative_error"]
+        for method, told in part["methods"].items():
+            error, network = told["mean_abs_relative_error"], told.get("network", of_all)
+            is_judged = part["count"] and error is not None and method not in (NETWORK, *FITTED)
+            if not is_judged or network < error:
+                continue
+            place = {name: part[name] for name in ("snr_low", "snr_high") if name in part}
+            place["count"] = told.get("count", part["count"])
+            found.append({"bin": place, "method": method, "error": error, "network": network})
     return found
