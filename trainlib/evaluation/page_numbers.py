@@ -8,6 +8,7 @@ import numpy as np
 
 from trainlib.evaluation.claims import claims, in_a_sentence
 from trainlib.evaluation.compare import paired, why_not_paired
+from trainlib.evaluation.generalisation import read_generalisation
 from trainlib.evaluation.metrics import FITTED, NETWORK
 from trainlib.evaluation.results import Results
 from trainlib.evaluation.shown import Shown
@@ -18,12 +19,15 @@ def page_numbers(shown: Sequence[Shown]) -> dict[str, Any]:
 
     `runs`: name, `verdict` (a sentence and the rows of its table), the JSON object of the
     evaluation, `binned` measures of all methods, where the network is `beaten`, the rows that are
-    shown as `examples`. `comparisons` of the others with the first. Shares are fractions.
+    shown as `examples`, and, where they were asked for, tests on other spectra, `generalisation`.
+    `comparisons` of the others with the first. `tested_alike`: η of all on spectra unlike the
+    first's training set, a row a kind. Shares are fractions.
     """
     first = shown[0]
     return {
         "runs": [_numbers_of(run) for run in shown],
         "comparisons": [_comparison(first, run) for run in shown[1:]],
+        "tested_alike": _tested_alike(shown),
     }
 
 
@@ -41,10 +45,37 @@ def _numbers_of(run: Shown) -> dict[str, Any]:
         "cpu_ms": dict(zip(map(str, results.on["method"].values),
                            map(_number, results.on["cpu_ms"].values), strict=True)),
         "beaten": defeats(results.evaluation.summary),
+        "generalisation": _generalisation(run),
         "examples": [
             example_of(results, number) for number in range(results.examples.sizes["example"])
         ],
     }  # fmt: skip
+
+
+def _generalisation(run: Shown) -> dict[str, Any] | None:
+    """Return what was found on spectra unlike the training set, None where it was not asked."""
+    found = read_generalisation(run.trained.directory, run.trained.checkpoint)
+    return None if found is None else found.model_dump(mode="json", exclude={"provenance"})
+
+
+def _tested_alike(shown: Sequence[Shown]) -> list[dict[str, Any]]:
+    """Return what all runs make of the same spectra; nothing where only the first was tested."""
+    first, *others = (run.trained for run in shown)
+    usual = first.manifest.fingerprint
+    found = [
+        read_generalisation(first.directory, first.checkpoint),
+        *(read_generalisation(one.directory, one.checkpoint, usual) for one in others),
+    ]
+    if found[0] is None or not any(found[1:]):
+        return []
+    by_name = [{row.name: row for row in one.rows} if one else {} for one in found]
+    return [
+        {
+            "text": row.text,
+            "eta": [one[row.name].eta if row.name in one else None for one in by_name],
+        }
+        for row in found[0].rows
+    ]
 
 
 def _records(results: Results) -> Iterator[dict[str, Any]]:
