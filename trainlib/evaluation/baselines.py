@@ -79,7 +79,7 @@ def _polynomials(flux: Tensor, window: int) -> Tensor:
 def _bins(flux_noisy: Tensor, variance: Tensor) -> np.ndarray:
     """Return the bins (rows,) of the S/N that noisy spectra seem to have."""
     snr = (flux_noisy / variance.sqrt()).median(dim=1).values.numpy()
-    return np.digitize(snr, SNR_EDGES[1:-1])
+    return np.asarray(np.digitize(snr, SNR_EDGES[1:-1]))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,8 @@ def generalise(
     base = None if usual is None else test.usual.manifest.fingerprint
     todo = dict(_todo(test))
     known = read_generalisation(trained.directory, trained.checkpoint, base)
-    found = {row.identity: row for row in (*known.rows, *known.lines)} if known else {}
+    rows: tuple[OnSpectra | OnLines, ...] = (*known.rows, *known.lines) if known else ()
+    found = {row.identity: row for row in rows if row.identity in todo}
     record, made_by = known if found.keys() == todo.keys() else None, provenance()
     for identity, make in todo.items():
         if identity in found:
@@ -136,10 +138,10 @@ def _todo(test: _Test) -> Iterator[tuple[str, Callable[[str], OnSpectra | OnLine
     for one in circumstances(test.recipe.config):
         yield (
             test.identity(one.identity),
-            lambda identity, one=one: _tested(test, one, identity),
+            partial(_tested, test, one),
         )
     for snr in _LINE_SNR:
-        yield test.identity("lines", snr), lambda identity, snr=snr: _lines(test, snr, identity)
+        yield test.identity("lines", snr), partial(_lines, test, snr)
 
 
 def _timed(make: Callable[[str], OnSpectra | OnLines], identity: str) -> OnSpectra | OnLines:

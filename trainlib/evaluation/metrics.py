@@ -112,7 +112,7 @@ def summarise_spectra(results: xr.Dataset, inside: np.ndarray) -> dict[str, obje
         "count": int(inside.sum()),
         **_against_limit(results, inside),
         "methods": {
-            method: _summary(*(values[number] for values in measures.values()), network)
+            method: _summary(*(values[number] for values in measures.values()), network=network)
             for number, method in enumerate(methods)
         },
     }
@@ -155,7 +155,7 @@ def over_limit(error: np.ndarray, floor: np.ndarray) -> tuple[float, float]:
 
 
 def _summary(
-    error: np.ndarray, signed: np.ndarray, worst: np.ndarray, network: np.ndarray | None
+    error: np.ndarray, signed: np.ndarray, worst: np.ndarray, *, network: np.ndarray | None
 ) -> dict[str, float | int | None]:
     known = np.isfinite(error)
     told: dict[str, float | int | None] = {} if known.all() else {"count": int(known.sum())}
