@@ -244,10 +244,12 @@ class Evaluate(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1  # of the frozen noise and augmentation
     spectra: PositiveInt | None = None  # the first so many; None: all
     smoothing_sigma: PositiveFloat = 2.0  # Gaussian, pixels
-    wiener_rank: PositiveInt = 512  # components of the Wiener baseline
+    wiener_rank: PositiveInt = 512  # components of the linear baselines, observed and at rest
     flux_floor: Fraction = 0.02  # of the median flux, below which R divides by the floor
     # The first so many are compared with the information limit, which costs some 3 ms each.
     limit_spectra: NonNegativeInt = 2048
+    # The first so many are compared with every training star, which costs some 50 ms each.
+    template_spectra: NonNegativeInt = 512
     fit_spectra: NonNegativeInt = 0  # the first so many are fitted too, 20 ms each
     # Rows of their own on which errors and limits of verdicts are found, for `denoise` as well.
     trust_spectra: PositiveInt = 12288

@@ -289,6 +289,7 @@ _WATCHED = "tests/flows/test_watching.py::test_deploy_stays_to_watch_where_it_is
 _FILES = f"{_SKYWARD}test_files_are_denoised_and_told_one_by_one"
 _STATED = f"{_SKYWARD}test_what_files_do_not_say_is_stated_by_options"
 _EXPORT = f"{_SKYWARD}test_export_is_told_run_bundle_and_storage"
+_TESTED = "tests/trainlib/test_generalise.py::test_the_verb_is_told_run_storage_and_how_many"
 _BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_under_a_root"
 _RUN_NAMED = "tests/flows/test_names.py::test_a_run_is_looked_for_under_the_root"
 _DATA_NAMED = "tests/flows/test_names.py::test_a_dataset_is_looked_for_under_the_root"
@@ -357,6 +358,11 @@ ELSEWHERE = {  # the tests that try what takes longer
     "export --json": _EXPORT,
     "export --root": _EXPORT,
     "export --storage-option": _EXPORT,
+    "generalise runs": _TESTED,
+    "generalise --spectra": _TESTED,
+    "generalise --json": _TESTED,
+    "generalise --root": _TESTED,
+    "generalise --storage-option": _TESTED,
     "rollback name": _BACK,
     "rollback --root": _BACK,
     "rollback --json": _BACK,
@@ -590,7 +596,8 @@ DEFAULTS = {
     "grid info --quality": True,
     "rollback --root": "./data", "diff --root": "./data", "diff --spectra": 1024,
     "plot --root": "./data", "evaluate --root": "./data",
-    "report --root": "./data", "export --root": "./data", "verify --root": "./data",
+    "report --root": "./data", "export --root": "./data", "generalise --root": "./data",
+    "generalise --spectra": 512, "verify --root": "./data",
     "inspect --root": "./data", "replay --root": "./data", "dataset list --root": "./data",
     "dataset info --root": "./data", "runs list --root": "./data",
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,

@@ -33,7 +33,8 @@ from trainlib.training.log import read_log
 
 EDGES = [(0, 5), (5, 7), (7, 10), (10, 14), (14, 20), (20, 40), (40, 80), (80, np.inf)]
 NARROW = (9, 11)
-NAMES = ["noisy input", "Gaussian smoothing", "PCA projection", "Wiener filter", "network"]
+NAMES = ["noisy input", "Gaussian smoothing", "Savitzky-Golay filter", "PCA projection",
+         "Wiener filter", "network"]  # fmt: skip
 LONG = dict(zip(METHODS, NAMES, strict=True))
 STARS = {"teff": "Teff (K)", "logg": "log g", "feh": "[Fe/H]", "alpha": "[α/Fe]"}
 SECTIONS = (WELL, BADLY)

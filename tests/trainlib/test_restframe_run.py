@@ -15,6 +15,7 @@ from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import losses, prepare, toy_config, train_here, train_together
 from trainlib import runs
+from trainlib.config import Evaluate
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.refusal import judge_trust
 from trainlib.evaluation.results import read_results
@@ -78,6 +79,28 @@ def test_it_learns_and_is_judged_better_than_the_linear_methods(judged):
             error, linear = (part["methods"][name]["mean_abs_relative_error"]
                              for name in ("dae", "wiener"))  # fmt: skip
             assert error < 0.9 * linear
+
+
+def test_what_knows_of_shifts_is_judged_too_and_templates_on_the_first_spectra(trained):
+    summary = evaluate(trained, section=Evaluate(limit_spectra=0, template_spectra=9))
+    found = read_results(trained).on
+    assert list(found["method"].values)[-3:] == ["rest", "dae", "template"]
+    errors = {name: found["mean_abs_relative_error"].sel({"method": name}).values
+              for name in ("none", "smoothing", "rest", "dae", "template")}  # fmt: skip
+    assert np.isfinite(errors["rest"]).all() and errors["rest"].mean() < errors["smoothing"].mean()
+    template = errors["template"]
+    assert np.isfinite(template[:9]).all() and np.isnan(template[9:]).all()
+    assert template[:9].mean() < 0.5 * errors["none"][:9].mean()
+    assert bool((found["cpu_ms"].sel({"method": ["rest", "template"]}) > 0).all())
+    snr = found["snr"].values
+    for part in summary["bins"]:
+        inside = (snr >= part["snr_low"]) & (snr < (part["snr_high"] or np.inf))
+        told, known = part["methods"]["template"], inside & np.isfinite(template)
+        assert told.get("count", part["count"]) == known.sum()
+        if "count" in told and known.any():
+            assert told["network"] == pytest.approx(errors["dae"][known].mean())
+    off = read_results(trained).off["method"].values
+    assert "rest" in off and "template" not in off
 
 
 def test_a_run_opens_without_its_data_and_says_what_it_found(trained, place):

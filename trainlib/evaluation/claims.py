@@ -12,10 +12,11 @@ import numpy as np
 import xarray as xr
 
 from trainlib.evaluation.binned import bins_of, counting
-from trainlib.evaluation.metrics import SNR_NARROW, has_limit, whole_methods
+from trainlib.evaluation.metrics import FITTED, NETWORK, SNR_NARROW, has_limit, whole_methods
 from trainlib.evaluation.strangers import LINES
 
-NETWORK, INPUT = "dae", "none"
+INPUT = "none"
+_NO_RIVALS = (NETWORK, INPUT, *FITTED)
 JUDGED_BELOW = 80.0  # S/N
 JUDGED_COUNT = 100  # spectra in a bin
 _FEW = 20  # below which a mean is not told
@@ -89,7 +90,20 @@ def claims(
 
 
 def _baselines(results: xr.Dataset) -> list[str]:
-    return [name for name in whole_methods(results) if name not in (NETWORK, INPUT)]
+    return [name for name in whole_methods(results) if name not in _NO_RIVALS]
+
+
+def _ratios(results: xr.Dataset, inside: np.ndarray) -> Iterator[float]:
+    """Yield the mean |R| of every method without a network over the network's, on the same spectra.
+
+    Of those that were judged on enough of the spectra.
+    """
+    network = _errors(results, NETWORK)
+    for name in map(str, results["method"].values):
+        errors = _errors(results, name)
+        known = inside & np.isfinite(errors)
+        if name not in _NO_RIVALS and known.sum() >= _FEW:
+            yield float(errors[known].mean() / network[known].mean())
 
 
 def _errors(results: xr.Dataset, method: str) -> np.ndarray:
@@ -156,10 +170,8 @@ def judged_bins(results: xr.Dataset) -> list[tuple[float, float, np.ndarray]]:
 def _beaten(results: xr.Dataset) -> Claim:
     bins = judged_bins(results)
     won, ratios = 0, []
-    for _, _, inside in bins:
-        network = _errors(results, NETWORK)[inside].mean()
-        others = [_errors(results, name)[inside].mean() for name in _baselines(results)]
-        ratios.append(min(others, default=np.inf) / network)
+    for *_, inside in bins:
+        ratios.append(min(_ratios(results, inside), default=np.inf))
         won += bool(ratios[-1] > 1.0)
     least = float(min(ratios)) if ratios and np.isfinite(min(ratios)) else None
     return Claim(
