@@ -79,4 +79,4 @@ def lasting_share(recipe: Recipe) -> np.ndarray:
     of_all = made["variance"].values.astype(float)
     of_one = recipe.variance(made, np.ones(_ROWS)).astype(float)
     lasting = (whole - of_one / of_all) / (whole - 1.0)
-    return np.clip(lasting.mean(axis=0), 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(lasting.mean(axis=0), 0.0, 1.0), dtype=np.float32)
