@@ -6,6 +6,7 @@ loops compute of a row does not depend on the rows beside it, and no lock of Pyt
 """
 
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -44,8 +45,7 @@ _C2, _C4, _C6, _C8, _C10, _C12 = (
 )
 
 
-@intrinsic
-def _product(_, a, b):
+def _product_of(_, a, b):
     """Return the upper and the lower 64 bits of the product of two words."""
 
     def generated(context, builder, signature, words):
@@ -56,6 +56,9 @@ def _product(_, a, b):
         return context.make_tuple(builder, signature.return_type, parts)
 
     return types.UniTuple(types.uint64, 2)(a, b), generated
+
+
+_product: Any = intrinsic(_product_of)  # the compiler gives the first argument
 
 
 @njit(**OPTIONS)
