@@ -11,7 +11,7 @@ EXAMPLES = {
     "evaluate": "specdenoise evaluate demo --json",
     "generalise": "specdenoise generalise demo --spectra 1024",
     "export": "specdenoise export demo bundle",
-    "denoise": "specdenoise denoise visit*.fits --bundle bundle --out denoised",
+    "denoise": "specdenoise denoise visit*.fits --bundle bundle --out denoised --plots",
     "report": "specdenoise report demo-0123456789abcdef demo-fedcba9876543210",
     "etc": "specdenoise etc nights.csv --out terms.nc --magnitude 21",
     "etc-sky": "specdenoise etc-sky tables --figures figures",

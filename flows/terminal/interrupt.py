@@ -33,6 +33,25 @@ def end_soon_when_interrupted() -> None:
             signal.signal(asked, _ask_to_stop)
 
 
+def stop_when_interrupted() -> threading.Event:
+    """Return what is set when the program is asked to end, for work that then ends well.
+
+    Asked a second time it ends at once.
+    """
+    asked_to_stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        for asked in _ASKS:
+            if signal.getsignal(asked) == ask:
+                signal.signal(asked, _end_now)
+        asked_to_stop.set()
+
+    for asked in _ASKS:
+        if signal.getsignal(asked) != signal.SIG_IGN:
+            signal.signal(asked, ask)
+    return asked_to_stop
+
+
 def _ask_to_stop(number: int, frame: FrameType | None) -> None:
     for asked in _ASKS:
         if signal.getsignal(asked) == _ask_to_stop:

@@ -39,13 +39,16 @@ def polish(
     variance: np.ndarray,
     denoised: np.ndarray,
     stars: np.ndarray,
+    *,
+    errors: bool = False,
 ) -> Polished:
     """Return denoised spectra, polished where that makes them more probable.
 
     flux, variance: as `fit_spectra` takes them. denoised: (rows, pixels). stars: (rows, 6) that
-    the network names; what it does not know is NaN. Raises ValueError for shapes that do not fit.
+    the network names; what it does not know is NaN. errors: of the fit's spectra are wanted too.
+    Raises ValueError for shapes that do not fit.
     """
-    fit = fit_spectra(problem, flux, variance, stars)
+    fit = fit_spectra(problem, flux, variance, stars, errors=errors)
     data = seen(flux, variance)
     with np.errstate(invalid="ignore", over="ignore"):
         residual = (data.noisy - denoised) * data.inverse_sigma

@@ -286,6 +286,7 @@ _PRUNED = "tests/flows/test_dataset_verbs.py::test_prune_removes_only_when_told"
 _DOOR = "tests/flows/test_rollback_verb.py::test_a_root_behind_a_door_is_opened_by_the_option"
 _SKYWARD = "tests/flows/test_onsky_verbs.py::"
 _WATCHED = "tests/flows/test_watching.py::test_deploy_stays_to_watch_where_it_is_asked_to"
+_FOLDER = "tests/flows/test_watch_verb.py::"
 _FILES = f"{_SKYWARD}test_files_are_denoised_and_told_one_by_one"
 _STATED = f"{_SKYWARD}test_what_files_do_not_say_is_stated_by_options"
 _EXPORT = f"{_SKYWARD}test_export_is_told_run_bundle_and_storage"
@@ -353,6 +354,11 @@ ELSEWHERE = {  # the tests that try what takes longer
     "denoise --medium": _STATED,
     "denoise --reject": f"{_SKYWARD}test_masks_reject_by_the_list_that_is_named",
     "denoise --storage-option": f"{_SKYWARD}test_denoise_is_told_of_storage",
+    "denoise --plots": f"{_SKYWARD}test_pictures_and_fits_are_options",
+    "denoise --polish": f"{_SKYWARD}test_pictures_and_fits_are_options",
+    "denoise --watch": f"{_FOLDER}test_files_that_come_are_denoised_and_stacked_until_it_is_ended",
+    "denoise --target-snr": f"{_FOLDER}test_what_is_said_of_a_watch_follows_its_options",
+    "denoise --patience": f"{_FOLDER}test_what_is_said_of_a_watch_follows_its_options",
     "export run": _EXPORT,
     "export bundle": _EXPORT,
     "export --json": _EXPORT,
@@ -602,7 +608,8 @@ DEFAULTS = {
     "dataset info --root": "./data", "runs list --root": "./data",
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,
     "etc-official --magnitude": 22.0, "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
-    "denoise --reject": "usual", "simulate --path": "compiled",
+    "denoise --reject": "usual", "denoise --polish": True, "denoise --target-snr": 40.0,
+    "denoise --patience": 30.0, "simulate --path": "compiled",
     "etc --instrument": "pfs-redmr-2024-07-14", "etc --convention": "centred",
     "etc --quadrature": "converged", "etc --lsf": "etc", "etc --line-extinction": "factorised",
 }  # fmt: skip

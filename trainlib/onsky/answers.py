@@ -6,7 +6,7 @@ from typing import Any
 
 from simlib.errors import InputError
 from simlib.spectra.observed import Observed
-from trainlib.onsky.denoise import Denoised
+from trainlib.onsky.denoise import UNKNOWN, Denoised
 
 REFUSED = "refused"
 # name -> unit and meaning
@@ -34,13 +34,17 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "logg_error": ("", "likewise"),
     "feh_error": ("", "likewise"),
     "alpha_error": ("", "likewise"),
+    "source": ("", "of spectrum, redshift and star: network, or polish: a fit that is likelier"),
+    "ebv": ("", "reddening of the fit"),
+    "ebv_error": ("", "likewise"),
+    "covariance": ("", "6 x 6 of teff, logg, feh, alpha, redshift and ebv of the fit"),
     "resolution": ("", "of the file, where it says it"),
     "frame": ("", "of the redshift, where the file says it"),
     "notes": ("", "what was assumed"),
     "message": ("", "why there is no answer"),
 }
 _COUNTS = ("suspects",)
-_TEXTS = ("spectrum", "product", "verdict", "features", "frame", "notes", "message")
+_TEXTS = ("spectrum", "product", "verdict", "source", "features", "frame", "notes", "message")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +83,8 @@ def empty_row() -> dict[str, Any]:
     """Return the row of what was refused."""
     texts = dict.fromkeys(_TEXTS, "")
     numbers = {name: float("nan") for name in COLUMNS if name not in (*_TEXTS, *_COUNTS)}
-    return numbers | texts | dict.fromkeys(_COUNTS, 0) | {"verdict": REFUSED}
+    others = {"verdict": REFUSED, "covariance": UNKNOWN}
+    return numbers | texts | dict.fromkeys(_COUNTS, 0) | others
 
 
 def table_of(answers: Sequence[Answer]) -> dict[str, list[Any]]:

@@ -29,7 +29,7 @@ class BundleManifest(Record):
     fingerprint: of the network, its pixels, its scale and its trust. model: the section that made
     the network. files: the SHA-256 of each. window_nm, median: how flux is normalised. ranges: that
     the training stars were drawn from. resolution: of the training spectra in the arm. lineage:
-    what it was made from.
+    what it was made from. simulator: that made the training spectra, see `simulator`.
     """
 
     remedy: ClassVar[str] = _REMEDY
@@ -47,6 +47,7 @@ class BundleManifest(Record):
     lineage: dict[str, Any]
     licence: str
     provenance: dict[str, Any]
+    simulator: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)

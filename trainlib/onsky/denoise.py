@@ -7,6 +7,7 @@ out is brought back to the pixels and the unit that the spectrum has.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
@@ -25,12 +26,19 @@ from trainlib.trust.model import Told, named_odd, observed_snr
 from trainlib.trust.residuals import MEASURES, Feature, features_in, measured, residuals_of
 from trainlib.trust.verdict import Measures, is_at_edge, verdict
 
+if TYPE_CHECKING:
+    from trainlib.onsky.simulator import Refined, Simulator
+
 STARS = ("teff", "logg", "feh", "alpha")
 _STAR_ERRORS = tuple(f"{name}_error" for name in STARS)
+FITTED = (*STARS, "redshift", "ebv")
+NETWORK, POLISH = "network", "polish"
+UNKNOWN = (float("nan"),) * 36  # a covariance
 _AT_ONCE = 512  # spectra that the network is given together
 _MOST_WAYS = 64  # that are kept for the next spectrum of the same pixels
 _WHOLE = 0.98  # share of the pixels from which on their own median is the scale
 _SUSPECT_SIGMA = 5.0
+_NORMAL_95 = 1.96  # sigma that hold 95 % of a normal
 _DEGREE = 5  # of the spline through denoised pixels
 
 
@@ -46,7 +54,10 @@ class Denoised:
     covered: share of these that were seen. misfit: scatter of these in units of their errors.
     suspects: number of pixels. features: runs of pixels that no training star has. shared:
     correlation of neighbours' noise that resampling made. teff, logg, feh, alpha: where to start a
-    fit from, no measurement, with the errors that hold 68 %.
+    fit from, no measurement, with the errors that hold 68 %. source: `network`, or `polish` where a
+    fit of the simulator is more probable: flux, error, redshift and star are its own then, with
+    ebv, and the covariance of all six (row by row, in the order of `simlib.fit.generator.STARS`);
+    the verdict is on the network's answer all the same.
     """
 
     flux: np.ndarray
@@ -73,6 +84,10 @@ class Denoised:
     feh_error: float
     alpha_error: float
     verdict: str
+    source: str = NETWORK
+    ebv: float = float("nan")
+    ebv_error: float = float("nan")
+    covariance: tuple[float, ...] = UNKNOWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +118,12 @@ class _Ready:
 
 
 class Bundle:
-    """A network that denoises observed spectra. Made by `load_bundle`."""
+    """A network that denoises observed spectra. Made by `load_bundle`.
 
-    def __init__(self, opened: Opened) -> None:
+    unpolished: why its answers stay the network's own, empty where fits may replace them.
+    """
+
+    def __init__(self, opened: Opened, polish: bool = False) -> None:
         self.manifest = opened.manifest
         self.place = opened.place
         self.wavelength = opened.wavelength
@@ -114,6 +132,15 @@ class Bundle:
         low, high = opened.manifest.window_nm
         self._window = (self.wavelength >= low) & (self.wavelength <= high)
         self._typical = opened.network.typical
+        self._simulator: Simulator | None = None
+        self.unpolished = "" if polish else "it was not asked for"
+        if polish:
+            from trainlib.onsky.simulator import simulator_of  # noqa: PLC0415  (slow to load)
+
+            try:
+                self._simulator = simulator_of(opened.manifest.simulator, self.wavelength)
+            except InputError as error:
+                self.unpolished = str(error)
 
     def denoise(
         self,
@@ -213,7 +240,15 @@ class Bundle:
         )
         known = self._network.denoise(flux, variance)
         found = self._judged(flux, variance, known, ready)
-        return [self._answer(one, found, row) for row, one in enumerate(ready)]
+        answers = [self._answer(one, found, row) for row, one in enumerate(ready)]
+        if self._simulator is None:
+            return answers
+        named = np.column_stack([known.stars, known.redshift])
+        fits = self._simulator.refined(flux, variance, known.flux, named)
+        return [
+            self._refined(answers[row], one, fits, row) if fits.is_accepted[row] else answers[row]
+            for row, one in enumerate(ready)
+        ]
 
     def _judged(
         self, flux: np.ndarray, variance: np.ndarray, known: Known, ready: Sequence[_Ready]
@@ -238,6 +273,8 @@ class Bundle:
         redshift_error = float(known.redshift_error[row] * told.redshift[row])
         count = int(np.count_nonzero(flag & (OUTSIDE | MASKED | UNUSABLE) == 0))
         odd = named_odd(found.odd[row])
+        named = (*known.stars[row], *told.stars[row])
+        star: dict[str, Any] = dict(zip((*STARS, *_STAR_ERRORS), map(float, named), strict=True))
         measures = Measures(
             snr=float(found.snr[row]),
             covered=seen.covered,
@@ -263,8 +300,7 @@ class Bundle:
             suspects=suspects,
             features=self._features(found, row) if not odd["features"] < 1.0 else (),
             shared=seen.shared,
-            **dict(zip(STARS, map(float, known.stars[row]), strict=True)),
-            **dict(zip(_STAR_ERRORS, map(float, told.stars[row]), strict=True)),
+            **star,
             verdict=verdict(measures),
         )
 
@@ -272,6 +308,30 @@ class Bundle:
         one, known = slice(row, row + 1), found.known
         seen = residuals_of(found.flux[one], found.variance[one], known.flux[one], known.error[one])
         return features_in(seen, self.wavelength, self.trust.limit_of_features(found.snr[row]))
+
+    def _refined(self, answer: Denoised, ready: _Ready, fits: "Refined", row: int) -> Denoised:
+        """Return an answer with what a fit made of the spectrum in the place of the network's."""
+        observed = ready.observed
+        unit = observed.unit.per_wavelength(observed.wavelength)
+        flux, error = (self._back(curve[row].astype(np.float64) * ready.scale, ready) / unit
+                       for curve in (fits.flux, fits.error))  # fmt: skip
+        flag, suspects = _flagged(observed, flux, error)
+        sigma = np.sqrt(np.diag(fits.covariance[row]))
+        told: dict[str, Any] = {}
+        for name, value, width in zip(FITTED, fits.stars[row], sigma, strict=True):
+            told |= {name: float(value), f"{name}_error": float(width)}
+        told["redshift_error_95"] = _NORMAL_95 * told["redshift_error"]
+        return replace(
+            answer,
+            flux=flux,
+            error=error,
+            error_95=_NORMAL_95,
+            flag=flag,
+            suspects=suspects,
+            source=POLISH,
+            covariance=tuple(fits.covariance[row].ravel().tolist()),
+            **told,
+        )
 
     def _back(self, curve: np.ndarray, ready: _Ready) -> np.ndarray:
         """Return a curve on the network's pixels at those of the spectrum, NaN beyond them."""
@@ -286,12 +346,14 @@ class Bundle:
         return out
 
 
-def load_bundle(place: Place) -> Bundle:
+def load_bundle(place: Place, *, polish: bool = True) -> Bundle:
     """Return a bundle that `export` wrote, ready to denoise.
 
-    Raises InputError where there is none, or where a byte of it is not what was written.
+    polish: exchange what the network makes for the fit of a star where that is more probable; not
+    done where the simulator's stellar grid is not installed (`Bundle.unpolished` says why). Raises
+    InputError where there is no bundle, or where a byte of it is not what was written.
     """
-    return Bundle(open_bundle(place))
+    return Bundle(open_bundle(place), polish)
 
 
 def _single(seen: OnPixels, scale: float) -> tuple[np.ndarray, np.ndarray]:

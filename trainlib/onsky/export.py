@@ -25,6 +25,7 @@ from trainlib.evaluation.trained import Trained, load_trained
 from trainlib.evaluation.trust import trust_of
 from trainlib.onsky.bundle import ARRAYS, CARD, MANIFEST, WAVELENGTH, BundleManifest, open_bundle
 from trainlib.onsky.card import LICENCE, model_card
+from trainlib.onsky.simulator import described_simulator
 from trainlib.trust.model import TRUST, TrustRecord
 
 AGREEMENT = 1e-5  # of normalised flux, between the bundle and the run's own network
@@ -61,6 +62,7 @@ def export(run: Place, bundle: Place) -> Location:
         "ranges": {name: tuple(getattr(stellar, name)) for name in _RANGES},
         "lineage": _lineage(trained, dataset.stellar_grid),
         "licence": LICENCE,
+        "simulator": described_simulator(recipe.config, trained.config.augment, recipe.grid),
     }
     write_bundle(place, trained.model, wavelength, described, card, trust_of(trained))
     return place

@@ -153,7 +153,8 @@ def _table(answers: Sequence[Answer], manifest: BundleManifest) -> fits.BinTable
         for name, values in rows.items()
     }
     # A text of no letters has no width, which no table has either.
-    kinds = [(name, "S1" if not one.dtype.itemsize else one.dtype) for name, one in kept.items()]
+    kinds = [(name, "S1" if not one.dtype.itemsize else one.dtype, one.shape[1:])
+             for name, one in kept.items()]  # fmt: skip
     data = np.empty(len(answers), dtype=kinds)
     for name, values in kept.items():
         data[name] = values

@@ -22,6 +22,8 @@ from tests.trainlib.onsky.toy_bundle import SCALE, WAVELENGTH, toy_stars
 from trainlib.onsky.batch import denoise
 from trainlib.onsky.flags import MASKED
 
+TABLES = ["starts.json", "summary.ecsv", "summary.html", "summary.parquet"]
+
 
 @pytest.fixture(scope="module")
 def bundle(bundle_place):
@@ -147,7 +149,7 @@ def test_what_cannot_be_used_is_told_and_the_rest_is_done(bundle, star, tmp_path
         assert word in one.message and bool(word) == bool(one.message) and message == one.message
         assert str(one.place) in one.message or not word
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["a.fits", "e.fits", "summary.ecsv"]
+    assert names == ["a.fits", "e.fits", *TABLES]
     table = Table.read(tmp_path / "out/summary.ecsv")
     assert list(table["verdict"]) == ["good", *["refused"] * 3, "good", *["refused"] * 2]
     assert "none of its 240" in table["message"][3]

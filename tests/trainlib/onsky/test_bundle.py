@@ -54,7 +54,7 @@ def trained(dataset, tmp_path_factory):
 def test_a_run_is_exported_and_denoises_as_its_network_does(trained, dataset, tmp_path):
     evaluate(trained)
     place = trainlib.export(trained, tmp_path / "bundle")
-    bundle = trainlib.load_bundle(place)
+    bundle = trainlib.load_bundle(place, polish=False)
     spectra = open_dataset(dataset, "validation").load()
     assert np.array_equal(bundle.wavelength, spectra["wavelength"].values)
     sigma = np.sqrt(spectra["variance"].values)
@@ -70,6 +70,18 @@ def test_a_run_is_exported_and_denoises_as_its_network_does(trained, dataset, tm
         error = expected.error[row].numpy() * told.pixel[row]
         assert np.max(np.abs(one.error / scale[row] - error)) < 1e-5
         assert abs(one.redshift - float(expected.redshift[row])) < 1e-8
+        assert one.source == "network"
+    whole = trainlib.load_bundle(place)
+    assert whole.unpolished == "" and bundle.unpolished == "it was not asked for"
+    polished = whole.denoise(bundle.wavelength, noisy, sigma**2)
+    assert np.mean([one.source == "polish" for one in polished]) > 0.5
+    off = []
+    for one, before, star in zip(polished, found, spectra["flux"].values, strict=True):
+        if one.source == "polish":
+            assert one.verdict == before.verdict and one.teff_error > 0.0
+            off.append([np.abs(made.flux - star).mean() for made in (one, before)])
+    mine, networks = np.mean(off, axis=0)  # alike where noise is small, and stars are few
+    assert mine < 1.2 * networks
     manifest = bundle.manifest
     assert manifest.lineage["run"] == runs.read_manifest(trained).fingerprint
     assert manifest.lineage["checkpoint"] == load_trained(trained).checkpoint
