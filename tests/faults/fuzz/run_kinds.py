@@ -120,7 +120,7 @@ def _results(prepared: tuple[Path, Standing], draw: Random, _: Path, valid: bool
 
 
 KINDS = {
-    "run-record": Kind(120, _prepare, _record),
-    "checkpoint": Kind(120, _prepare, _checkpoint),
-    "results": Kind(80, _prepare, _results),
+    "run-record": Kind(50, _prepare, _record),
+    "checkpoint": Kind(60, _prepare, _checkpoint),
+    "results": Kind(30, _prepare, _results),
 }

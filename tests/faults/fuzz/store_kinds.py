@@ -115,7 +115,7 @@ def _terms(terms: tuple[Location, Standing], draw: Random, _: Path, valid: bool)
 
 
 KINDS = {
-    "dataset-record": Kind(110, _prepare_dataset, _dataset_record),
+    "dataset-record": Kind(70, _prepare_dataset, _dataset_record),
     "dataset-arrays": Kind(150, _prepare_dataset, _dataset_arrays),
-    "terms": Kind(100, _prepare_terms, _terms),
+    "terms": Kind(60, _prepare_terms, _terms),
 }

@@ -205,7 +205,7 @@ def _instrument(folder: Path, draw: Random, _: Path, valid: bool) -> Attempt:
 
 KINDS = {
     "config": Kind(350, _prepare_configs, _config),
-    "conditions": Kind(120, _prepare_etc, _conditions),
+    "conditions": Kind(60, _prepare_etc, _conditions),
     "targets": Kind(200, _prepare_etc, _targets),
     "spectrum": Kind(60, _prepare_etc, _spectrum),
     "sky": Kind(60, _prepare_etc, _sky),
