@@ -2,10 +2,12 @@
 
 `manifest.json` says what it is, `network.safetensors` holds the arrays, `README.md` is for people.
 Nothing in it can run: the arrays are plain, and every byte is compared with its digest on opening.
+Only what cannot be derived is held; arrays of other names beside the network's are left alone.
 """
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,8 +16,10 @@ from safetensors.numpy import load
 from simlib.artifact import Record, read_record, reading
 from simlib.errors import InputError
 from simlib.location import Location, Place
-from trainlib.onsky.network import Network, TorchNetwork
+from trainlib.onsky.network import network_of
+from trainlib.rest.denoiser import RestDenoiser
 
+SHIPPED = Path(__file__).parent / "shipped"  # trained on the preset `survey`
 MANIFEST, ARRAYS, CARD = "manifest.json", "network.safetensors", "README.md"
 WAVELENGTH = "wavelength"  # among the arrays, the network's beside it
 _REMEDY = "export the run again with `specdenoise export RUN BUNDLE`"
@@ -27,7 +31,7 @@ class BundleManifest(Record):
     fingerprint: of the network, its pixels and its scale. model: the section that made the
     network. files: the SHA-256 of each. window_nm, median: how flux is normalised. ranges: that the
     training stars were drawn from. resolution: of the training spectra in the arm. lineage: what
-    it was made from.
+    it was made from. results: of its evaluation, None where there was none.
     """
 
     remedy: ClassVar[str] = _REMEDY
@@ -45,6 +49,7 @@ class BundleManifest(Record):
     lineage: dict[str, Any]
     licence: str
     provenance: dict[str, Any]
+    results: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +59,7 @@ class Opened:
     place: Location
     manifest: BundleManifest
     wavelength: np.ndarray
-    network: Network
+    network: RestDenoiser
 
 
 def open_bundle(place: Place) -> Opened:
@@ -76,7 +81,7 @@ def open_bundle(place: Place) -> Opened:
         arrays = load(held[ARRAYS])
         wavelength = arrays.pop(WAVELENGTH)
         try:
-            network = TorchNetwork(manifest.model, arrays)
+            network = network_of(manifest.model, arrays)
         except InputError as error:
             raise InputError(f"{path}: {error}; {_REMEDY}") from None
     return Opened(folder, manifest, wavelength, network)

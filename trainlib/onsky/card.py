@@ -10,8 +10,24 @@ from trainlib.evaluation.trained import Trained
 LICENCE = "Apache-2.0"
 
 
+def results_told(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a bundle tells of an evaluation's summary: errors by signal to noise."""
+    bins = [
+        {
+            "snr_low": part["snr_low"],
+            "snr_high": _finite(part["snr_high"]),
+            "count": part["count"],
+            "error": _finite(part["methods"]["dae"]["mean_abs_relative_error"]),
+            "floor": _finite(part["floor"]),
+        }
+        for part in summary["bins"]
+        if part["count"]
+    ]
+    return {"split": summary["split"], "bins": bins}
+
+
 def model_card(trained: Trained, wavelength: np.ndarray, results: Mapping[str, Any] | None) -> str:
-    """Return the card as Markdown. results: the summary of an evaluation, where there is one."""
+    """Return the card as Markdown. results: what is told of an evaluation, where there is one."""
     manifest, state = trained.manifest, trained.state
     return "\n".join(
         [
@@ -32,32 +48,36 @@ def model_card(trained: Trained, wavelength: np.ndarray, results: Mapping[str, A
             f"| parameters | {state.parameters} |",
             f"| licence | {LICENCE} |",
             "",
-            *_results(results),
+            *results_table(results),
             "",
         ]
     )
 
 
-def _results(results: Mapping[str, Any] | None) -> list[str]:
+def results_table(results: Mapping[str, Any] | None) -> list[str]:
+    """Return the lines of the card that tell how good the network is."""
     if results is None:
         return ["It was not evaluated; `specdenoise evaluate RUN`, then export again."]
-    lines = [
+    return [
         f"Mean absolute relative error on held-out simulated spectra ({results['split']}):",
         "",
         "| S/N | spectra | error | information limit |",
         "|---|---|---|---|",
+        *(
+            f"| {part['snr_low']:g}-{_upper(part)} | {part['count']} | "
+            f"{_percent(part['error'])} | {_percent(part['floor'])} |"
+            for part in results["bins"]
+        ),
     ]
-    for part in results["bins"]:
-        if part["count"]:
-            high = part["snr_high"]
-            upper = f"{high:g}" if high is not None and np.isfinite(high) else ""
-            error = part["methods"]["dae"]["mean_abs_relative_error"]
-            lines.append(
-                f"| {part['snr_low']:g}-{upper} | {part['count']} | {_percent(error)} | "
-                f"{_percent(part['floor'])} |"
-            )
-    return lines
+
+
+def _upper(part: Mapping[str, Any]) -> str:
+    return "" if part["snr_high"] is None else f"{part['snr_high']:g}"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
 
 
 def _percent(value: float | None) -> str:
-    return "" if value is None or not np.isfinite(value) else f"{100.0 * value:.2f} %"
+    return "" if value is None else f"{100.0 * value:.2f} %"

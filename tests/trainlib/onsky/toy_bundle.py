@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
 
 from simlib.location import Location
 from simlib.units import FWHM_PER_SIGMA
@@ -12,6 +12,7 @@ from tests.simlib.spectra.made import Star
 from tests.trainlib.rest.toy_frame import AXIS, curves, observed, statistics
 from trainlib.config import RestFrameModel
 from trainlib.models import build_model
+from trainlib.models.restframe import RestFrameNetwork
 from trainlib.onsky.export import write_bundle
 
 WAVELENGTH = AXIS.observed + AXIS.pitch * np.arange(AXIS.pixels)
@@ -30,12 +31,21 @@ DESCRIBED: dict[str, Any] = {
 }
 
 
-def toy_network() -> nn.Module:
-    return build_model(MODEL, statistics(RANK)).eval()
+def toy_network() -> RestFrameNetwork:
+    """Return a network that corrects what it is given, by a little."""
+    torch.manual_seed(0)
+    network = build_model(MODEL, statistics(RANK)).eval()
+    assert isinstance(network, RestFrameNetwork)
+    for layer in (network.last, network.blocks[0].outer):
+        torch.nn.init.normal_(layer.weight, std=0.01)
+    return network
 
 
 def write_toy_bundle(place: Path, **described: Any) -> Path:
-    write_bundle(Location.of(place), toy_network(), WAVELENGTH, DESCRIBED | described, "# toy\n")
+    probes = observed(8, 0.02)[:2]
+    write_bundle(
+        Location.of(place), toy_network(), WAVELENGTH, DESCRIBED | described, "# toy\n", probes
+    )
     return place
 
 
@@ -43,7 +53,7 @@ def toy_stars(count: int, level: float, seed: int = 5) -> tuple[list[Star], np.n
     """Return noisy stars, of 1 / level of signal to noise about, and their redshifts."""
     noisy, variance, _, redshift = observed(count, level, seed)
     stars = [
-        Star(WAVELENGTH, SCALE * flux.double().numpy(), SCALE * noise.double().sqrt().numpy())
+        Star(WAVELENGTH, SCALE * flux.astype(float), SCALE * noise.astype(float) ** 0.5)
         for flux, noise in zip(noisy, variance, strict=True)
     ]
     return stars, redshift

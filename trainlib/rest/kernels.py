@@ -152,3 +152,77 @@ def rest_rows(values, first, step, out):
             i = int(place)
             t = np.float32(place - i)
             out[n, j] = seen[i] + t * (seen[i + 1] - seen[i])
+
+
+@njit(**(OPTIONS | {"fastmath": {"contract", "nsz", "reassoc"}}))
+def _sum_of_products(one, other):
+    total = np.float32(0.0)
+    for i in range(len(one)):
+        total += one[i] * other[i]
+    return total
+
+
+@njit(**OPTIONS)
+def _add_products(bank, chosen, sign, few, products):
+    """Add, times a sign, the products of directions over chosen columns; `few` holds these then."""
+    count = len(chosen)
+    for a in range(len(bank)):
+        for i in range(count):
+            few[a, i] = bank[a, chosen[i]]
+        for b in range(a + 1):
+            products[a, b] += sign * np.float64(_sum_of_products(few[a, :count], few[b, :count]))
+
+
+@njit(**OPTIONS)
+def _evidence(products, along, squares, squared):
+    """Return the logarithm of the evidence of a spectrum at one shift.
+
+    products: of the mean and the directions over what is seen; its lower triangle is overwritten.
+    along: the same with the spectrum. squares: variance of each direction; squared: of a pixel.
+    """
+    misfit, volume = products[0, 0] - 2.0 * along[0], 0.0
+    for j in range(1, len(along)):
+        row = products[j]
+        least = squared / squares[j - 1]
+        off, left = along[j] - row[0], row[j] + least
+        for k in range(1, j):
+            value = row[k]
+            for m in range(1, k):
+                value -= row[m] * products[k, m]
+            row[k] = value / products[k, k]
+            left -= row[k] * row[k]
+            off -= row[k] * products[k, 0]
+        left = max(left, least)  # it is, but for rounding
+        row[j] = np.sqrt(left)
+        row[0] = off / row[j]
+        misfit -= row[0] * row[0]
+        volume += np.log(left / least)
+    return -0.5 * (misfit / squared + volume)
+
+
+@njit(**OPTIONS)
+def evidence_rows(along, seen, is_alone, is_pair, bank, pixels, whole, squares, squared, out):
+    """Put the evidence (rows, shifts) of spectra of which some pixels are seen into `out`.
+
+    along: products (rows, shifts, directions) of the sums of two seen pixels with the bank.
+    is_alone: the pixels that are seen while their neighbour is not; is_pair: the pairs that are.
+    bank: (shifts, directions, pairs), the mean first; pixels: the same of single ones. whole:
+    products of the bank with itself over all pairs; those over a few are taken from them, or stand
+    alone, whichever pairs are fewer.
+    """
+    shifts, each, pairs = bank.shape
+    few, products = np.empty((each, pixels.shape[2]), np.float32), np.empty((each, each))
+    own = np.empty(each)
+    for n in range(len(out)):
+        is_mostly = 2 * np.count_nonzero(is_pair[n]) > pairs
+        chosen, alone = np.flatnonzero(is_pair[n] != is_mostly), np.flatnonzero(is_alone[n])
+        values = seen[n][alone]
+        for s in range(shifts):
+            products[:] = 0.0
+            if is_mostly:
+                products[:] = whole[s]
+            _add_products(bank[s], chosen, -1.0 if is_mostly else 1.0, few, products)
+            _add_products(pixels[s], alone, 1.0, few, products)
+            for a in range(each):
+                own[a] = along[n, s, a] + _sum_of_products(few[a, : len(alone)], values)
+            out[n, s] = _evidence(products, own, squares[s], squared[n])
