@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from trainlib.rest.axis import COARSE, RestAxis, spline_coefficients, spline_samples
 from trainlib.rest.noise import median_of_seen
@@ -171,7 +171,7 @@ class RestFrame:
         Those of the linear solution: with the mean weights but for the masked pixels, against
         weights that are as much less everywhere.
         """
-        told, coarse, whole = self.statistics, self._coarse, self._whole
+        whole = self._whole
         share = self.axis.weigh(is_masked.astype(np.float32), redshift) / COARSE
         grown = np.ones_like(share)
         for row in np.flatnonzero(is_masked.any(axis=1)):
@@ -180,30 +180,33 @@ class RestFrame:
             squared = np.square(level[row])
             alone = max(squared * (1.0 - weight.sum() / whole.sum()), _NEVER)  # without the mask
             try:
-                after = self._variances_without(hit, weight, alone)
+                grown[row, hit] = np.maximum(self._growth(hit, weight, alone, squared), 1.0)
             except np.linalg.LinAlgError:  # of rounding alone, where hardly a pixel is left
                 continue
-            before = 1.0 / (1.0 / told.eigenvalues + 1.0 / squared)
-            grown[row, hit] = np.maximum(after / (before @ np.square(coarse[:, hit])), 1.0)
         return np.repeat(grown, COARSE, axis=1)[:, : self.axis.points]
 
-    def _variances_without(self, hit: np.ndarray, weight: np.ndarray, alone: float) -> np.ndarray:
-        """Return the posterior variance at some points that have lost weights; both (points,).
+    def _growth(
+        self, hit: np.ndarray, weight: np.ndarray, alone: float, squared: float
+    ) -> np.ndarray:
+        """Return how much larger variances are at some points that have lost weights (points,).
 
-        alone: squared level of the noise. A lost weight takes a square from the gain's inverse,
-        so what is solved is as large as there are points, or coefficients where these are fewer.
-        Raises LinAlgError where rounding leaves nothing.
+        squared: level of the noise; alone: as if only so much weight were left, in all places. A
+        lost weight takes a square from the gain's inverse, so what is solved is as large as there
+        are points, or coefficients where these are fewer. Raises LinAlgError where rounding leaves
+        nothing.
         """
         squares, turned = self._turned
-        there = turned[:, hit].astype(float)
+        there = turned[hit]
+        before = np.square(there) @ (1.0 / (1.0 + squares / squared))
         gain = 1.0 / (1.0 + squares / alone)
         if len(hit) < len(gain):
-            shared = (there.T * gain) @ there
-            triangle = np.linalg.cholesky(np.diag(alone / weight) - shared)
-            lost = solve_triangular(triangle, shared, lower=True)
-            return np.asarray(shared.diagonal() + np.square(lost).sum(axis=0))
-        triangle = np.linalg.cholesky(np.diag(1.0 / gain) - (there * weight / alone) @ there.T)
-        return np.asarray(np.square(solve_triangular(triangle, there, lower=True)).sum(axis=0))
+            shared = ((there * gain) @ there.T).astype(float)
+            solved = cho_solve(cho_factor(np.diag(alone / weight) - shared), shared)
+            return np.asarray((shared.diagonal() + (shared * solved).sum(axis=0)) / before)
+        lost = (there * (weight / alone)[:, np.newaxis]).T @ there
+        triangle = np.linalg.cholesky(np.diag(1.0 / gain) - lost.astype(float))
+        after = solve_triangular(triangle, there.T, lower=True)
+        return np.asarray(np.square(after).sum(axis=0) / before)
 
     @cached_property
     def _whole(self) -> np.ndarray:
@@ -212,13 +215,13 @@ class RestFrame:
 
     @cached_property
     def _turned(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return s and the basis T (rank, points / 2), of the size of its prior, in which
+        """Return s and the basis T (points / 2, rank), of the size of its prior, in which
 
         diag(1 / (1 + s / level²)) is the posterior covariance for the mean weights.
         """
         scaled = np.sqrt(self.statistics.eigenvalues)[:, np.newaxis] * self._coarse
         squares, turn = np.linalg.eigh(((scaled * self._whole) @ scaled.T).astype(float))
-        return np.maximum(squares, 0.0), turn.T.astype(np.float32) @ scaled
+        return np.maximum(squares, 0.0).astype(np.float32), scaled.T @ turn.astype(np.float32)
 
     @cached_property
     def relative_squares(self) -> np.ndarray:

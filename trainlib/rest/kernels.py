@@ -14,6 +14,7 @@ from simlib.simulation.compiled.kernel import OPTIONS
 _ONE, _TWO, _THREE = np.float32(1.0), np.float32(2.0), np.float32(3.0)
 _FIVE, _TEN, _TWENTY, _THIRTY = (np.float32(x / 120.0) for x in (5.0, 10.0, 20.0, 30.0))
 _FIFTY, _SIXTY, _26, _66 = (np.float32(x / 120.0) for x in (50.0, 60.0, 26.0, 66.0))
+_TOGETHER = 32  # numbers that a loop adds up in one go
 _OF_120, _OF_24, _OF_12 = (np.float32(1.0 / x) for x in (120.0, 24.0, 12.0))
 
 
@@ -163,14 +164,13 @@ def _sum_of_products(one, other):
 
 
 @njit(**OPTIONS)
-def _add_products(bank, chosen, sign, few, products):
-    """Add, times a sign, the products of directions over chosen columns; `few` holds these then."""
-    count = len(chosen)
-    for a in range(len(bank)):
-        for i in range(count):
-            few[a, i] = bank[a, chosen[i]]
-        for b in range(a + 1):
-            products[a, b] += sign * np.float64(_sum_of_products(few[a, :count], few[b, :count]))
+def _take(bank, chosen, shift, sign, begin, few, signed):
+    """Put the directions at chosen places of a bank into columns, and once more times a sign."""
+    for i in range(len(chosen)):
+        row = bank[chosen[i], shift]
+        for a in range(len(row)):
+            few[a, begin + i] = row[a]
+            signed[a, begin + i] = sign * row[a]
 
 
 @njit(**OPTIONS)
@@ -201,28 +201,34 @@ def _evidence(products, along, squares, squared):
 
 
 @njit(**OPTIONS)
-def evidence_rows(along, seen, is_alone, is_pair, bank, pixels, whole, squares, squared, out):
+def evidence_rows(along, seen, is_alone, is_pair, pairs, pixels, whole, squares, squared, out):
     """Put the evidence (rows, shifts) of spectra of which some pixels are seen into `out`.
 
     along: products (rows, shifts, directions) of the sums of two seen pixels with the bank.
     is_alone: the pixels that are seen while their neighbour is not; is_pair: the pairs that are.
-    bank: (shifts, directions, pairs), the mean first; pixels: the same of single ones. whole:
-    products of the bank with itself over all pairs; those over a few are taken from them, or stand
+    pairs: the bank (pairs, shifts, directions), the mean first; pixels: the same of single ones.
+    whole: products of directions over all pairs; those over a few are taken from them, or stand
     alone, whichever pairs are fewer.
     """
-    shifts, each, pairs = bank.shape
-    few, products = np.empty((each, pixels.shape[2]), np.float32), np.empty((each, each))
-    own = np.empty(each)
+    _, shifts, each = pairs.shape
+    width = len(pixels) + len(pairs) + _TOGETHER
+    few, signed = np.zeros((each, width), np.float32), np.zeros((each, width), np.float32)
+    products, own = np.empty((each, each)), np.empty(each)
     for n in range(len(out)):
-        is_mostly = 2 * np.count_nonzero(is_pair[n]) > pairs
+        is_mostly = 2 * np.count_nonzero(is_pair[n]) > len(pairs)
+        sign = np.float32(-1.0 if is_mostly else 1.0)
         chosen, alone = np.flatnonzero(is_pair[n] != is_mostly), np.flatnonzero(is_alone[n])
-        values = seen[n][alone]
+        count = len(chosen) + len(alone)
+        width = _TOGETHER * (-(-count // _TOGETHER))  # whole vectors: the last ones hold zeros
+        values = np.zeros(width, np.float32)
+        values[len(chosen) : count] = seen[n][alone]
+        few[:, count:width], signed[:, count:width] = np.float32(0.0), np.float32(0.0)
         for s in range(shifts):
-            products[:] = 0.0
-            if is_mostly:
-                products[:] = whole[s]
-            _add_products(bank[s], chosen, -1.0 if is_mostly else 1.0, few, products)
-            _add_products(pixels[s], alone, 1.0, few, products)
+            _take(pairs, chosen, s, sign, 0, few, signed)
+            _take(pixels, alone, s, _ONE, len(chosen), few, signed)
             for a in range(each):
-                own[a] = along[n, s, a] + _sum_of_products(few[a, : len(alone)], values)
+                for b in range(a + 1):
+                    made = np.float64(_sum_of_products(signed[a, :width], few[b, :width]))
+                    products[a, b] = whole[s, a, b] + made if is_mostly else made
+                own[a] = along[n, s, a] + np.float64(_sum_of_products(few[a, :width], values))
             out[n, s] = _evidence(products, own, squares[s], squared[n])

@@ -60,8 +60,12 @@ class Scan:
         self.squares = np.maximum(squares, 1e-12)
         turn = (turn / np.sqrt(self.squares)[:, np.newaxis]).swapaxes(1, 2).astype(np.float32)
         bank[:, 1:] = turn @ bank[:, 1:]
-        self.pixels, self.pairs = bank, by_twos(bank)
-        whole = self.pairs.astype(float)
+        whole = by_twos(bank)
+        # (pixels or pairs of them, shifts, directions)
+        self.pixels, self.pairs = (
+            np.ascontiguousarray(np.moveaxis(one, 2, 0)) for one in (bank, whole)
+        )
+        whole = whole.astype(float)
         self.products = whole @ whole.swapaxes(1, 2)
 
     def __call__(self, flux: np.ndarray, variance: np.ndarray) -> Redshifts:
@@ -97,9 +101,8 @@ class Scan:
 
     def _along(self, pairs: np.ndarray) -> np.ndarray:
         """Return products (rows, shifts, directions) of sums of two pixels with the bank."""
-        shifts, each, _ = self.pairs.shape
-        products = pairs @ self.pairs.reshape(shifts * each, -1).T
-        return products.astype(float).reshape(-1, shifts, each)
+        count, *shape = self.pairs.shape
+        return (pairs @ self.pairs.reshape(count, -1)).astype(float).reshape(-1, *shape)
 
     def _of_all(self, seen: np.ndarray, squared: np.ndarray) -> np.ndarray:
         """Return the evidence of whole spectra. squared: (rows, 1), their variance of a pixel."""
