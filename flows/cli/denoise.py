@@ -20,7 +20,10 @@ def denoise(
     ],
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="The folder to write into.")],
     bundle: Annotated[
-        str | None, typer.Option("--bundle", metavar="BUNDLE", help="What `export` wrote.")
+        str | None,
+        typer.Option(
+            "--bundle", metavar="BUNDLE", help="What `export` wrote.  [the package's own]"
+        ),
     ] = None,
     flux_unit: Annotated[
         str | None, typer.Option(help="Of files that do not say it: nJy, … or relative")
@@ -38,18 +41,15 @@ def denoise(
 ) -> None:
     """Denoise observed spectra: denoised flux, its error, redshift and a verdict on each."""
     from flows.terminal.onsky_text import as_plain, print_done, tell_refusal
-    from simlib.errors import InputError
     from simlib.location import Location
     from simlib.spectra.observed import Stated
     from trainlib.onsky.batch import denoise as denoise_files
     from trainlib.onsky.denoise import load_bundle
 
-    if bundle is None:
-        raise InputError("no bundle is shipped yet; make one with `export` and give --bundle")
     stated = Stated(flux_unit, wavelength_unit, medium, reject)
     options = storage_options(storage_option)
     done = denoise_files(
-        load_bundle(Location.of(bundle, options)),
+        load_bundle(None if bundle is None else Location.of(bundle, options)),
         [Location.of(file, options) for file in files],
         Location.of(out, options),
         stated,

@@ -111,7 +111,8 @@ def test_a_spectrum_that_is_refused_among_others_is_told(
     assert [row["verdict"] for row in rows] == ["good", "refused"] * 2
 
 
-def test_without_a_bundle_the_way_to_one_is_told(tmp_path, capfd):
+def test_without_a_bundle_the_way_to_one_is_told(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("trainlib.onsky.denoise.SHIPPED", tmp_path / "none")
     assert run_program(["denoise", "a.fits", "--out", str(tmp_path / "out")]) == 2
     assert "make one with `export` and give --bundle" in capfd.readouterr().err
     words = ["denoise", "a.fits", "--out", str(tmp_path / "out"), "--bundle", str(tmp_path)]

@@ -274,10 +274,15 @@ class Bundle:
 
 
 def load_bundle(place: Place | None = None) -> Bundle:
-    """Return a bundle that `export` wrote, ready to denoise; None: the one that is shipped.
+    """Return a bundle that `export` wrote, ready to denoise; None: the package's own.
 
     Raises InputError where there is none, or where a byte of it is not what was written.
     """
+    if place is None and not SHIPPED.exists():
+        raise InputError(
+            "no bundle is in this package; make one with `export` and give --bundle, or its place "
+            "to `load_bundle`"
+        )
     return Bundle(open_bundle(SHIPPED if place is None else place))
 
 
