@@ -131,7 +131,7 @@ def _denoised(model: nn.Module, noisy: Tensor, variance: Tensor) -> tuple[Tensor
     if (tells := getattr(model, "denoise", None)) is None:
         return model(noisy, variance), None
     found = tells(noisy, variance)
-    return found.flux, found.error
+    return torch.from_numpy(found.flux), torch.from_numpy(found.error)
 
 
 def _profile(wavelength: np.ndarray, line_nm: float, redshift: np.ndarray, depth: float) -> Tensor:
