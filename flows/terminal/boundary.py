@@ -14,7 +14,7 @@ from simlib.errors import InputError
 MISTAKE, BUG = 2, 1
 _EXTRAS = {"demo": "flows", "build": "flows", "train": "flows", "deploy": "flows",
            "serve": "flows", "refresh": "flows", "evaluate": "train",
-           "report": "train", "export": "train", "denoise": "train"}  # fmt: skip
+           "report": "train", "export": "train", "denoise": "denoise"}  # fmt: skip
 _PACKAGES = ("flows", "simlib", "trainlib")
 _STORES = ("botocore", "aiobotocore", "aiohttp", "s3fs")  # object stores and their connections
 _ANOTHER = "choose another place (storage.root, --out, --to)"

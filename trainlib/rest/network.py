@@ -115,4 +115,4 @@ def gelu(values: np.ndarray) -> np.ndarray:
 
 def relu(values: np.ndarray) -> np.ndarray:
     """Return x where it is positive, else 0."""
-    return np.maximum(values, 0.0)
+    return np.asarray(np.maximum(values, 0.0))
