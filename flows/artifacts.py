@@ -157,7 +157,7 @@ def places(dataset: str, run: str) -> str:
 
 def plan_rows(config: Config) -> Rows:
     """Return the plan of the dataset, from what is measured here, beside what it took."""
-    told = plan_of(config)
+    told = plan_of(config, train=False)
     return [
         {"": name, "plan": plan, "actual": actual}
         for name, plan, actual in lines(told["plan"], told["actual"])

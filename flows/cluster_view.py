@@ -11,7 +11,6 @@ from hashlib import sha256
 from distributed import Client
 
 from simlib.artifact import write_bytes
-from simlib.config import SimulationConfig
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.physics import PHYSICS_VERSION
@@ -21,17 +20,6 @@ Places = Mapping[str, Location]  # by the name of what asks for them, such as `s
 _WAIT_S = 20
 _MOST_NAMED = 5  # workers in a message
 _RECORDS = (".json", ".csv", ".toml", ".ecsv")  # small files of a folder, compared by content
-
-
-def inputs_of(config: SimulationConfig) -> dict[str, Location]:
-    """Return the files and folders that a config names and the work reads."""
-    named = {
-        "stellar.grid": config.stellar.grid,
-        "stellar.band": config.stellar.band,
-        "sky.tables": config.sky.tables,
-        "instrument.name": config.instrument.name,
-    }
-    return {name: config.place(path) for name, path in named.items() if path and "/" in path}
 
 
 def require_seen(

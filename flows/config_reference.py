@@ -73,15 +73,17 @@ def _tables(model: type[BaseModel], above: str) -> Iterator[Table]:
     for name, field in model.model_fields.items():
         if inner := models_in(field.annotation):
             path = f"{above}{name}"
-            means = [inspect.getdoc(one) or "" for one in inner]
-            yield Table(path, _joined(means), tuple(_keys(path, inner)))
+            yield Table(path, _means(inner), tuple(_keys(path, inner)))
             for one in inner:
                 yield from _tables(one, f"{path}.")
 
 
-def _joined(means: list[str]) -> str:
-    """Return the first line of each; of a section's modes all are told."""
-    return " ".join(dict.fromkeys(text.partition("\n")[0] for text in means if text))
+def _means(modes: list[type[BaseModel]]) -> str:
+    """Return the first line of what all modes of a section are, else that of each."""
+    shared = next(one for one in modes[0].__mro__ if all(issubclass(mode, one) for mode in modes))
+    told = [shared] if shared.__doc__ else modes
+    texts = (inspect.getdoc(one) or "" for one in told)
+    return " ".join(dict.fromkeys(text.partition("\n")[0] for text in texts if text))
 
 
 def _keys(path: str, modes: list[type[BaseModel]]) -> Iterator[Key]:

@@ -20,7 +20,10 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class ConfigValue:
-    """One value. origin: `default`, `recipe B`, `preset demo`, the file, or `--set`."""
+    """One value. origin: `default`, `recipe B`, `preset demo`, the file, or `--set`.
+
+    Of a table whose entries are from several, all of them.
+    """
 
     key: str
     value: Any
@@ -31,11 +34,14 @@ def config_values(source: str, overrides: Sequence[str] = ()) -> list[ConfigValu
     """Return all values of a preset or file in the order of the sections; InputError as `load`."""
     config = load_config(source, overrides)
     origin = f"preset {source}" if source in presets() else source
-    given = dict.fromkeys(_keys(read_tables(source)), origin)
-    given |= {text.partition("=")[0].strip(): "--set" for text in overrides}
     recipe = config.train.recipe
     shipped = {name: table for name, table in read_recipe(recipe).items() if name in MODES}
-    origins = dict.fromkeys(_keys(shipped), f"recipe {recipe}") | given
+    origins = dict.fromkeys(_keys(shipped), f"recipe {recipe}")
+    origins |= dict.fromkeys(_keys(read_tables(source)), origin)
+    for text in overrides:
+        said = text.partition("=")[0].strip()
+        origins = {key: who for key, who in origins.items() if not f"{key}.".startswith(f"{said}.")}
+        origins[said] = "--set"
     return [ConfigValue(key, value, _origin(key, origins)) for key, value in _leaves(config, ())]
 
 
@@ -57,13 +63,10 @@ def _keys(table: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:
-    """Return who says a value last: of the key, a table that it is in, or an entry of it."""
-    said = [
-        who
-        for said_of, who in origins.items()
-        if key == said_of or key.startswith(f"{said_of}.") or said_of.startswith(f"{key}.")
-    ]
-    return said[-1] if said else DEFAULT
+    """Return who says a value: last of the key or a table that it is in, then of its entries."""
+    of_all = [who for said, who in origins.items() if f"{key}.".startswith(f"{said}.")]
+    of_entries = [who for said, who in origins.items() if said.startswith(f"{key}.")]
+    return ", ".join(dict.fromkeys([*of_all[-1:], *of_entries])) or DEFAULT
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class Deploy(Section):
     pool: Word = "specdenoise"  # of work, that workers of Prefect's take from
     image: Word | None = None  # with this program installed
     namespace: DnsLabel | None = None  # of Kubernetes
+    # between two looks at the files that the config names, by `serve` and `deploy --watch`
+    watch_s: float = Field(60.0, ge=1.0, le=86400.0)
 
     @model_validator(mode="after")
     def _nothing_is_idle(self) -> "Deploy":
@@ -45,7 +47,7 @@ class Launch(Section):
     kind: Literal["local", "srun", "kubernetes"] = (
         "local"  # torchrun here, a step of Slurm's, a pod
     )
-    nodes: PositiveInt = 1  # srun: each runs `train.ranks` processes
+    nodes: PositiveInt = 1  # srun: they share the `train.ranks` processes evenly
     options: tuple[Line, ...] = ()  # more for srun, such as "--partition=gpu"
     image: Word | None = None  # kubernetes: with this program installed
     namespace: DnsLabel = "default"  # kubernetes

@@ -5,3 +5,4 @@ from flows import pipeline
 refresh = pipeline.refreshing.in_prefect
 specdenoise = pipeline.workflow.in_prefect
 train = pipeline.training.in_prefect
+sweep = pipeline.sweeping.in_prefect

@@ -1,15 +1,17 @@
 """Deployments: what Prefect's server knows of a config, to run it by a schedule, event or click.
 
-Three are made of each config, named by its dataset: `specdenoise-refresh`, every night and when a
-grid has changed, `specdenoise` and `specdenoise-train` on demand. No limit of Prefect's own is set:
-of two refreshes at once the claim in the store lets one go on (`flows.claim`), which also decides
-against those that were started by hand, and frees itself where a worker is lost.
+Four are made of each config, named by its dataset: `specdenoise-refresh`, every night and when a
+grid has changed, `specdenoise`, `specdenoise-train` and `specdenoise-sweep` on demand. No limit of
+Prefect's own is set: of two refreshes at once the claim in the store lets one go on
+(`flows.claim`), which also decides against those that were started by hand, and frees itself where
+a worker is lost.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
-from prefect.exceptions import ObjectNotFound
-from prefect.flows import serve as run_all
+from prefect.exceptions import ObjectNotFound, TerminationSignal
+from prefect.runner import Runner
 from prefect.settings import get_current_settings
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
@@ -28,13 +30,17 @@ from flows.config import Config, load_config
 from flows.deploy_config import Deploy
 from flows.events import GRID_CHANGED, RESOURCE
 from flows.orchestration import is_served
+from flows.watching import watched
 from simlib.config import presets
 from simlib.errors import InputError
+
+log = logging.getLogger(__name__)
 
 FLOWS = {
     "specdenoise-refresh": "flows.deployed.refresh",
     "specdenoise": "flows.deployed.specdenoise",
     "specdenoise-train": "flows.deployed.train",
+    "specdenoise-sweep": "flows.deployed.sweep",
 }
 SCHEDULED = "specdenoise-refresh"
 
@@ -122,11 +128,20 @@ def register(source: str, overrides: Sequence[str] = ()) -> list[dict[str, str]]
 
 
 def serve(source: str, overrides: Sequence[str] = ()) -> None:
-    """Run a config's deployments in processes of this machine, until interrupted."""
+    """Run a config's deployments in processes of this machine, until interrupted.
+
+    Changes of the files that it names are told to the server meanwhile.
+    """
     made = deployments(source, overrides, by_workers=False)
     _require_server()
     with _answering():
-        run_all(*made)
+        runner = Runner()
+        for one in made:
+            runner.add_deployment(one)
+        log.info("served until interrupted: %s", ", ".join(one.full_name for one in made))
+        # only now, since to register anew undoes for a moment what waits for the event
+        with watched(source, overrides), suppress(KeyboardInterrupt, TerminationSignal):
+            asyncio.run(runner.start())
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from flows.claim import Claim, Refresh, claimed
 from flows.config import Config, load_config
 from flows.due import dues, refresh_dues
 from flows.orchestration import Orchestrated, current_run, flow
-from simlib.dataset.publish import published
+from flows.sweeping import Swept, Trial, configs_of
+from simlib.dataset.publish import folder_of, published
 from simlib.errors import InputError, shown
 from simlib.location import Place
 from trainlib.runs import CHECKPOINT, run_directory
@@ -82,6 +83,28 @@ def training(source: str = "demo", overrides: Sequence[str] = ()) -> str:
     return stages.train(config, dataset)
 
 
+@flow("specdenoise-sweep")
+def sweeping(
+    source: str = "demo",
+    overrides: Sequence[str] = (),
+    over: Sequence[str] = (),
+    random: int | None = None,
+    budget: float | None = None,
+    halving: bool = False,
+    side_by_side: bool = False,
+) -> Swept:
+    """Train a config with all combinations of some values, or with so many by lot; compare them."""
+    base = _config(source, overrides)
+    stages.meet_workers(base)
+    trials, datasets = [], dict[str, str]()
+    for values, config in configs_of(source, overrides, over, random):
+        name = str(folder_of(config))
+        if name not in datasets:
+            datasets[name] = stages.build_dataset(config, stages.etc_grid(config))
+        trials.append(Trial(values, config, datasets[name]))
+    return stages.sweep(base, trials, over, budget, halving, side_by_side)
+
+
 def _config(source: str, overrides: Sequence[str]) -> Config:
     """Return the config that was asked for, whatever came from a form. Raises InputError."""
     if not isinstance(source, str) or not source:
@@ -119,6 +142,27 @@ def train(source: str, overrides: Sequence[str] = ()) -> str:
     """Train on the dataset of a config; return the run. Raises InputError for a mistake."""
     run: str = _checked(training, source, overrides)
     return run
+
+
+def sweep(
+    source: str,
+    overrides: Sequence[str] = (),
+    over: Sequence[str] = (),
+    random: int | None = None,
+    budget: float | None = None,
+    halving: bool = False,
+    side_by_side: bool = False,
+) -> Swept:
+    """Train a config with some values varied; return the table. Raises InputError for a mistake.
+
+    over: `section.key=V1,V2,…` or `section.key=LOW..HIGH` each. random: so many trials by lot, else
+    all. budget: seconds of training, all together. halving: only the better third of the trials is
+    trained on, again and again. side_by_side: on the workers of [cluster].
+    """
+    configs_of(source, overrides, over, random)
+    how = (list(over), random, budget, halving, side_by_side)
+    done: Swept = _checked(sweeping, source, overrides, *how)
+    return done
 
 
 def _checked(run: Orchestrated[..., Any], source: str, overrides: Sequence[str], *more: Any) -> Any:

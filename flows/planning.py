@@ -1,6 +1,6 @@
 """What a config would take before it is run: the dataset, the training, and a much larger dataset.
 
-All from what 256 spectra take here; beside what a finished build took.
+All from what 256 spectra and some steps of training take here; beside what a finished build took.
 """
 
 import os
@@ -19,6 +19,7 @@ from simlib.dataset.prices import Prices, read_prices
 from simlib.dataset.publish import folder_of
 from simlib.dataset.scheduler_load import scheduler_load
 from simlib.errors import InputError
+from trainlib.config import HourglassModel
 
 LARGE_ROWS, LARGE_WORKERS = 100_000_000, 1000
 
@@ -29,11 +30,13 @@ def plan_of(
     prices: Path | None = None,
     simulate: bool = False,
     rows: int | None = None,
+    train: bool = True,
 ) -> dict[str, Any]:
     """Return what the config takes with so many workers, one a core; by default this machine's.
 
     prices: a file of them. simulate: also what `rows` spectra take, by default 1e8 on 1,000
-    workers, and what a scheduler takes for as many tasks as there may be. `actual` is that of the
+    workers, and what a scheduler takes for as many tasks as there may be. train: also what some
+    steps of training take here, where that can be told without the dataset. `actual` is that of the
     finished dataset, whose cut is then the plan's, None where there is none.
     Raises InputError for a file that is no table of prices, and for `rows` without `simulate`.
     """
@@ -52,7 +55,7 @@ def plan_of(
         "splits": cut[0],
         "measured": asdict(of_one),
         "plan": _told(planned, table),
-        "training": _training(config, cut[0]["train"]),
+        "training": _training(config, cut[0], of_one.pixels if train else None),
         "actual": asdict(actual_of(folder, manifest)) if manifest and is_there else None,
         "scale": _scale(config, of_one, workers, rows, table) if simulate else None,
     }
@@ -66,13 +69,22 @@ def _told(planned: Estimate, prices: Prices) -> dict[str, Any]:
     }
 
 
-def _training(config: Config, rows: int) -> dict[str, Any]:
-    """Return what is known before: a budget of time, or the spectra that will have been seen."""
+def _training(config: Config, rows: dict[str, int], pixels: int | None) -> dict[str, Any]:
+    """Return what is known before: a budget of time, or the spectra that will have been seen.
+
+    pixels: of a spectrum, where steps are to be timed.
+    """
     train = config.train
+    cost = None
+    if pixels and isinstance(config.model, HourglassModel):
+        from trainlib.training.cost import training_cost  # noqa: PLC0415 torch, only to time steps
+
+        cost = training_cost(config, pixels, rows["train"], rows["validation"])
     return {
         "epochs": train.epochs,
-        "spectra_at_most": train.epochs * rows,
+        "spectra_at_most": train.epochs * rows["train"],
         "seconds_at_most": train.seconds,
+        "cost": asdict(cost) if cost else None,
     }
 
 

@@ -5,7 +5,7 @@ fingerprint whether its work is done already.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +15,17 @@ from distributed import Client
 from flows.artifacts import show_dashboard, shown_progress
 from flows.cluster import dask_client
 from flows.cluster_report import kept_report
-from flows.cluster_view import inputs_of, require_seen
+from flows.cluster_view import require_seen
 from flows.config import Config
+from flows.inputs import inputs_of
 from flows.launching import launch_command
 from flows.orchestration import stage
+from flows.sweeping import Swept, Trial, run_sweep
 from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
 from simlib.dataset.publish import published
 from simlib.dataset.watch import Patience
+from simlib.errors import Preempted
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location, Place
 from simlib.retry import may_pass
@@ -30,12 +33,14 @@ from trainlib.evaluation.alike import pass_gate
 from trainlib.evaluation.due import release_due
 from trainlib.evaluation.evaluate import evaluate as evaluate_run
 from trainlib.evaluation.gate import Compared, Verdict, write_judgement
+from trainlib.evaluation.picture import LivePicture
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results
 from trainlib.release import read_release, releases_in
 from trainlib.release import release as make_release
 from trainlib.runs import run_directory
 from trainlib.training import launch
+from trainlib.training.log import Interval
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +49,7 @@ HOUR_S = 3600.0  # limits end a stage that hangs in spite of its own ways to fin
 
 def may_train_on(error: Exception) -> bool:
     """Return whether training that ended so is to be gone on with from its checkpoint."""
-    return isinstance(error, launch.RanksLost) or may_pass(error)
+    return isinstance(error, launch.RanksLost | Preempted) or may_pass(error)
 
 
 def meet_workers(config: Config) -> None:
@@ -101,8 +106,15 @@ def train(config: Config, dataset: str) -> str:
     """Return the directory of the finished run."""
     directory = str(run_directory(config, dataset.rsplit("/", 1)[-1]))
     command = launch_command(config, directory)
-    with epoch_progress(config.train.seconds, config.train.epochs) as progress:
-        launch.train(config, dataset, directory, progress=progress, on_line=_said, command=command)
+    picture = LivePicture(Location.of(directory, config.storage.options))
+    with epoch_progress(config.train.seconds, config.train.epochs) as show:
+
+        def tell(interval: Interval) -> None:
+            show(interval)
+            picture.add(interval)
+
+        launch.train(config, dataset, directory, progress=tell, on_line=_said, command=command)
+    picture.finish()
     log.info("run %s", directory)
     return directory
 
@@ -111,6 +123,19 @@ def _said(line: str) -> None:
     """Pass on what the ranks print, but for intervals, which the progress tells."""
     if line.strip() and not line.startswith("epoch "):
         log.info("%s", line)
+
+
+@stage("sweep", 720 * HOUR_S, may_train_on)
+def sweep(
+    base: Config,
+    trials: Sequence[Trial],
+    over: Sequence[str],
+    budget: float | None,
+    is_halving: bool,
+    is_side_by_side: bool,
+) -> Swept:
+    """Return the table of trials, each trained as far as it was not."""
+    return run_sweep(base, trials, over, budget, is_halving, is_side_by_side)
 
 
 @stage("evaluate", 24 * HOUR_S)

@@ -7,6 +7,7 @@ for each dimension; CSV and ECSV have one line a pixel, with what holds for a ro
 import json
 import warnings
 from collections.abc import Callable
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from simlib.errors import InputError, shown
 
 SUFFIXES = (".zarr", ".nc", ".fits", ".ecsv", ".csv", ".npz")
 _SHORT = 40  # characters of a header's value
+_NAME = 60  # characters of a column's name, which stands in one card
 
 
 def check_suffix(out: str | Path) -> Path:
@@ -51,7 +53,7 @@ def add_attributes(header: fits.Header, attrs: dict[Any, Any]) -> None:
 
 def table_of(dataset: xr.Dataset, dim: str, name: str) -> fits.BinTableHDU:
     """Return what depends on one dimension alone as a FITS table, in the order of the dataset."""
-    columns = []
+    columns, taken = [], set[str]()
     for variable, values in dataset.variables.items():
         if values.dims != (dim,):
             continue
@@ -63,8 +65,18 @@ def table_of(dataset: xr.Dataset, dim: str, name: str) -> fits.BinTableHDU:
         unit = as_ascii(str(values.attrs.get("units", ""))) or None
         table = Table({"column": array})  # knows the FITS format of every type
         made = fits.table_to_hdu(table).columns[0]
-        columns.append(fits.Column(as_ascii(str(variable)), made.format, array=array, unit=unit))
+        named = _column_name(str(variable), taken)
+        columns.append(fits.Column(named, made.format, array=array, unit=unit))
     return fits.BinTableHDU.from_columns(columns, name=name)
+
+
+def _column_name(name: str, taken: set[str]) -> str:
+    """Return a name as a FITS table can have it, unlike those taken, and take it."""
+    start = as_ascii(name)[:_NAME]
+    names = chain([start], (f"{start}_{number}" for number in count(2)))
+    found = next(one for one in names if one.casefold() not in taken)
+    taken.add(found.casefold())
+    return found
 
 
 def as_ascii(text: str) -> str:

@@ -1,10 +1,12 @@
-"""The one exception that stands for a person's mistake.
+"""The exception that stands for a person's mistake, and those for work that was told to stop.
 
-Its message says what was found, what was expected and the way out; the command line prints that
-message and nothing else, and exits with 2.
+The message of a mistake says what was found, what was expected and the way out; the command line
+prints that message and nothing else, and exits with 2.
 """
 
 import reprlib
+
+PREEMPTED = 75  # exit code: begun again, it goes on from there (a temporary failure, by custom)
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200  # characters
@@ -12,6 +14,14 @@ _SHORT.maxstring = _SHORT.maxother = 200  # characters
 
 class InputError(ValueError):
     """Something a person gave cannot be used: a value, a file, a store, a machine."""
+
+
+class Preempted(RuntimeError):
+    """Processes at work were told to stop (SIGTERM), and kept where they are."""
+
+
+class Stopped(KeyboardInterrupt):
+    """This process was told to stop, with a signal's number or by who called it, and kept that."""
 
 
 def shown(value: object) -> str:

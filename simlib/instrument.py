@@ -181,12 +181,21 @@ def load_instrument(name_or_path: str) -> Instrument:
             f"unknown instrument {shown(name_or_path)}; known: {', '.join(known_instruments())}; "
             "or give the path of a .toml file"
         )
-    file = validate(_InstrumentFile, read_toml(path, "instrument"), f"instrument {path}")
+    file = _read(path)
     curve = read_curve(
         path.parent / file.throughput, "throughput", FRACTION, f"throughput of {path.name}"
     )
     columns = (tuple(curve[name].tolist()) for name in ("wavelength_nm", "throughput"))
     return _made(path.stem, file, *columns)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that describe an instrument. Raises InputError for one of no use."""
+    return [path, path.parent / _read(path).throughput]
+
+
+def _read(path: Path) -> _InstrumentFile:
+    return validate(_InstrumentFile, read_toml(path, "instrument"), f"instrument {path}")
 
 
 @lru_cache(maxsize=16)

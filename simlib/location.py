@@ -194,6 +194,21 @@ class Location:
             return None
         return str(tag) if tag else None
 
+    def stamp(self) -> str | None:
+        """Return what differs where a file was written anew, told without reading it.
+
+        None where there is no file. The same bytes may have another stamp.
+        """
+        filesystem, path = self.filesystem()
+        try:
+            info = filesystem.info(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if info["type"] != "file":
+            return None
+        told = [info.get("ETag"), info.get("ino"), info.get("created"), _written(info)]
+        return " ".join(str(one) for one in (info["size"], *told) if one is not None)
+
     def read_files(self, names: Iterable[str]) -> dict[str, bytes]:
         """Return what the files of these names below hold; those not there are left out."""
         wanted = list(names)

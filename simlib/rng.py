@@ -32,6 +32,8 @@ class Purpose(IntEnum):
     evaluation_noise = 3
     target_noise = 4
     target_conditions = 5
+    masks = 6
+    stacks = 7
 
 
 def stream_key(seed: int, split: Split, purpose: Purpose) -> list[int]:

@@ -19,6 +19,15 @@ _NUMBER = re.compile(
     r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE
 )
 _COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
+_ARCHIVES = {
+    b"PK\x03\x04": "a ZIP archive, as spreadsheets are: save it as CSV",
+    b"\x1f\x8b": "compressed by gzip: unpack it",
+    b"BZh": "compressed by bzip2: unpack it",
+    b"\xfd7zXZ": "compressed by xz: unpack it",
+    b"PAR1": "a Parquet table: save it as CSV, ECSV or FITS",
+    b"\x89HDF": "an HDF5 file: save it as CSV, ECSV or FITS",
+    b"%PDF": "a PDF document",
+}
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -57,6 +66,9 @@ def decoded(data: bytes, place: str) -> str:
     place: where they stand, for the message. Raises InputError, naming the encoding that it seems
     to be, for what is not UTF-8.
     """
+    for start, kind in _ARCHIVES.items():
+        if data.startswith(start):
+            raise InputError(f"{place} is {kind}; a text file, such as CSV, was expected")
     if encoding := _wide_encoding(data):
         raise InputError(f"{place}, line 1: this is {encoding} text; save the file as UTF-8")
     try:

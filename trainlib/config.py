@@ -92,12 +92,24 @@ class RestFrameModel(_Network):
 Model = Annotated[HourglassModel | ProjectionModel | RestFrameModel, Field(discriminator="kind")]
 
 
+# keys of `augment` that are off at 0, and that no evaluation knows
+WHILE_TRAINING = frozenset({"no_data", "cr", "bad_sky", "partial_snr"})
+
+
 class _Augment(Section):
     scale_sigma: Annotated[float, Field(ge=0.0, le=0.2)] = (
         0.01  # scatter of a factor on the flux; the paper prints N(1, 1.01)
     )
     offset_sigma: NonNegativeFloat = 0.01  # scatter of an offset, of the normalised flux
     target: Literal["augmented", "original"] = "augmented"  # what the network should return
+    # masked in gaps: up to this share of the pixels, in half of the spectra
+    no_data: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    # masked cosmic rays: up to so many, of one to three pixels, in half of the spectra
+    cr: Annotated[int, Field(ge=0, le=100)] = 0
+    # masked lines of the sky: up to this share of the pixels, the noisiest, in half of the spectra
+    bad_sky: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    # half of the spectra have fewer exposures, down to this S/N; 0: none have
+    partial_snr: NonNegativeFloat = 0.0
 
 
 class PlainAugment(_Augment):
@@ -120,6 +132,8 @@ Augment = Annotated[PlainAugment | WalkAugment, Field(discriminator="calibration
 
 
 class _Train(Section):
+    """How a network is trained: how long, by how many processes, with what steps."""
+
     recipe: Recipe = "B"  # gives all of model, augment and train that is not set
     ranks: PositiveInt | None = None  # processes; None: one per GPU, else per core up to 4
     threads: PositiveInt | None = None  # per rank on the CPU; None: the cores shared out
@@ -135,6 +149,10 @@ class _Train(Section):
     memory_gb: PositiveFloat | None = None  # of spectra, at most; None: half of what is free
     restarts: Annotated[int, Field(ge=0, le=100)] = 3  # of all ranks, where one is lost
     keep: Annotated[int, Field(ge=1, le=100)] = 2  # the last so many checkpoints, beside the best
+    tensorboard: bool = False  # event files in the run's folder tensorboard; needs tensorboardX
+    # time a large product first, and tell what share of that speed the network's products reach
+    # (MFU); without it the figure of the device's data sheet is taken, where it is known
+    measure_peak: bool = False
     runs: AbsolutePath | None = None  # folder of the runs; None: <storage.root>/runs
 
 
@@ -226,11 +244,16 @@ class Evaluate(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1  # of the frozen noise and augmentation
     spectra: PositiveInt | None = None  # the first so many; None: all
     smoothing_sigma: PositiveFloat = 2.0  # Gaussian, pixels
-    wiener_rank: PositiveInt = 512  # components of the Wiener baseline
+    wiener_rank: PositiveInt = 512  # components of the linear baselines, observed and at rest
     flux_floor: Fraction = 0.02  # of the median flux, below which R divides by the floor
-    # The first so many are compared with the information limit, which costs some 10 ms each.
+    # The first so many are compared with the information limit, which costs some 3 ms each.
     limit_spectra: NonNegativeInt = 2048
+    # The first so many are compared with every training star, which costs some 50 ms each.
+    template_spectra: NonNegativeInt = 512
     fit_spectra: NonNegativeInt = 0  # the first so many are fitted too, 20 ms each
+    # Rows of their own on which errors and limits of verdicts are found, for `denoise` as well.
+    trust_spectra: PositiveInt = 12288
+    stranger_spectra: NonNegativeInt = 1024  # of each kind that no training star is
     example_snr: PositiveFloat = 10.0  # of the spectrum drawn in the report
 
 

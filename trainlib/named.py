@@ -15,13 +15,18 @@ log = logging.getLogger(__name__)
 def run_named(text: str, root: Location) -> Location:
     """Return where a run is that is given by name under a root, or by its path or URL.
 
-    A plain word is the name of a run or of a dataset: of that the released run is taken, else the
-    one begun last; which it is, is logged. Raises InputError where a plain word is neither a name
-    nor a path.
+    A plain word is the name of a release, whose run is taken, or of a run, or of a dataset, of
+    which the run begun last is taken; which it is, is logged. Raises InputError where a plain word
+    is neither a name nor a path, and for a record of a release that is damaged.
     """
     place = Location.of(text, root.options)
     if not is_name(text):
         return place
+    release = read_release(root, text)
+    if release is not None and release.run is not None:
+        run = releases_in(root, text).follow(release.run.place)
+        log.info("%s: run %s, which is released", text, run.name)
+        return run
     folder = root / "runs"
     if (run := folder / text).exists():
         return run
@@ -30,7 +35,9 @@ def run_named(text: str, root: Location) -> Location:
         name for name in names if re.fullmatch(rf"{re.escape(text)}-[0-9a-f]{{16}}", name)
     ]
     if of_dataset:
-        return _chosen(text, root, [folder / name for name in of_dataset])
+        run = max((folder / name for name in of_dataset), key=_begun)
+        log.info("%s: run %s, begun last of %d", text, run.name, len(of_dataset))
+        return run
     if place.exists():
         return place
     raise InputError(
@@ -38,16 +45,6 @@ def run_named(text: str, root: Location) -> Location:
         "dataset that one was trained on, nor a path; train it with `specdenoise train CONFIG`, or "
         "say with --root where names are"
     )
-
-
-def _chosen(name: str, root: Location, runs: list[Location]) -> Location:
-    release = read_release(root, name)
-    if release is not None and release.run is not None:
-        run, why = releases_in(root, name).follow(release.run.place), "which is released"
-    else:
-        run, why = max(runs, key=_begun), f"begun last of {len(runs)}"
-    log.info("%s: run %s, %s", name, run.name, why)
-    return run
 
 
 def _begun(run: Location) -> str:

@@ -19,7 +19,7 @@ from simlib.errors import InputError
 from simlib.fingerprint import fingerprint, plain
 from simlib.location import Location, Place
 from simlib.text_files import read_toml
-from trainlib.config import FOREIGN_SECTIONS, TrainingConfig
+from trainlib.config import FOREIGN_SECTIONS, WHILE_TRAINING, TrainingConfig
 
 # Raised by hand when the same config makes another network; a test with golden values guards it.
 TRAINING_VERSION = 2
@@ -29,7 +29,7 @@ CONFIG, MANIFEST, LOCK = "config.toml", "manifest.json", ".lock"
 # Where and how fast a run is computed, not what it computes.
 _CIRCUMSTANCES = {
     "ranks", "threads", "device", "join_timeout_s", "restarts", "keep", "memory_gb", "runs",
-    "recipe",
+    "recipe", "tensorboard", "measure_peak",
 }  # fmt: skip
 
 
@@ -45,7 +45,8 @@ class State(BaseModel):
     """How far a run is, as its checkpoint says. epoch: whole ones done. ended: in UTC, the last.
 
     seconds, cpu_seconds: spent, earlier starts included. loss, validation_loss: of the last
-    interval. best_loss: the least validation_loss so far.
+    interval. best_loss: the least validation_loss so far. begun_…: of the interval in which a run
+    was told to stop, the sum of losses, spectra and seconds; else 0.
     """
 
     epoch: int = 0
@@ -56,6 +57,9 @@ class State(BaseModel):
     loss: float = math.inf
     validation_loss: float = math.inf
     best_loss: float = math.inf
+    begun_loss: float = 0.0
+    begun_samples: int = 0
+    begun_seconds: float = 0.0
     parameters: int = 0
     world_size: int = 0
     device: str = ""
@@ -90,7 +94,10 @@ def run_inputs(config: TrainingConfig, dataset_fingerprint: str) -> dict[str, di
             "is endless": config.dataset.mode == "endless",
         },
         "model": config.leaves("model"),
-        "augment": config.leaves("augment"),
+        # what is off is no part: runs that were made before it was there stay what they are
+        "augment": config.leaves(
+            "augment", but={name for name in WHILE_TRAINING if not getattr(config.augment, name)}
+        ),
         "train": config.leaves("train", but=_CIRCUMSTANCES),
     }
     found: dict[str, dict[str, Any]] = plain(sections)

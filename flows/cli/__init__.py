@@ -1,6 +1,7 @@
 """The program `specdenoise`: one file a verb; what a verb does is a function elsewhere.
 
 Exit code 0: done. 2: a person's mistake, told in one message. 1: our failure, with the log's place.
+75: training was told to stop (SIGTERM), and goes on from that very step where it is started again.
 130: interrupted. Nothing heavy is imported before a verb runs, so that `--help` answers at once.
 """
 
@@ -31,6 +32,7 @@ from flows.cli import (
     etc_sky,
     evaluate,
     export,
+    generalise,
     grid_diff,
     grid_download,
     grid_import,
@@ -49,12 +51,13 @@ from flows.cli import (
     runs_list,
     serve,
     simulate,
+    sweep,
     train,
     verify,
 )
 from flows.cli.examples import EXAMPLES
 from flows.terminal.boundary import explain
-from flows.terminal.interrupt import INTERRUPTED, end_soon_when_interrupted
+from flows.terminal.interrupt import code_of, end_soon_when_interrupted
 from flows.terminal.streams import flush_results, keep_streams_open, log_to_terminal, say
 
 Verb = Callable[..., None]
@@ -67,7 +70,9 @@ _VERBS: dict[str, Verb] = {
     "inspect": inspect.inspect,
     "plot": plot.plot,
     "train": train.train,
+    "sweep": sweep.sweep,
     "evaluate": evaluate.evaluate,
+    "generalise": generalise.generalise,
     "report": report.report,
     "export": export.export,
     "denoise": denoise.denoise,
@@ -187,8 +192,8 @@ def run_program(arguments: list[str]) -> int:
             flush_results()
     except SystemExit as done:  # how typer ends, a wrong option included
         return done.code if isinstance(done.code, int) else int(bool(done.code))
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as asked:
+        return code_of(asked)
     except BrokenPipeError:  # whoever reads the results has seen enough
         return NOT_READ
     except Exception as error:

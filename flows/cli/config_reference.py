@@ -11,7 +11,7 @@ from flows.cli.options import JsonOption
 
 def reference(
     key: Annotated[
-        str | None, typer.Argument(metavar="[SECTION[.KEY]]", help="Of one section or key alone.")
+        str | None, typer.Argument(metavar="SECTION[.KEY]", help="Of one section or key alone.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -15,16 +15,32 @@ from flows.cli.options import (
 
 
 def denoise(
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILES…", help="Observed spectra, in any known format.")
-    ],
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="The folder to write into.")],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILES…", help="Observed spectra, in any known format."),
+    ] = None,
+    watch: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Denoise what is in a folder and what comes there."),
+    ] = None,
     bundle: Annotated[
         str | None,
         typer.Option(
             "--bundle", metavar="BUNDLE", help="What `export` wrote.  [the package's own]"
         ),
     ] = None,
+    plots: Annotated[bool, typer.Option("--plots", help="Draw a picture of each.")] = False,
+    polish: Annotated[
+        bool, typer.Option(help="Take the fit of a star where it is likelier than the network's.")
+    ] = True,
+    target_snr: Annotated[
+        float, typer.Option(min=0.1, help="With --watch: S/N that is forecast.")
+    ] = 40.0,
+    patience: Annotated[
+        float,
+        typer.Option(min=0.0, help="With --watch: seconds that a file may take to be whole."),
+    ] = 30.0,
     flux_unit: Annotated[
         str | None, typer.Option(help="Of files that do not say it: nJy, … or relative")
     ] = None,
@@ -40,25 +56,41 @@ def denoise(
     as_json: JsonOption = False,
 ) -> None:
     """Denoise observed spectra: denoised flux, its error, redshift and a verdict on each."""
-    from flows.terminal.onsky_text import as_plain, print_done, tell_refusal
+    from flows.terminal.onsky_text import as_plain, print_done, tell_refusal, tell_unpolished
+    from simlib.errors import InputError
     from simlib.location import Location
     from simlib.spectra.observed import Stated
     from trainlib.onsky.batch import denoise as denoise_files
     from trainlib.onsky.denoise import load_bundle
 
+    if bool(files) == (watch is not None):
+        raise InputError("give either files, or a folder to watch with --watch")
     stated = Stated(flux_unit, wavelength_unit, medium, reject)
     options = storage_options(storage_option)
-    done = denoise_files(
-        load_bundle(None if bundle is None else Location.of(bundle, options)),
-        [Location.of(file, options) for file in files],
-        Location.of(out, options),
-        stated,
-        overwrite=overwrite,
-        tell=tell_refusal,
-    )
+    opened = load_bundle(None if bundle is None else Location.of(bundle, options), polish=polish)
+    place = Location.of(out, options)
+    if polish:
+        tell_unpolished(opened)
+    if watch is not None:
+        from flows.terminal.watch_text import watch_folder
+        from trainlib.onsky.watch import Wanted
+
+        wanted = Wanted(stated, target_snr, patience, plots)
+        done = watch_folder(opened, watch, place, wanted, overwrite=overwrite)
+    else:
+        done = denoise_files(
+            opened,
+            [Location.of(file, options) for file in files or ()],
+            place,
+            stated,
+            overwrite=overwrite,
+            plots=plots,
+            tell=tell_refusal,
+        )
     if as_json:
-        print(json.dumps({"out": out, "files": as_plain(done)}, indent=1))
+        told = {"out": out, "not_polished": opened.unpolished, "files": as_plain(done)}
+        print(json.dumps(told, indent=1))
     else:
         print_done(done, out)
-    if any(one.refusals for one in done):
+    if watch is None and any(one.refusals for one in done):
         raise typer.Exit(1)

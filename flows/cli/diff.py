@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import (
-    DatasetArgument,
+    DatasetA,
+    DatasetB,
     JsonOption,
     RootOption,
     StorageOption,
@@ -16,8 +17,8 @@ from flows.cli.options import (
 
 
 def diff(
-    a: DatasetArgument,
-    b: DatasetArgument,
+    a: DatasetA,
+    b: DatasetB,
     spectra: Annotated[
         int, typer.Option(min=1, metavar="N", help="Read of a split, at most, for its mean.")
     ] = 1024,

@@ -3,12 +3,12 @@
 import json
 from dataclasses import asdict
 
-from flows.cli.options import GridArgument, JsonOption, StorageOption, storage_options
+from flows.cli.options import GridA, GridB, JsonOption, StorageOption, storage_options
 
 
 def diff(
-    a: GridArgument,
-    b: GridArgument,
+    a: GridA,
+    b: GridB,
     storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:

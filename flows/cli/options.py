@@ -60,14 +60,26 @@ ConfigArgument = Annotated[
         autocompletion=complete_config,
     ),
 ]
-DatasetArgument = Annotated[
-    str,
-    typer.Argument(
+
+
+def _dataset(metavar: str) -> Any:
+    return typer.Argument(
+        metavar=metavar,
         help="A dataset: its name, its folder, or that of one version.",
         autocompletion=complete_dataset,
-    ),
-]
-GridArgument = Annotated[str, typer.Argument(metavar="GRID", help="default, or a store's path.")]
+    )
+
+
+def _grid(metavar: str) -> Any:
+    return typer.Argument(metavar=metavar, help="default, or a store's path.")
+
+
+DatasetArgument = Annotated[str, _dataset("STORE")]
+DatasetA = Annotated[str, _dataset("A")]
+DatasetB = Annotated[str, _dataset("B")]
+GridArgument = Annotated[str, _grid("GRID")]
+GridA = Annotated[str, _grid("A")]
+GridB = Annotated[str, _grid("B")]
 RunArgument = Annotated[
     str,
     typer.Argument(

@@ -38,7 +38,9 @@ def plot(
         list[int] | None,
         typer.Option("--row", metavar="N", help="Spectrum or condition, from 0; may be repeated."),
     ] = None,
-    split: Annotated[str, typer.Option(help="Of a dataset: train, validation, test.")] = "train",
+    split: Annotated[
+        str | None, typer.Option(help="Of a dataset: train (if not said), validation, test.")
+    ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="Mark the lines of cool stars, at their redshift.")
     ] = False,

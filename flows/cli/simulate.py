@@ -16,7 +16,7 @@ def simulate(
     config: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CONFIG]", help="A preset or a file; by default the newest instrument."
+            metavar="CONFIG", help="A preset or a file; by default the newest instrument."
         ),
     ] = None,
     out: Annotated[
@@ -75,7 +75,7 @@ def simulate(
 
     if template:
         write_template(targets)
-        print(targets)
+        print(json.dumps({"template": str(targets)}) if as_json else targets)
         return
     place = check_output(out, form)
     settings = load_target_config(config, overrides or [])

@@ -9,11 +9,12 @@ import os
 import traceback
 from datetime import datetime
 
-from simlib.errors import InputError
+from simlib.errors import PREEMPTED, InputError, Preempted
 
 MISTAKE, BUG = 2, 1
-_EXTRAS = {"demo": "flows", "build": "flows", "train": "flows", "deploy": "flows",
-           "serve": "flows", "refresh": "flows", "evaluate": "train",
+_EXTRAS = {"demo": "flows", "build": "flows", "train": "flows", "sweep": "flows",
+           "deploy": "flows", "serve": "flows", "refresh": "flows", "plan": "train",
+           "evaluate": "train",
            "report": "train", "export": "train", "denoise": "denoise"}  # fmt: skip
 _PACKAGES = ("flows", "simlib", "trainlib")
 _STORES = ("botocore", "aiobotocore", "aiohttp", "s3fs")  # object stores and their connections
@@ -67,6 +68,8 @@ def explain(error: Exception, arguments: list[str]) -> tuple[str, int]:
     for one in _chain(error):
         if isinstance(one, InputError):
             return str(one), MISTAKE
+        if isinstance(one, Preempted):
+            return str(one), PREEMPTED
         if (told := _not_installed(one, arguments) or _refusal(one)) is not None:
             return told, MISTAKE
     return f"{type(error).__name__}: {error}\n{_log(error)}", BUG

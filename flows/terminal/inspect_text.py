@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.terminal.tables import print_table
-from simlib.dataset.space import size_text, time_text
+from simlib.words import size_text, time_text
 
 _QUANTILES = ("least", "5 %", "25 %", "median", "75 %", "95 %", "largest")
 _NODES = 5  # listed

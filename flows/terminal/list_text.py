@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simlib.dataset.space import size_text
 from simlib.location import Location
+from simlib.words import size_text
 
 if TYPE_CHECKING:
     from simlib.dataset.catalogue import ListedDataset

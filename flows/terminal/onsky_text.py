@@ -7,7 +7,8 @@ from typing import Any
 from flows.terminal.streams import say
 from simlib.units import SPEED_OF_LIGHT_M_S
 from trainlib.onsky.answers import REFUSED
-from trainlib.onsky.batch import SUMMARY, FileDone
+from trainlib.onsky.denoise import Bundle
+from trainlib.onsky.summary import PAGE, SUMMARY, FileDone
 
 _KM_S = SPEED_OF_LIGHT_M_S / 1e3
 
@@ -24,6 +25,12 @@ def tell_refusal(done: FileDone) -> None:
         )
 
 
+def tell_unpolished(bundle: Bundle) -> None:
+    """Say why answers stay the network's own, where they do."""
+    if bundle.unpolished:
+        say(f"not polished: {bundle.unpolished}")
+
+
 def print_done(done: Sequence[FileDone], out: str) -> None:
     """Print one line a spectrum, and where the table is."""
     for one in done:
@@ -34,7 +41,7 @@ def print_done(done: Sequence[FileDone], out: str) -> None:
     print(
         f"{len(done) - refused} files denoised, {refused} refused"
         f"{f', and {spectra} spectra of the others' if spectra else ''}; "
-        f"{out.rstrip('/')}/{SUMMARY}"
+        f"{out.rstrip('/')}/{PAGE}"
     )
 
 
@@ -58,4 +65,6 @@ def as_plain(done: Sequence[FileDone]) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return None if math.isnan(value[0]) else list(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

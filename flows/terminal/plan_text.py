@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.terminal.tables import print_table
-from simlib.dataset.space import size_text, time_text
+from simlib.words import size_text, time_text
 
 
 def print_plan(told: Mapping[str, Any]) -> None:
@@ -61,12 +61,27 @@ def _costs(cost: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _print_training(training: Mapping[str, Any]) -> None:
+    cost = training["cost"]
     if training["seconds_at_most"] is not None:
         print(f"training: at most {time_text(training['seconds_at_most'])} (train.seconds)")
     else:
         print(
             f"training: at most {training['epochs']:,} epochs, {training['spectra_at_most']:,} "
-            "spectra seen; its time is not measured here"
+            f"spectra seen{'' if cost else '; its time is not measured here'}"
+        )
+    if cost:
+        at_peak, in_practice = map(time_text, cost["device_seconds"])
+        print(
+            f"all epochs of {cost['parameters'] / 1e6:.1f} million weights are "
+            f"{cost['flops']:.2e} operations, validations included, "
+            f"{cost['flops_a_spectrum'] / 1e6:.0f} million to learn from a spectrum. "
+            "By arithmetic:\n"
+            f"  here {time_text(cost['seconds'])}, from the processor time of a few steps, "
+            f"augmentation included: {cost['spectra_per_s']:.3g} spectra/s on {cost['cores']} free "
+            "cores\n"
+            f"  on one H100 {at_peak} at its {cost['device_peak'] / 1e12:.1f} TFLOP/s of float32 "
+            f"(data sheet), {in_practice} at {100 * cost['device_share']:.0f} % of them; "
+            "not measured"
         )
 
 

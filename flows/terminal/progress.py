@@ -4,12 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flows.terminal.streams import terminal
+from trainlib.training.log import Interval, in_words
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +39,7 @@ def item_progress(verb: str, items: str, unit: str) -> Iterator[Callable[[int, i
 
 
 @contextmanager
-def epoch_progress(
-    seconds: float | None, epochs: int
-) -> Iterator[Callable[[dict[str, Any]], None]]:
+def epoch_progress(seconds: float | None, epochs: int) -> Iterator[Callable[[Interval], None]]:
     """Yield a function of one object of `log.jsonl` that shows it.
 
     seconds: how long training may take; None: as long as its epochs, at most, do.
@@ -50,14 +48,12 @@ def epoch_progress(
     with _bar(console) as bar:
         line = bar.add_task("training", total=seconds or epochs, speed="")
 
-        def show(record: dict[str, Any]) -> None:
+        def show(record: Interval) -> None:
             speed = f"{record['samples_per_s']:.0f} samples/s"
-            bar.update(line, completed=record["seconds" if seconds else "epoch"], speed=speed)
-            log.info(
-                "epoch %d  step %d  loss %.5f  validation %.5f  lr %.2g  %.0f samples/s  %.0f s",
-                *(record[key] for key in ("epoch", "step", "loss", "validation_loss", "lr",
-                                          "samples_per_s", "seconds")),
-            )  # fmt: skip
+            bar.update(
+                line, completed=record["seconds"] if seconds else record["epoch"], speed=speed
+            )
+            log.info("%s", in_words(record))
 
         yield show
 

@@ -93,6 +93,27 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
             )
 
 
+def print_generalisation(found: Mapping[str, Any]) -> None:
+    """Print what a network makes of spectra unlike its training set, a line a kind."""
+    print(found["run"])
+    for row in found["rows"]:
+        print(f"{row['name']} ({row['text']}): {_tested(row)}")
+    for row in found["lines"]:
+        shares = {"new line": "new_line", "deeper line": "deeper_line",
+                  "mean |R|": "error", "more off the lines": "penalty"}  # fmt: skip
+        told = "  ".join(f"{name} {_percent(row[key])}" for name, key in shares.items())
+        print(f"{row['name']}: {row['spectra']}  {told}")
+
+
+def _tested(row: Mapping[str, Any]) -> str:
+    if row["reason"]:
+        return f"not tested, {row['reason']}"
+    shares = {"noisy": "noisy", "mean |R|": "error", "limit": "floor", "bias": "bias"}
+    told = "  ".join(f"{name} {_percent(row[key])}" for name, key in shares.items())
+    scatter = "" if row["eta_error"] is None else f" ± {row['eta_error']:.2f}"
+    return f"{row['spectra']}  S/N {row['snr'][1]:.1f}  {told}  η {row['eta']:.2f}{scatter}"
+
+
 def _percent(share: float | None) -> str:
     return "—" if share is None else f"{100 * share:.2f} %"
 

@@ -38,7 +38,7 @@ class ListedDataset:
 
 
 def list_datasets(root: Location) -> list[ListedDataset]:
-    """Return all versions in `<root>/datasets`, by name, the oldest first."""
+    """Return all versions in `<root>/datasets`, by name, what is finished last and by its age."""
     found = [
         listed
         for name in filter(is_name, (root / "datasets").names())

@@ -4,6 +4,7 @@ A row follows from the seed, the split and its number alone, so the first rows a
 store holds, and no row of one split is one of another.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from simlib.dataset.layout import VARIABLES, as_kept
 from simlib.dataset.publish import published_dataset, require_split
 from simlib.dataset.rows import Recipe, recipe_of
 from simlib.location import Place
+
+Exposures = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,18 @@ class EndlessSplit:
     rows: int
     pixels: int
 
-    def spectra(self, numbers: np.ndarray) -> xr.Dataset:
+    def spectra(self, numbers: np.ndarray, exposures: Exposures | None = None) -> xr.Dataset:
         """Return the spectra of these rows, dim `spectrum`, in the variables and types of a store.
 
-        numbers: whole, from 0 on, in any order.
+        numbers: whole, from 0 on, in any order. exposures: says from their S/N how many a row has,
+        (rows,), where some have others than the dataset's; `snr` stays that of the dataset's.
         """
         made = self.recipe.observed(self.recipe.drawn_rows(self.split, numbers))
+        if exposures is not None:
+            counts = exposures(made["snr"].values)
+            others = np.flatnonzero(counts != self.recipe.config.conditions.exposure_count)
+            some = made.isel(spectrum=others)
+            made["variance"].values[others] = self.recipe.variance(some, counts[others])
         kept = as_kept(made)
         return made.assign({name: made[name].copy(data=kept[name]) for name in VARIABLES})
 

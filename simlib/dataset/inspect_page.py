@@ -10,8 +10,8 @@ import jinja2
 from simlib.artifact import write_bytes
 from simlib.dataset.inspect import Inspection, summary
 from simlib.dataset.inspect_figure import overview, pictures
-from simlib.dataset.space import size_text, time_text
 from simlib.location import Location
+from simlib.words import size_text, time_text
 
 _ALTS = {
     "distributions": "Histograms of S/N and of every parameter, by split",

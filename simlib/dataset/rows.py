@@ -22,7 +22,7 @@ from simlib.location import Location, Place
 from simlib.parameters import draw_rows
 from simlib.physics import PHYSICS_VERSION
 from simlib.provenance import arithmetic
-from simlib.simulation.simulate import simulate
+from simlib.simulation.simulate import simulate, stacked_variance
 from simlib.stellar.grid import open_grid_kept
 
 
@@ -57,6 +57,10 @@ class Recipe:
     def observed(self, parameters: xr.Dataset) -> xr.Dataset:
         """Return the spectra of rows with these parameters."""
         return simulate(parameters, self.grid, self.named_terms, self.config)
+
+    def variance(self, spectra: xr.Dataset, counts: np.ndarray) -> np.ndarray:
+        """Return the variance of such spectra, were they stacks of other numbers of exposures."""
+        return stacked_variance(spectra, self.named_terms, self.config, counts)
 
     def rows(self, block: Block) -> xr.Dataset:
         """Return the spectra of a block's rows."""

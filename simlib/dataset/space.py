@@ -15,6 +15,7 @@ from simlib.dataset.store import readable
 from simlib.errors import InputError
 from simlib.instrument import load_instrument
 from simlib.location import Location
+from simlib.words import size_text, time_text
 
 log = logging.getLogger(__name__)
 
@@ -96,19 +97,3 @@ def free_bytes(folder: Location) -> int:
     while not os.path.exists(place):
         place = place.parent
     return shutil.disk_usage(place).free
-
-
-def size_text(count: float) -> str:
-    """Return bytes as a person reads them."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count / 1e3:.3g} kB"
-
-
-def time_text(seconds: float) -> str:
-    """Return a time as a person reads it."""
-    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{max(seconds, 1.0):.3g} s"

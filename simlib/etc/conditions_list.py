@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from simlib.bounds import refuse_out_of_bounds
 from simlib.errors import InputError
-from simlib.etc.signal_to_noise import read_spectrum, signal_to_noise
+from simlib.etc.signal_to_noise import MAGNITUDE, read_spectrum, signal_to_noise
 from simlib.etc.terms_file import ROWS_AT_ONCE, Evaluate, write_terms
 from simlib.fingerprint import checksum, fingerprint
 from simlib.instrument import Instrument
@@ -34,14 +35,19 @@ def source_flux(
     if magnitude is not None and spectrum is not None:
         raise InputError("give --magnitude or --spectrum, not both")
     if magnitude is not None:
+        refuse_out_of_bounds("magnitude", np.array([magnitude]), MAGNITUDE, lambda _: "--magnitude")
         return ab_flux(magnitude, instrument.wavelength)
     return None if spectrum is None else read_spectrum(spectrum, instrument, lsf)
 
 
 def impossible_moons(conditions: xr.Dataset) -> str:
-    """Return a sentence on the rows, from 1, whose three directions no sky has; none: empty."""
+    """Return a sentence on the rows whose three directions no sky has; empty where all have.
+
+    Rows are counted from 1, those that were left out of a list too.
+    """
     is_impossible = impossible_geometry(conditions)
-    rows = np.flatnonzero(is_impossible) + 1
+    labels = conditions.get("spectrum", np.arange(is_impossible.size))
+    rows = np.asarray(labels)[is_impossible] + 1
     if not rows.size:
         return ""
     shown = ", ".join(map(str, rows[:_MOST_NAMED])) + (" …" if rows.size > _MOST_NAMED else "")

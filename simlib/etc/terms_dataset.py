@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.metadata import version
 
 import numpy as np
 import xarray as xr
@@ -11,6 +10,7 @@ from simlib.etc.conditions import NEEDED, OPTIONAL, Conditions
 from simlib.etc.optics import lsf
 from simlib.etc.vectors import Vectors
 from simlib.units import FLUX_UNIT_NAME
+from simlib.version import version
 
 PROFILE_WAVELENGTH_STEP_NM = 5.0
 PROFILE_REACH_PIXELS, PROFILE_STEP_PIXELS = 24.0, 0.1
@@ -102,7 +102,7 @@ def provenance(vectors: Vectors) -> dict[str, str | float]:
         "conversion_holds_at": "pixel centre" if not vectors.places_differ else "left pixel edge",
         "flux_unit": FLUX_UNIT_NAME,
         "counts": "electrons per pixel for one exposure",
-        "software": f"specdenoise {version('specdenoise')}",
+        "software": f"specdenoise {version()}",
     }
 
 

@@ -27,8 +27,8 @@ from simlib.units import LN_PER_MAGNITUDE
 
 STARS = (*AXES, "redshift", "ebv")  # the parameters of a star's spectrum, in this order
 _VERSION = 1  # of how the curves are made
-_RANK = 224  # principal curves, at most: they leave 0.004 % of the flux, root mean square
-_SLOPE_RANK = 144  # of these, for derivatives: to a per cent
+_RANK = 224  # principal curves, at most
+_SLOPE_RANK = 144  # of these, for derivatives, which need less
 _STEP = 6e-6  # half width of the difference for the redshift: a tenth of a pixel
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from simlib.fit.problem import Problem, seen
 from simlib.fit.solve import Fitted, fit_spectra
 
-# Of chi², that a fit may miss of what a network explains: at S/N 40-100, where networks follow some
-# of the noise, 999 of 1000 fits miss less than 44.
+# Of chi², that a fit may miss of what a network explains: bright spectra's networks follow some of
+# the noise, which no star does.
 _UNEXPLAINED = 64.0
 
 
@@ -39,13 +39,16 @@ def polish(
     variance: np.ndarray,
     denoised: np.ndarray,
     stars: np.ndarray,
+    *,
+    errors: bool = False,
 ) -> Polished:
     """Return denoised spectra, polished where that makes them more probable.
 
     flux, variance: as `fit_spectra` takes them. denoised: (rows, pixels). stars: (rows, 6) that
-    the network names; what it does not know is NaN. Raises ValueError for shapes that do not fit.
+    the network names; what it does not know is NaN. errors: of the fit's spectra are wanted too.
+    Raises ValueError for shapes that do not fit.
     """
-    fit = fit_spectra(problem, flux, variance, stars)
+    fit = fit_spectra(problem, flux, variance, stars, errors=errors)
     data = seen(flux, variance)
     with np.errstate(invalid="ignore", over="ignore"):
         residual = (data.noisy - denoised) * data.inverse_sigma

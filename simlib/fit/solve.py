@@ -18,6 +18,7 @@ _TRUSTED = 1.0  # damping above which a short step says nothing
 _LESS, _MORE = 0.1, 20.0  # of the damping, after a step that helped and one that did not
 _HELD = 12  # times that a step is solved again with other unknowns on their walls
 _ON_WALL = 1e-6  # standard deviations of the prior
+_UNSEEN = 1e-6  # of the largest weight, that masked pixels have in directions: they stay known
 _ABSENT = 0.01  # of a spectrum that absent nodes make: more, and it is no star of the grid
 
 
@@ -37,18 +38,23 @@ class Tolerance:
 class Fitted:
     """What was found, by row.
 
-    stars: (rows, 6) in the order of STARS. covariance: (rows, 6, 6). spectra: (rows, pixels)
-    float32, the noiseless flux as it is seen. objective: chi² and priors; misfit: chi² alone.
-    start_objective: of the star that was begun with, behind the dust and the calibration that suit
-    it best. evaluations: spectra of the generator that were looked at. is_converged: no more than
-    the tolerance is to be gained. is_on_wall: a parameter is at the end of what the generator
-    knows. is_absent: nodes that the grid has not make much of it. is_blind: no pixel has weight, so
-    that all is as expected beforehand.
+    stars: (rows, 6) in the order of STARS. covariance: (rows, 6, 6). unknowns: (rows, n) all that
+    were fitted, in units of their priors; spread: (rows, n, n) their covariance. spectra: (rows,
+    pixels) float32, the noiseless flux as it is seen. errors: (rows, pixels) sigma of these that
+    all unknowns leave, masked pixels included; (rows, 0) where not asked for. objective: chi² and
+    priors; misfit: chi² alone. start_objective: of the star that was begun with, behind the dust
+    and the calibration that suit it best. evaluations: spectra of the generator that were looked
+    at. is_converged: no more than the tolerance is to be gained. is_on_wall: a parameter is at the
+    end of what the generator knows. is_absent: nodes that the grid has not make much of it.
+    is_blind: no pixel has weight, so that all is as expected beforehand.
     """
 
     stars: np.ndarray
     covariance: np.ndarray
+    unknowns: np.ndarray
+    spread: np.ndarray
     spectra: np.ndarray
+    errors: np.ndarray
     objective: np.ndarray
     misfit: np.ndarray
     start_objective: np.ndarray
@@ -70,6 +76,8 @@ def fit_spectra(
     variance: np.ndarray,
     start: np.ndarray,
     tolerance: Tolerance = Tolerance(),
+    *,
+    errors: bool = False,
 ) -> Fitted:
     """Return the most probable stars of noisy spectra, from given ones on.
 
@@ -89,7 +97,7 @@ def fit_spectra(
     for first in range(0, max(len(start), 1), _ROWS):
         some = slice(first, first + _ROWS)
         data, unknowns = seen(flux[some], variance[some]), problem.unknowns_of(start[some])
-        parts.append(_Descent(problem, data, unknowns, room).run(tolerance))
+        parts.append(_Descent(problem, data, unknowns, room).run(tolerance, errors))
     columns = zip(*([getattr(p, f.name) for f in fields(Fitted)] for p in parts), strict=True)
     return Fitted(*(np.concatenate(column) for column in columns))
 
@@ -105,6 +113,8 @@ class _Descent:
     ) -> None:
         rows, count = unknowns.shape
         self.problem, self.data, self.directions = problem, data, room
+        largest = data.inverse_sigma.max(axis=1, keepdims=True, initial=np.float32(1.0))
+        self.weights = np.maximum(data.inverse_sigma, np.float32(_UNSEEN) * largest)
         self.unknowns = unknowns
         self.information = np.repeat(np.eye(count)[np.newaxis], rows, axis=0)
         self.spectra, self.residual = np.full_like(data.noisy, np.nan), np.zeros_like(data.noisy)
@@ -115,7 +125,7 @@ class _Descent:
         self.low, self.high = np.full(count, -np.inf), np.full(count, np.inf)
         self.low[: len(STARS)], self.high[: len(STARS)] = problem.walls.T
 
-    def run(self, tolerance: Tolerance) -> Fitted:
+    def run(self, tolerance: Tolerance, errors: bool) -> Fitted:
         """Go down until nothing is left to gain, and return what is there."""
         going = np.arange(len(self.unknowns))
         self._try(going, self.unknowns.copy(), is_sloped=True)
@@ -131,7 +141,7 @@ class _Descent:
                     self._try(going[now], self.unknowns[going[now]] + step[now], kind)
             is_spent = self.evaluations[going] >= tolerance.evaluations
             going = going[~(is_last | is_spent | (self.damping[going] > _MOST))]
-        return self._fitted()
+        return self._fitted(errors)
 
     def _gradient(self, rows: np.ndarray) -> np.ndarray:
         """Return half of what the objective falls by along each unknown, (rows, unknowns)."""
@@ -176,24 +186,37 @@ class _Descent:
             getattr(self, name)[better] = getattr(looked, name)[is_better]
         if is_sloped and len(better):
             kept = Looked(*(part[is_better] for part in vars(looked).values()))
+            weighted = Seen(some.noisy[is_better], self.weights[better])
             put_directions(
-                self.problem, some.rows(is_better), kept, slopes[is_better], better,
+                self.problem, weighted, kept, slopes[is_better], better,
                 self.directions,
             )  # fmt: skip
             for row in better:
                 self.information[row] = self.directions[row] @ self.directions[row].T
                 self.information[row].flat[:: self.problem.unknowns + 1] += 1.0
 
-    def _fitted(self) -> Fitted:
+    def _errors(self, spread: np.ndarray) -> np.ndarray:
+        """Return sigma (rows, pixels) of the spectra, by the last directions."""
+        errors = np.empty_like(self.spectra)
+        for row in range(len(errors)):
+            root = np.linalg.cholesky(spread[row]).astype(np.float32)
+            apart = root.T @ self.directions[row]
+            errors[row] = np.sqrt(np.einsum("np,np->p", apart, apart)) / self.weights[row]
+        return errors
+
+    def _fitted(self, errors: bool) -> Fitted:
         problem, unknowns = self.problem, self.unknowns
         stars = problem.stars(unknowns)
         star = slice(0, len(STARS))
-        covariance = np.linalg.inv(self.information)[:, star, star]
+        spread = np.linalg.inv(self.information)
         on_wall = (unknowns <= self.low + _ON_WALL) | (unknowns >= self.high - _ON_WALL)
         return Fitted(
             stars=stars,
-            covariance=covariance * problem.sigma * problem.sigma[:, np.newaxis],
+            covariance=spread[:, star, star] * problem.sigma * problem.sigma[:, np.newaxis],
+            unknowns=unknowns,
+            spread=spread,
             spectra=self.spectra,
+            errors=self._errors(spread) if errors else self.spectra[:, :0],
             objective=self.objective,
             misfit=self.misfit,
             start_objective=self.start_objective,

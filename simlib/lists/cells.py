@@ -72,6 +72,9 @@ def _of_astropy(path: str, data: bytes, form: str) -> Cells:
             warnings.simplefilter("ignore")  # of units that it does not know: we judge them
             source = decoded(data, path) if form == "ascii.ecsv" else BytesIO(data)
             table = Table.read(source, format=form, **options)
+            for name in table.colnames:
+                if not isinstance(table[name], np.ndarray):  # a time, a place: as it is written
+                    table[name] = [str(value) for value in table[name]]
             table.convert_bytestring_to_unicode()
             flat = [name for name in table.colnames if table[name].ndim == 1]
             columns = [_values(table[name]) for name in flat]

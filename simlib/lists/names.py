@@ -15,7 +15,7 @@ from simlib.errors import InputError, shown
 from simlib.lists.cells import Cells
 
 _UNIT = re.compile(r"(.*?)\s*[\[(]([^\])]*)[\])]\s*")  # a name with its unit behind it
-_NO_UNIT = re.compile(r"(?:|1|-+|dex.*|log.*|\[.*|mag|ab\s?mag|mag\(ab\))", re.IGNORECASE)
+_NO_UNIT = re.compile(r"(?:|1|-+|dex.*|log.*|\[.*|mag|ab|ab\s?mag|mag\(ab\))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ def understand(
     """Return what the columns of a list are.
 
     needed: names that have to be there. said: name -> the column that holds it, before all
-    guessing. one_of_many: names of which the best of several columns is taken; of another name,
-    two columns are a problem.
+    guessing; None where that cannot be said. one_of_many: names of which the best of several
+    columns is taken; of another name, two columns are a problem.
     """
     known = tuple(known)
-    result, said = Understood(), dict(said or {})
+    result, can_say, said = Understood(), said is not None, dict(said or {})
     keys = {key for quantity in known for key in quantity.spelled()}
     parts = [_split(name, keys) for name in cells.names]
     taken = {_column(cells, theirs) for theirs in said.values()}
@@ -90,13 +90,12 @@ def understand(
             column = _column(cells, said[quantity.name])
             places = [] if column is None else [column]
         elif not places and quantity.name in needed:
-            result.problems.append(_missing(cells, quantity))
+            result.problems.append(_missing(cells, quantity, can_say))
         if len(places) > 1 and quantity.name not in one_of_many:
             both = ", ".join(cells.names[number] for number in places)
-            result.problems.append(
-                f"column {quantity.name} twice: {both}; say which with "
-                f"--column {quantity.name}={cells.names[places[0]]}"
-            )
+            option = f"say which with --column {quantity.name}={cells.names[places[0]]}"
+            way_out = option if can_say else "remove one"
+            result.problems.append(f"column {quantity.name} twice: {both}; {way_out}")
         if places:
             result.columns[quantity.name] = places[0]
             stated = cells.units[places[0]] or parts[places[0]][1]
@@ -105,12 +104,13 @@ def understand(
     return result
 
 
-def _missing(cells: Cells, quantity: Known) -> str:
+def _missing(cells: Cells, quantity: Known, can_say: bool) -> str:
     name = quantity.written or quantity.name
-    return (
-        f"missing column {name}; found {', '.join(cells.names)[:200]}; "
-        f"say which it is with --column {quantity.name}=NAME"
-    )
+    option = f"say which it is with --column {quantity.name}=NAME"
+    way_out = option if can_say else "add it, or rename the one that is it"
+    if len(cells.names) == 1 and len(cells.names[0].split()) > 1:
+        way_out = "put commas, semicolons or tabs between the columns"
+    return f"missing column {name}; found {', '.join(cells.names)[:200]}; {way_out}"
 
 
 def _column(cells: Cells, name: str) -> int | None:

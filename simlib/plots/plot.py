@@ -29,7 +29,7 @@ def plot(
     place: Place,
     out: str | Path,
     *,
-    split: str = "train",
+    split: str | None = None,
     rows: Sequence[int] = (),
     with_lines: bool = False,
     wavelength_unit: str | None = None,
@@ -38,9 +38,10 @@ def plot(
     """Draw what is at a place into a file: .png, .pdf, .svg, or .html to move about in.
 
     place: a dataset, spectra of `simulate`, terms of `etc`, or observed or denoised spectra in any
-    format that `denoise` reads. split: of a dataset. rows: spectra or conditions, by default the
-    first. with_lines: mark the lines of cool stars. wavelength_unit, medium: of observed spectra
-    that do not say them. Returns the file. Raises InputError for what cannot be drawn.
+    format that `denoise` reads. split: of a dataset, by default "train". rows: spectra or
+    conditions, by default the first. with_lines: mark the lines of cool stars. wavelength_unit,
+    medium: of observed spectra that do not say them. Returns the file. Raises InputError for what
+    cannot be drawn.
     """
     file = check_picture_file(Path(out))
     stated = stated_of(wavelength_unit, medium)
@@ -72,7 +73,7 @@ def unused_file(place: Location) -> Path:
 
 def picture_of(
     place: Location,
-    split: str,
+    split: str | None,
     rows: Sequence[int] = (),
     with_lines: bool = False,
     stated: Stated | None = None,
@@ -80,15 +81,22 @@ def picture_of(
     """Return the picture of what is at a place. split: of a dataset. rows: see `--row`.
 
     stated: see `stated_of`. Raises InputError for what is not there, or is nothing that can be
-    drawn.
+    drawn, and for a split of what has none.
     """
-    if place.name.endswith(".zarr") and place.name != "spectra.zarr":
+    is_stored = place.name.endswith(".zarr") and place.name != "spectra.zarr"
+    if split is not None and (is_stored or place.is_file()):
+        raise InputError(
+            f"--split {split} acts only on a dataset; {place.name} is a file of spectra or "
+            "terms, all of which are drawn from; leave it out"
+        )
+    if is_stored:
         return _of_zarr(place, rows, with_lines)
     if place.is_file():
         return _of_file(place, rows, with_lines, stated or stated_of())
     folder, manifest = _dataset(place)
     if manifest is None:
         raise InputError(f"{folder} is still being written; `inspect` shows it as it is")
+    split = split or "train"
     title = f"{folder.parent.name}/{folder.name}, {split}"
     return spectra_picture(open_dataset(folder, split), title, rows, with_lines)
 

@@ -70,11 +70,11 @@ def panel_of(row: xr.Dataset, number: int, with_lines: bool) -> Panel:
     bands = () if width is None else (Band(_BAND, quiet - width, quiet + width),)
     unit = str(row[next(iter(held))].attrs.get("units", "1"))
     redshift = float(row["redshift"]) if "redshift" in row else np.nan
-    told = [*_who(row), *_facts(row)]
+    facts = [*_who(row), *_facts(row)]
     if with_lines and not np.isfinite(redshift):
-        told.append("lines as at rest: its redshift is not known")
+        facts.append("lines as at rest: its redshift is not known")
     return Panel(
-        title=f"{number}:  {',  '.join(told)}",
+        title=f"{number}:  {',  '.join(facts)}",
         unit=_UNITS.get(unit, f"flux [{unit}]"),
         wavelength=wavelength,
         curves=tuple(curves),

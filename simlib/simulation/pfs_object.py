@@ -34,6 +34,7 @@ from simlib.simulation.pfs_parts import (
 
 ROWS_AT_ONCE = 64  # whose terms are held, 0.2 MB a row
 _COARSE = 10  # bins of the coarse covariance
+_LONGEST = 40  # name in a header, which leaves room for any number
 _VERSION = 2  # of the data model's class of single stars: 2 adds NOTES
 
 
@@ -140,12 +141,17 @@ def _coarse_covariance(variance: np.ndarray) -> np.ndarray:
 
 
 def _truth(spectrum: xr.Dataset) -> dict[str, float]:
-    """Return the numbers of the star and its observation; text and whole numbers are in LIST."""
+    """Return the numbers of the star and its observation; all else of the list is in LIST."""
     return {
         str(name): float(value)
         for name, value in spectrum.data_vars.items()
-        if not value.dims and value.dtype.kind == "f" and np.isfinite(value)
+        if not value.dims and value.dtype.kind == "f" and np.isfinite(value) and _fits(str(name))
     }
+
+
+def _fits(name: str) -> bool:
+    """Return whether a header can have a card of this name."""
+    return name.isascii() and len(name) <= _LONGEST
 
 
 def _target(star: Star, band: str) -> fits.BinTableHDU:

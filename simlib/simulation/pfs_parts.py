@@ -99,6 +99,12 @@ def refuse_unlike_the_survey(targets: xr.Dataset, config: SimulationConfig) -> N
         problems += [
             (int(n), f"{name} = {values[n]} is negative") for n in np.flatnonzero(values < 0)
         ]
+        most = _MOST - (counts - 1 if name == "visit" else 0)  # visits follow one another
+        if name != "object_id":
+            problems += [
+                (int(n), f"{name} = {values[n]} is more than the {_MOST} of 32 bits")
+                for n in np.flatnonzero(values > most)
+            ]
     if "object_id" in whole:
         seen: dict[tuple[int, int], int] = {}
         catalogues = whole.get("catalogue_id", np.zeros(len(rows), dtype=int))
@@ -110,6 +116,7 @@ def refuse_unlike_the_survey(targets: xr.Dataset, config: SimulationConfig) -> N
     refuse("the survey's files", [], told)
 
 
+_MOST = 2**31 - 1
 _NAMES = ("object_id", "catalogue_id", "visit")
 _WAY_OUT = "change it, name another column (--column), or write another format"
 

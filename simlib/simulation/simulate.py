@@ -171,6 +171,30 @@ def with_noise(
     return Spectra(flux, variance.astype(flux.dtype), scale, snr)
 
 
+def stacked_variance(
+    spectra: xr.Dataset,
+    terms: xr.Dataset | Instrument,
+    config: SimulationConfig,
+    counts: np.ndarray,
+) -> np.ndarray:
+    """Return the variance (spectrum, wavelength) of spectra, were they stacks of other exposures.
+
+    spectra: as `simulate` returns them. counts: exposures of each, (spectrum,). float32.
+    """
+    flux, scale = spectra["flux"].values, spectra["flux_scale"].values.astype(float)
+    rows = spectra.drop_dims("wavelength").assign(exposure_count=("spectrum", counts))
+    if isinstance(terms, xr.Dataset):
+        usual = config.conditions.exposure_count
+        return batch.add_noise(flux, scale, rows, terms, config.noise, usual)[0]
+    parts = [slice(n, n + _ROWS_WITH_TERMS) for n in range(0, len(flux), _ROWS_WITH_TERMS)]
+    found = [np.empty_like(flux[:0])]
+    for some in parts:
+        here = rows.isel(spectrum=some)
+        at_rows = terms_at(here, terms, config)
+        found.append(with_noise(flux[some], scale[some], here, at_rows, config).variance)
+    return np.concatenate(found)
+
+
 def terms_at(
     conditions: xr.Dataset, terms: xr.Dataset | Instrument, config: SimulationConfig
 ) -> xr.Dataset:

@@ -15,7 +15,7 @@ import xarray as xr
 from simlib.artifact import create_bytes
 from simlib.bounds import Bound, refuse_out_of_bounds
 from simlib.config import LARGEST_EBV, LARGEST_REDSHIFT, SimulationConfig
-from simlib.errors import InputError
+from simlib.errors import InputError, shown
 from simlib.etc.conditions import NEEDED, OPTIONAL
 from simlib.etc.conditions_file import CONDITIONS
 from simlib.etc.conditions_list import impossible_moons
@@ -124,7 +124,9 @@ def read_targets(
 
 
 def write_template(path: str | Path) -> None:
-    """Write an example list; InputError where something is at its place."""
+    """Write an example list; InputError where something is there, or for a name of no CSV."""
+    if Path(path).suffix != ".csv":
+        raise InputError(f"the template is a CSV file; end {shown(str(path))} in .csv")
     if not create_bytes(Location.of(path), TEMPLATE.encode()):
         raise InputError(f"{path} exists; name another file for the template")
 
@@ -172,8 +174,13 @@ def _numbers(cells: Cells, found: Understood) -> tuple[dict[str, np.ndarray], li
         if known.bound is not None and known.name in found.factors:
             column, factor = found.columns[known.name], found.factors[known.name]
             wrong = numbers_in(cells, column, known.bound, factor)[1]
-            problems += [one for one in wrong if cells.columns[column][one.row] is not None]
+            problems += [one for one in wrong if not _is_empty(cells.columns[column][one.row])]
     return values, problems
+
+
+def _is_empty(cell: object) -> bool:
+    """Return whether a cell says nothing: a place on the sky may be unknown."""
+    return cell is None or str(cell).casefold() in ("nan", "--")
 
 
 def _axes(cells: Cells, found: Understood) -> tuple[np.ndarray, list[Problem]]:
@@ -236,9 +243,9 @@ def _identity(cells: Cells, found: Understood) -> dict[str, tuple[str, np.ndarra
         columns[known.name] = ("spectrum", values, attrs)
     for number in found.others:
         name = re.sub(r"\W", "_", cells.names[number]) or "column"
-        while name in taken:
+        while name.casefold() in taken:  # files do not tell case apart
             name = f"list_{name}"
-        taken.add(name)
+        taken.add(name.casefold())
         attrs = {"column": cells.names[number]}
         if cells.units[number]:
             attrs["units"] = cells.units[number]

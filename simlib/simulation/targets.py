@@ -1,7 +1,5 @@
 """A person's own stars: a table of targets and conditions in, their spectra out."""
 
-from importlib.metadata import version
-
 import numpy as np
 import xarray as xr
 
@@ -13,6 +11,7 @@ from simlib.simulation.pfs_parts import MASK_BITS
 from simlib.simulation.simulate import Path as SimulationPath
 from simlib.simulation.simulate import simulate, terms_at
 from simlib.stellar.grid import grid_fingerprint, open_grid
+from simlib.version import version
 
 _SHAPE = ("instrument", "sky", "conditions", "terms", "stellar", "noise", "normalize")
 
@@ -64,11 +63,13 @@ def _made_from(
 ) -> dict[str, str | int]:
     """Return what the spectra were made from, as attributes that any file can hold."""
     sections = {name: config.leaves(name) for name in _SHAPE}
-    numbers = [v.values for v in targets.data_vars.values() if v.dtype.kind in "fiu"]
+    # of which rows, since their noise is that of their labels
+    numbers = [targets["spectrum"].values]
+    numbers += [v.values for v in targets.data_vars.values() if v.dtype.kind in "fiu"]
     conditions = plain(config.conditions)
     return {
         "seed": config.dataset.seed,
-        "software": f"specdenoise {version('specdenoise')}",
+        "software": f"specdenoise {version()}",
         "stellar_grid": str(grid.attrs.get("name", config.stellar.grid)),
         "stellar_grid_fingerprint": grid_fingerprint(grid),
         "instrument": instrument.name,

@@ -25,7 +25,7 @@ from simlib.dataset.rows import recipe_of
 from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location
-from trainlib.config import Augment, Evaluate
+from trainlib.config import WHILE_TRAINING, Augment, Evaluate
 from trainlib.evaluation.evaluate import augmenter_of
 from trainlib.evaluation.floor import information_floor
 from trainlib.evaluation.metrics import SNR_EDGES, SNR_NARROW, measure
@@ -56,7 +56,8 @@ def floors(rows: xr.Dataset, place: Location, augment: Augment, kept: Path | Non
 
     Raises InputError for a file of others.
     """
-    of = fingerprint([checksum(rows[name].values) for name in ("flux", "variance")], augment)
+    known = augment.model_dump(exclude=set(WHILE_TRAINING))
+    of = fingerprint([checksum(rows[name].values) for name in ("flux", "variance")], known)
     if kept and kept.exists():
         with np.load(kept) as held:
             if str(held["of"]) == of:
@@ -86,15 +87,15 @@ def judged(trained: Trained, rows: xr.Dataset, split: str, is_masked: np.ndarray
         noisy = batch.noisy.masked_fill(hidden, 1e3)
         with torch.inference_mode():
             made = trained.model.denoise(noisy, batch.variance.masked_fill(hidden, torch.inf))  # type: ignore[operator]
-        told = measure(made.flux, batch.target, Evaluate().flux_floor)
-        off = (made.flux - batch.target).abs() / made.error / np.sqrt(2.0 / np.pi)
-        shift = made.redshift.numpy() - spectra.labels["redshift"][some].astype(float)
+        told = measure(torch.from_numpy(made.flux), batch.target, Evaluate().flux_floor)
+        off = np.abs(made.flux - batch.target.numpy()) / made.error / np.sqrt(2.0 / np.pi)
+        shift = made.redshift - spectra.labels["redshift"][some].astype(float)
         parts = (
             told.mean_abs_relative_error,
             told.mean_relative_error,
             np.abs(shift) / axis.pixel_redshift,
-            off.mean(dim=1).numpy(),
-            off.where(hidden, torch.nan).nanmean(dim=1).numpy(),
+            off.mean(axis=1),
+            torch.from_numpy(off).where(hidden, torch.nan).nanmean(dim=1).numpy(),
         )
         for name, part in zip(NAMES, parts, strict=True):
             found[name].append(part)

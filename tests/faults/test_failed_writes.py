@@ -127,7 +127,7 @@ def results_of(version: int) -> Results:
         | {name: ("spectrum", values[0]) for name in ("snr", *AXES)},
         coords={"method": ["none", "dae"]},
     )
-    return Results(both, both + 1.0, both[["snr"]], EVALUATION)
+    return Results(both, both + 1.0, both[["snr"]], xr.Dataset(), EVALUATION)
 
 
 def read_evaluation(folder: Path) -> Any:

@@ -85,6 +85,22 @@ def test_every_value_has_its_origin(show: Any, tmp_path: Path) -> None:
     assert f"{'# tables is not set':40}  # default" in lines
 
 
+def test_a_table_of_entries_has_the_origins_of_all(show: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[storage.options]\nanon = false\nprofile = 'a'\n")
+
+    def origin(*sets: str) -> str:
+        words = [word for one in sets for word in ("--set", one)]
+        told = json.loads(show("show", str(file), *words, "--json"))
+        return str(next(one["origin"] for one in told if one["key"] == "storage.options"))
+
+    assert origin() == str(file)
+    assert origin("storage.options.anon=true") == f"{file}, --set"
+    assert origin("storage.options.anon=true", "storage.options.profile=b") == "--set"
+    assert origin("storage.options={anon = true}") == "--set"
+    assert origin("storage.options={}", "storage.options.anon=true") == "--set"
+
+
 def test_a_mistake_in_a_config_is_told_as_by_any_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_program(["config", "show", "demo", "--set", "dataset.sed=1"]) == 2
     assert "nearest known key is 'dataset.seed'" in capsys.readouterr().err
@@ -125,6 +141,7 @@ def test_the_page_is_of_the_models_that_are_there() -> None:
         ("cluster.slurm.directives", "[]", "list of text at most 1000, like ^[^\\r\\n]+$", "",
          "#SBATCH"),
         ("noise.sky_subtraction_coherent", "true", "true or false", "", "average"),
+        ("launch.nodes", "1", "whole number > 0", "", "share the `train.ranks` processes evenly"),
     ],
 )  # fmt: skip
 def test_the_reference_tells_default_bounds_unit_and_meaning(
@@ -142,6 +159,12 @@ def test_the_reference_tells_what_recipes_give_and_what_a_key_acts_with() -> Non
     ((rank,),) = [table.keys for table in config_reference("model.rank")]
     assert rank.recipes == {"B": "512", "C": "224"}
     assert rank.only_with == 'model.kind = "projection" or "restframe"'
+
+
+def test_a_section_is_explained_by_what_its_modes_share_or_by_each() -> None:
+    means = {table.name: table.meaning for table in config_reference()}
+    assert means["train"].startswith("How a network is trained: ")
+    assert "residual" in means["model"] and "fully connected" in means["model"]
 
 
 def test_one_section_or_key_is_shown_alone(show: Any) -> None:

@@ -130,6 +130,10 @@ def test_an_event_says_which_grid_has_changed(tmp_path: Path) -> None:
     assert told["resource"]["prefect.resource.id"] == "specdenoise.grid.terms"
     assert told["payload"] == {"kind": "terms", "place": str(tmp_path)}
     json.dumps(told)
+    told = events.event("input", Location.of(tmp_path), of="sky.tables", old=None, new="b")
+    assert told["payload"] == {
+        "kind": "input", "place": str(tmp_path), "of": "sky.tables", "old": None, "new": "b",
+    }  # fmt: skip
 
 
 def test_nobody_is_told_where_no_server_is_named_and_its_silence_is_a_warning(
@@ -138,12 +142,12 @@ def test_nobody_is_told_where_no_server_is_named_and_its_silence_is_a_warning(
     with monkeypatch.context() as silent:
         silent.setenv("PREFECT_API_URL", "")
         silent.setitem(sys.modules, "prefect.client.orchestration", None)  # to import it fails
-        events.tell_grid_changed("terms", Location.of(tmp_path))
+        assert not events.tell_grid_changed("terms", Location.of(tmp_path))
     assert caplog.messages == []
     nobody = "http://127.0.0.1:9/api"
     monkeypatch.setenv("PREFECT_API_URL", nobody)
     with temporary_settings({PREFECT_API_URL: nobody}):
-        events.tell_grid_changed("terms", Location.of(tmp_path))
+        assert not events.tell_grid_changed("terms", Location.of(tmp_path))
     (told,) = caplog.messages
     assert told.startswith(f"Prefect was not told that {tmp_path} has changed")
 

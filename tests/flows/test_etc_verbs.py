@@ -70,6 +70,7 @@ def test_an_impossible_moon_is_a_warning_with_its_row(tmp_path, capsys):
         (GOOD, ["--sky-tables", "nowhere"], "/nowhere'"),
         (GOOD, ["--convention", "best"], "known: centred, modified, upstream"),
         (GOOD, ["--magnitude", "20", "--spectrum", "x.csv"], "not both"),
+        (GOOD, ["--magnitude", "nan"], "--magnitude: magnitude is not a number"),
         (GOOD, ["--set", "noise.sky_subtraction=0"], "`etc` takes keys of [sky] alone"),
         (GOOD, ["--set", "sky.oh=1"], "the nearest known key is 'sky.oh_scale'"),
     ],

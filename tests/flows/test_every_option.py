@@ -274,6 +274,7 @@ _ETC = "tests/flows/test_etc_verbs.py::test_terms_are_written_with_signal_to_noi
 _ROW = "tests/flows/test_simulate_verbs.py::test_a_replayed_row_shows_every_step_and_is_the_row"
 _PFS = "tests/flows/test_simulate_verbs.py::test_own_stars_become_files_of_the_survey"
 _BAD = "tests/flows/test_simulate_verbs.py::test_bad_rows_are_left_out_and_a_template_is_read"
+_SWEEP = "tests/flows/test_sweep.py::test_the_verb_tells_the_trials"
 _PLAN = "tests/flows/test_plan_verb.py::test_a_plan_follows_what_it_is_given"
 _DRAWN = "tests/faults/test_grid_commands.py::test_info_tells_everything_and_draws"
 _SANE = "tests/faults/test_grid_commands.py::test_info_judges_a_grid_by_what_is_known_of_cool_stars"
@@ -284,9 +285,12 @@ _WAY = "tests/trainlib/test_lineage.py::test_the_verb_prints_a_tree"
 _PRUNED = "tests/flows/test_dataset_verbs.py::test_prune_removes_only_when_told"
 _DOOR = "tests/flows/test_rollback_verb.py::test_a_root_behind_a_door_is_opened_by_the_option"
 _SKYWARD = "tests/flows/test_onsky_verbs.py::"
+_WATCHED = "tests/flows/test_watching.py::test_deploy_stays_to_watch_where_it_is_asked_to"
+_FOLDER = "tests/flows/test_watch_verb.py::"
 _FILES = f"{_SKYWARD}test_files_are_denoised_and_told_one_by_one"
 _STATED = f"{_SKYWARD}test_what_files_do_not_say_is_stated_by_options"
 _EXPORT = f"{_SKYWARD}test_export_is_told_run_bundle_and_storage"
+_TESTED = "tests/trainlib/test_generalise.py::test_the_verb_is_told_run_storage_and_how_many"
 _BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_under_a_root"
 _RUN_NAMED = "tests/flows/test_names.py::test_a_run_is_looked_for_under_the_root"
 _DATA_NAMED = "tests/flows/test_names.py::test_a_dataset_is_looked_for_under_the_root"
@@ -304,6 +308,14 @@ ELSEWHERE = {  # the tests that try what takes longer
     "etc-sky --figures": _SKY,
     "etc-sky --set": _SKY,
     "etc-sky --json": _SKY,
+    "sweep config": _SWEEP,
+    "sweep --over": _SWEEP,
+    "sweep --random": _SWEEP,
+    "sweep --budget": _SWEEP,
+    "sweep --halving": _SWEEP,
+    "sweep --side-by-side": _SWEEP,
+    "sweep --set": _SWEEP,
+    "sweep --json": _SWEEP,
     "plan config": _PLAN,
     "plan --workers": _PLAN,
     "plan --prices": _PLAN,
@@ -312,6 +324,7 @@ ELSEWHERE = {  # the tests that try what takes longer
     "plan --set": _PLAN,
     "plan --json": _PLAN,
     "replay --out": _ROW,
+    "deploy --watch": _WATCHED,
     "simulate --format": _PFS,
     "simulate --skip-bad": _BAD,
     "simulate --template": _BAD,
@@ -341,11 +354,21 @@ ELSEWHERE = {  # the tests that try what takes longer
     "denoise --medium": _STATED,
     "denoise --reject": f"{_SKYWARD}test_masks_reject_by_the_list_that_is_named",
     "denoise --storage-option": f"{_SKYWARD}test_denoise_is_told_of_storage",
+    "denoise --plots": f"{_SKYWARD}test_pictures_and_fits_are_options",
+    "denoise --polish": f"{_SKYWARD}test_pictures_and_fits_are_options",
+    "denoise --watch": f"{_FOLDER}test_files_that_come_are_denoised_and_stacked_until_it_is_ended",
+    "denoise --target-snr": f"{_FOLDER}test_what_is_said_of_a_watch_follows_its_options",
+    "denoise --patience": f"{_FOLDER}test_what_is_said_of_a_watch_follows_its_options",
     "export run": _EXPORT,
     "export bundle": _EXPORT,
     "export --json": _EXPORT,
     "export --root": _EXPORT,
     "export --storage-option": _EXPORT,
+    "generalise runs": _TESTED,
+    "generalise --spectra": _TESTED,
+    "generalise --json": _TESTED,
+    "generalise --root": _TESTED,
+    "generalise --storage-option": _TESTED,
     "rollback name": _BACK,
     "rollback --root": _BACK,
     "rollback --json": _BACK,
@@ -578,13 +601,15 @@ DEFAULTS = {
     "grid import --window": "670,920", "grid list --root": "./data",
     "grid info --quality": True,
     "rollback --root": "./data", "diff --root": "./data", "diff --spectra": 1024,
-    "plot --root": "./data", "plot --split": "train", "evaluate --root": "./data",
-    "report --root": "./data", "export --root": "./data", "verify --root": "./data",
+    "plot --root": "./data", "evaluate --root": "./data",
+    "report --root": "./data", "export --root": "./data", "generalise --root": "./data",
+    "generalise --spectra": 512, "verify --root": "./data",
     "inspect --root": "./data", "replay --root": "./data", "dataset list --root": "./data",
     "dataset info --root": "./data", "runs list --root": "./data",
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,
     "etc-official --magnitude": 22.0, "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
-    "denoise --reject": "usual", "simulate --path": "compiled",
+    "denoise --reject": "usual", "denoise --polish": True, "denoise --target-snr": 40.0,
+    "denoise --patience": 30.0, "simulate --path": "compiled",
     "etc --instrument": "pfs-redmr-2024-07-14", "etc --convention": "centred",
     "etc --quadrature": "converged", "etc --lsf": "etc", "etc --line-extinction": "factorised",
 }  # fmt: skip

@@ -107,6 +107,17 @@ def test_help_ends_with_an_example_that_the_verb_takes(capfd: pytest.CaptureFixt
         command.make_context("", words[len(verb) + 1 :])  # it raises for what is not taken
 
 
+def test_every_argument_is_called_as_the_readme_calls_it() -> None:
+    program: Any = typer.main.get_command(app)
+    for verb in verbs():
+        command = program
+        for word in verb:
+            command = command.commands[word]
+        names = [one.metavar for one in command.params if one.param_type_name == "argument"]
+        assert all(name and name == name.upper() for name in names), verb
+        assert len(set(names)) == len(names), verb
+
+
 def test_help_of_every_verb_imports_nothing_heavy() -> None:
     found = run(f"import sys\n{HELP_OF_ALL}\nprint({HEAVY} & set(sys.modules), file=sys.stderr)")
     assert found.returncode == 0, found.stderr

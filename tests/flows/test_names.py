@@ -62,6 +62,15 @@ def test_a_run_is_named_by_itself_or_by_its_dataset(
     )
     assert run_named("demo", here) == runs / OLD
     assert caplog.messages[1:] == [f"demo: run {OLD}, which is released"]
+    run = Part(place="../../../elsewhere/demo-3", fingerprint="1" * 16)  # by train.runs
+    write_record(
+        here / "releases/kept/000001.json",
+        Release(number=1, made="", dataset=dataset, run=run, bundle=None, provenance={}),
+    )
+    assert run_named("kept", here) == here.parent / "elsewhere/demo-3"
+    run_of_that_name = root / "runs/kept"
+    run_of_that_name.mkdir()
+    assert run_named("kept", here) == here.parent / "elsewhere/demo-3"
     (root / "runs" / OLD / MANIFEST).write_text("{")
     assert run_named(OLD, here) == runs / OLD
 

@@ -13,6 +13,7 @@ from tests.simlib.spectra import made
 from tests.trainlib.onsky.toy_bundle import toy_stars, write_toy_bundle
 from trainlib.onsky import export as exporting
 
+TABLES = ["starts.json", "summary.ecsv", "summary.html", "summary.parquet"]
 STATED = {"--flux-unit": "nJy", "--wavelength-unit": "nm", "--medium": "vacuum"}
 
 
@@ -41,9 +42,9 @@ def test_files_are_denoised_and_told_one_by_one(bundle, star, tmp_path, monkeypa
     assert run_program(words) == 1
     said = capfd.readouterr()
     assert said.out.splitlines()[0].startswith("a.fits  00003-000000000000004d  S/N ")
-    assert said.out.splitlines()[1] == "1 files denoised, 1 refused; out/summary.ecsv"
+    assert said.out.splitlines()[1] == "1 files denoised, 1 refused; out/summary.html"
     assert said.err.count("error: ") == 1 and f"error: {tmp_path}/b.fits: " in said.err
-    assert sorted(path.name for path in Path("out").iterdir()) == ["a.fits", "summary.ecsv"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.fits", *TABLES]
     assert run_program(["denoise", "a.fits", "--bundle", bundle, "--out", "out"]) == 2
     assert "summary.ecsv exists; give --overwrite" in capfd.readouterr().err
     assert run_program([*words[:2], *words[3:], "--overwrite", "--json"]) == 0
@@ -103,12 +104,35 @@ def test_a_spectrum_that_is_refused_among_others_is_told(
     assert "km/s  good" in lines[0] and "km/s  good" in lines[2]
     assert lines[1].startswith("a.fits  00003-000000000000004e  refused: spectrum 00003-")
     assert "its median flux is -" in lines[1]
-    assert lines[4] == "1 files denoised, 0 refused, and 2 spectra of the others; out/summary.ecsv"
+    assert lines[4] == "1 files denoised, 0 refused, and 2 spectra of the others; out/summary.html"
     assert said.err.count("error: ") == 1
     assert f"error: {tmp_path}/a.fits: 2 of 4 spectra refused: spectrum 00003-" in said.err
     assert run_program([*words, "--overwrite", "--json"]) == 1
     rows = json.loads(capfd.readouterr().out)["files"][0]["spectra"]
     assert [row["verdict"] for row in rows] == ["good", "refused"] * 2
+
+
+def test_pictures_and_fits_are_options(bundle, star, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    Path("a.fits").write_bytes(made.pfs_object(star))
+    words = ["denoise", "a.fits", "--bundle", bundle, "--json", "--out"]
+    said = "not polished: the bundle says nothing of its simulator; export the run again\n"
+    assert run_program([*words, "one"]) == 0
+    plain = capfd.readouterr()
+    assert plain.err == said and not Path("one/plots").exists()
+    assert json.loads(plain.out)["files"][0]["spectra"][0]["plot"] == ""
+    assert run_program([*words, "two", "--plots"]) == 0
+    drawn = json.loads(capfd.readouterr().out)
+    assert drawn["files"][0]["spectra"][0]["plot"] == "plots/a.fits-1.png"
+    assert Path("two/plots/a.fits-1.png").read_bytes().startswith(b"\x89PNG")
+    assert drawn["not_polished"] == said.removeprefix("not polished: ").rstrip()
+    for number, (option, reason) in enumerate(
+        [("--no-polish", "it was not asked for"), ("--polish", drawn["not_polished"])]
+    ):
+        assert run_program([*words, f"p{number}", option]) == 0
+        told = capfd.readouterr()
+        assert json.loads(told.out)["not_polished"] == reason
+        assert told.err == ("" if option == "--no-polish" else said)
 
 
 def test_without_a_bundle_the_way_to_one_is_told(tmp_path, monkeypatch, capfd):

@@ -97,12 +97,14 @@ def test_every_stage_and_flow_has_its_name_in_prefect() -> None:
         one.in_prefect.name: one for one in vars(stages).values() if isinstance(one, Orchestrated)
     }
     assert sorted(named) == [
-        "build-dataset", "etc-grid", "evaluate", "release", "report", "train",
+        "build-dataset", "etc-grid", "evaluate", "release", "report", "sweep", "train",
     ]  # fmt: skip
     assert all(type(one.in_prefect).__name__ == "Task" for one in named.values())
-    flows = [pipeline.workflow, pipeline.building, pipeline.training, pipeline.refreshing]
+    flows = [pipeline.workflow, pipeline.building, pipeline.training, pipeline.refreshing,
+             pipeline.sweeping]  # fmt: skip
     assert [one.in_prefect.name for one in flows] == [
         "specdenoise", "specdenoise-build", "specdenoise-train", "specdenoise-refresh",
+        "specdenoise-sweep",
     ]  # fmt: skip
     assert {type(one.in_prefect).__name__ for one in flows} == {"Flow"}
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import pytest
 
 from flows import planning
 from flows.cli import run_program
-from flows.terminal.plan_text import print_plan
+from flows.config import load_config
+from flows.terminal.plan_text import _print_training, print_plan
 from simlib.dataset.measure import measure
 from simlib.dataset.scheduler_load import Load
+from simlib.errors import InputError
 from tests.simlib.dataset.toy_build import OVERRIDES, build
+from trainlib.training.cost import training_cost
 
 Plan = Callable[..., dict[str, Any]]
 SETS = [part for override in OVERRIDES for part in ("--set", override)]
@@ -42,7 +46,8 @@ def test_a_plan_follows_what_it_is_given(
     assert usual["splits"] == {"train": 300, "validation": 5}
     assert (usual["actual"], usual["scale"]) == (None, None)
     assert usual["plan"]["blocks"] == 11 and usual["plan"]["rows"] == 305
-    assert usual["training"] == {"epochs": 8, "spectra_at_most": 2400, "seconds_at_most": None}
+    of_training = {"epochs": 8, "spectra_at_most": 2400, "seconds_at_most": None, "cost": None}
+    assert usual["training"] == of_training  # of recipe B nothing is known before its data are
     assert plan("--set", "dataset.block=64")["plan"]["blocks"] == 6
     assert plan("--workers", "7")["plan"]["workers"] == 7
     assert plan("--set", "train.seconds=9", config="demo")["training"]["seconds_at_most"] == 9
@@ -84,3 +89,24 @@ def test_a_finished_dataset_stands_beside_its_plan(
     print_plan(told | {"actual": actual | {"seconds": 1234.0}})
     out = capfd.readouterr().out
     assert "20.6 min" in out and "actual" in out
+
+
+def test_the_cost_of_the_papers_training_is_arithmetic(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    narrow = ["model.widths=[64, 16]", "train.batch_size=20"]
+    cost = training_cost(load_config("paper", narrow), 64, 100_000, 50_000)
+    layers = 2 * 64 * 16 + 2 * 16 * 64  # forward; back the same twice, but for the first layer's
+    assert cost.parameters == 2 * 64 * 16 + 16 + 64
+    assert cost.flops_a_spectrum == 3 * layers - 2 * 64 * 16
+    assert cost.flops == 7500 * (100_000 * cost.flops_a_spectrum + 50_000 * layers)
+    assert cost.seconds == pytest.approx(cost.flops / cost.flops_a_spectrum / cost.spectra_per_s)
+    assert cost.device_seconds == pytest.approx((cost.flops / 66.9e12, cost.flops / 26.76e12))
+    told = {"epochs": 7500, "spectra_at_most": 750_000_000, "seconds_at_most": None}
+    _print_training(told | {"cost": asdict(cost) | {"seconds": 86400.0 * 9}})
+    out = capfd.readouterr().out
+    assert "7,500 epochs, 750,000,000 spectra seen\n" in out
+    assert "By arithmetic" in out and "here 9 days, from the processor time" in out
+    assert "at its 66.9 TFLOP/s" in out and "40 % of them; not measured" in out
+    with pytest.raises(InputError, match="begins with 64 but the dataset has 128 pixels"):
+        training_cost(load_config("paper", narrow), 128, 10, 10)

@@ -30,6 +30,18 @@ def test_the_example_in_python_runs_as_a_script(tmp_path: Path) -> None:
     assert (tmp_path / "stars.html").stat().st_size > 1e6
 
 
+@pytest.mark.slow
+def test_a_person_s_own_stars_are_simulated_from_the_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shells = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (shell,) = [one for one in shells if "--template" in one]
+    for line in shell.strip().splitlines():
+        assert run_program(line.split()[1:]) == 0, f"{line}\n{capfd.readouterr().err}"
+    assert (tmp_path / "stars.fits").stat().st_size > 1e5
+
+
 # Other names of columns and `;`; rows 2 and 3 are bad, the star of row 4 is outside the grid.
 STARS = """\
 Name;T_eff;log_g;[Fe/H];imag;rv;RA;Dec;night

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ import psutil
 import pytest
 
 from flows.claim import last_refresh
+from simlib.instrument import FOLDER
 from simlib.location import Location
 from simlib.parameters import AXES
 from simlib.stellar import open_grid
@@ -235,6 +237,7 @@ def scheduled(served: Place) -> Iterator[None]:
     assert done.returncode == 0, done.stderr
     assert [one["name"] for one in json.loads(done.stdout)] == [
         f"{FLOW}/{NAME}", f"specdenoise/{NAME}", f"specdenoise-train/{NAME}",
+        f"specdenoise-sweep/{NAME}",
     ]  # fmt: skip
     assert served.deployment()["schedules"][0]["schedule"]["timezone"] == "UTC"
     with worker(served):
@@ -361,6 +364,43 @@ def test_a_process_that_serves_needs_no_worker_and_leaves_none(served: Place) ->
         process.wait(30)
     assert done["state_type"] == "COMPLETED" and "release 1" in done["state"]["message"]
     assert not psutil.wait_procs(family, timeout=20)[1]
+
+
+def test_a_changed_instrument_is_noticed_while_served_and_when_served_again(
+    served: Place,
+) -> None:
+    name = "pfs-redmr-2024-07-14"
+    mine = served.folder / "mine.toml"
+    mine.write_text((FOLDER / f"{name}.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    for curve in FOLDER.glob("*.csv"):
+        shutil.copy(curve, served.folder)
+    served.configure()
+    with (served.folder / "few.toml").open("a") as file:
+        file.write(f'[instrument]\nname = "{mine}"\n[deploy]\nwatch_s = 1.0\n')
+    command = [sys.executable, "-m", "flows", "serve", "few.toml"]
+    seen = served.folder / "data/watches/few/seen.json"
+
+    def change(read_noise: float) -> None:
+        text = mine.read_text(encoding="utf-8")
+        changed = re.sub(r"(?m)^read_noise_e = .*$", f"read_noise_e = {read_noise}", text)
+        assert changed != text
+        mine.write_text(changed, encoding="utf-8")
+
+    with started(command, served.environment, served.folder):
+        wait_for(seen.exists, 120)
+        first = served.after(served.run_now)
+        assert "release 1" in first["state"]["message"]
+        by_event = served.after(lambda: change(4.5))
+        assert by_event["state_type"] == "COMPLETED" and "release 2" in by_event["state"]["message"]
+        assert served.redone() == [
+            "etc-grid", "build-dataset", "train", "evaluate", "report", "release",
+        ]  # fmt: skip
+    change(5.0)
+    with started(command, served.environment, served.folder):
+        by_event = served.after(lambda: None)
+        assert "release 3" in by_event["state"]["message"]
+        told = (served.folder / "few.toml.log").read_text()
+        assert told.count(f"instrument.name: {mine} is another now") == 2
 
 
 def records_of(place: Place) -> dict[str, int]:

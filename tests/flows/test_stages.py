@@ -8,8 +8,8 @@ import pytest
 
 from flows import pipeline, stages
 from flows.cluster import threads_or
-from flows.cluster_view import inputs_of
 from flows.config import Cluster, Config, load_config, load_sky_section
+from flows.inputs import inputs_of
 from simlib.dataset.changes import Due
 from simlib.dataset.watch import Patience
 from simlib.errors import InputError
@@ -114,18 +114,22 @@ def test_training_ends_with_the_run(calls: Calls) -> None:
 @pytest.mark.parametrize(
     ("function", "flow", "more"),
     [("specdenoise", "workflow", {}), ("train", "training", {}), ("build", "building", {}),
-     ("build", "building", {"repair": True}), ("refresh", "refreshing", {})],
+     ("build", "building", {"repair": True}), ("refresh", "refreshing", {}),
+     ("sweep", "sweeping", {"over": ("train.lr=1",), "random": 2, "budget": 3.0, "halving": True,
+                            "side_by_side": True})],
 )  # fmt: skip
 def test_a_function_runs_its_flow_with_what_it_was_given(
     function: str, flow: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: Calls = []
     names = {"workflow": "specdenoise", "building": "specdenoise-build",
-             "training": "specdenoise-train", "refreshing": "specdenoise-refresh"}  # fmt: skip
+             "training": "specdenoise-train", "refreshing": "specdenoise-refresh",
+             "sweeping": "specdenoise-sweep"}  # fmt: skip
     assert getattr(pipeline, flow).name == names[flow]  # schedules find it by this
     monkeypatch.setattr(pipeline, flow, lambda *some: given.append(some) or "its result")
     assert getattr(pipeline, function)("tiny", tuple(SETS), **more) == "its result"
     last = [more.get("repair", False)] if flow == "building" else []
+    last = [["train.lr=1"], 2, 3.0, True, True] if flow == "sweeping" else last
     assert given == [("tiny", SETS, *last)]
 
 
@@ -227,15 +231,25 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
     config = config_of(tmp_path, "evaluate.seed=9", "train.seconds=4.5")
     made: Calls = []
     bars: list[tuple[float | None, int]] = []
+    shown: list[str] = []
+
+    class Picture:
+        def __init__(self, run: Location) -> None:
+            assert run.parent == Location.of(tmp_path / "runs")
+
+        add = staticmethod(lambda told: shown.append(f"{told} drawn"))
+        finish = staticmethod(lambda: shown.append("finished"))
 
     @contextmanager
     def progress(seconds: float | None, epochs: int) -> Any:
         bars.append((seconds, epochs))
-        yield "the bar"
+        yield shown.append
 
     def train(*given: Any, **more: Any) -> None:
+        more.pop("progress")("an interval")
         made.append((*given, more))
 
+    monkeypatch.setattr(stages, "LivePicture", Picture)
     monkeypatch.setattr(stages, "epoch_progress", progress)
     monkeypatch.setattr(stages.launch, "train", train)
     monkeypatch.setattr(stages, "evaluate_run", lambda run, section: {run: section})
@@ -244,8 +258,8 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
     run = stages.train.fn(config, dataset)
     assert Path(run).parent == tmp_path / "runs"
     assert run != stages.train.fn(config, dataset.replace("0", "f"))  # another dataset's run
-    more = {"progress": "the bar", "on_line": stages._said, "command": None}
-    assert made[0] == (config, dataset, run, more)
+    assert made[0] == (config, dataset, run, {"on_line": stages._said, "command": None})
+    assert shown == ["an interval", "an interval drawn", "finished"] * 2
     assert bars == [(4.5, config.train.epochs)] * 2
     place = Location.of(run)
     assert stages.evaluate.fn(config, run) == {place: config.evaluate}

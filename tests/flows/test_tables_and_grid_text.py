@@ -221,7 +221,7 @@ def test_steps_are_told_with_their_units(printed: Print) -> None:
 
 
 EPOCH = {"epoch": 12, "step": 345, "loss": 0.123456, "validation_loss": 0.234567, "lr": 6.7e-4,
-         "samples_per_s": 8901.2, "seconds": 57.0}  # fmt: skip
+         "samples_per_s": 8901.2, "seconds": 57.0, "cpu_seconds": 60.0}  # fmt: skip
 
 
 def test_on_a_terminal_progress_is_a_bar_and_no_line(

@@ -148,6 +148,27 @@ def test_a_row_is_the_same_however_the_batch_is_cut():
     assert torch.allclose(whole.target, torch.cat([p.target for p in parts]), atol=1e-6)
 
 
+@pytest.mark.parametrize("is_on", [True, False])
+@pytest.mark.parametrize(
+    "keys", [{}, {"calibration": "none"}, {"target": "original", "no_data": 0.2, "cr": 5}], ids=str
+)
+def test_a_device_makes_what_the_processor_makes(keys, is_on, monkeypatch):
+    flux, sigma = torch.rand(70, PIXELS), 0.1 * torch.rand(70, PIXELS)
+    make = augmenter(is_on=is_on, **keys)
+    here = make(flux, sigma, 3, 20)
+    monkeypatch.setattr(Augmenter, "_on_processor", Augmenter._on_device)
+    there = make(flux, sigma, 3, 20)
+    for one, other in zip(vars(here).values(), vars(there).values(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6, rtol=1e-6)
+
+
+def test_a_rank_without_a_row_of_a_batch_goes_along(monkeypatch):
+    none, make = torch.empty(0, PIXELS), augmenter(no_data=0.1, cr=2, bad_sky=0.1)
+    for _ in range(2):  # on the processor, and as on a device
+        assert {part.shape for part in vars(make(none, none, 0, 3)).values()} == {(0, PIXELS)}
+        monkeypatch.setattr(Augmenter, "_on_processor", Augmenter._on_device)
+
+
 def test_training_and_validation_noise_never_agree():
     some = [
         noise(7, split, purpose, 0, 0, 4, 64)

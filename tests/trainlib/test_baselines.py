@@ -2,9 +2,18 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
+from scipy.signal import savgol_filter
 
-from trainlib.evaluation.baselines import principal_components, project, smooth, wiener
+from trainlib.evaluation.baselines import (
+    SavitzkyGolay,
+    principal_components,
+    project,
+    savitzky_golay,
+    smooth,
+    wiener,
+)
 from trainlib.models.statistics import Statistics, training_statistics
+from trainlib.training.augment import Batch
 
 
 def gaussian_spectra(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -75,3 +84,35 @@ def test_a_component_without_variance_does_no_harm():
     eigenvalues = torch.cat([good.eigenvalues[:7], torch.zeros(1)])
     flat = Statistics(good.mean, good.spread, good.noise_shape, good.vectors, eigenvalues)
     assert torch.isfinite(wiener(noisy_of(flux, sigma), sigma**2, flat)).all()
+
+
+def with_noise(rows: int, snr: torch.Tensor) -> Batch:
+    """Return waves of 0.5 +- 0.2 over 40 pixels, in noise of these S/N."""
+    phase = torch.rand(rows, 1, generator=torch.Generator().manual_seed(1))
+    target = 0.5 + 0.2 * torch.sin(torch.arange(200) / 6.4 + 6.28 * phase)
+    sigma = (0.5 / snr)[:, None] * torch.ones_like(target)
+    return Batch(target, noisy_of(target, sigma), sigma.square())
+
+
+def test_the_noisier_a_spectrum_the_wider_the_window_of_local_polynomials():
+    snr = torch.tensor([3.0, 12.0, 200.0]).repeat_interleave(40)
+    found = savitzky_golay(with_noise(120, snr), 0.02)
+    faint, middle, bright = (found.windows[n] for n in (0, 3, 7))
+    assert faint > middle > bright
+    assert found.windows[1] == faint and found.windows[6] == bright  # none there: the nearest
+
+
+def test_each_spectrum_has_the_window_of_its_own_signal_to_noise():
+    batch = with_noise(3, torch.tensor([3.0, 30.0, 200.0]))
+    windows = (51, 35, 25, 17, 13, 9, 7, 5)
+    made = SavitzkyGolay(windows)(batch.noisy, batch.variance)
+    for row, window in enumerate((51, 9, 5)):
+        expected = savgol_filter(batch.noisy[row].double().numpy(), window, 3)
+        assert np.allclose(made[row], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels", [1, 3, 6])
+def test_local_polynomials_of_hardly_any_pixels_still_give_spectra(pixels):
+    flux = torch.rand(4, pixels) + 0.5
+    filtered = savitzky_golay(Batch(flux, flux + 0.1, torch.ones_like(flux)), 0.02)
+    assert torch.isfinite(filtered(flux, torch.ones_like(flux))).all()

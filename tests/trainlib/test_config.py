@@ -141,7 +141,8 @@ def test_a_file_that_says_nothing_trains_recipe_b_value_by_value():
     assert config.evaluate.model_dump() == {
         "split": "validation", "checkpoint": "last", "seed": 1, "spectra": None,
         "smoothing_sigma": 2.0, "wiener_rank": 512, "flux_floor": 0.02, "limit_spectra": 2048,
-        "fit_spectra": 0, "example_snr": 10.0,
+        "template_spectra": 512, "fit_spectra": 0, "trust_spectra": 12288, "stranger_spectra": 1024,
+        "example_snr": 10.0,
     }  # fmt: skip
 
 

@@ -139,7 +139,7 @@ class Watched:
     calls: list[int] = field(default_factory=list)
     two_more: threading.Event = field(default_factory=threading.Event)
 
-    def spectra(self, numbers):
+    def spectra(self, numbers, exposures=None):
         self.calls.append(len(numbers))
         flux = np.repeat(numbers[:, None] % 997 + 1.0, self.pixels, axis=1).astype(np.float32)
         pixels = ("spectrum", "wavelength")
@@ -164,8 +164,8 @@ def test_what_is_held_does_not_grow_with_the_training_set(batch_size):
 def test_a_value_that_cannot_be_used_ends_the_run_with_one_message(stored, tmp_path, monkeypatch):
     good = EndlessSplit.spectra
 
-    def spectra(self, numbers):
-        made = good(self, numbers)
+    def spectra(self, numbers, exposures=None):
+        made = good(self, numbers, exposures)
         made["variance"][np.flatnonzero(numbers == 30 * ROWS + 3), 7] = -1.0
         return made
 

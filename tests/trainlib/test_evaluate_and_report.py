@@ -12,20 +12,23 @@ from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib import runs
-from trainlib.config import Evaluate
 from trainlib.evaluation import figures, results
 from trainlib.evaluation.evaluate import METHODS, evaluate
 from trainlib.evaluation.page_numbers import defeats
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results
+from trainlib.evaluation.trained import load_trained
+from trainlib.evaluation.trust import trust_of
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 from trainlib.training.log import read_log
+from trainlib.trust.model import TRUST
 
 CPU = torch.device("cpu")
 KNOWN_LOSSES = [0.00521503, 0.00516052, 0.00585114]
 KNOWN_ERRORS = {  # mean |R| and bias at S/N 20 to 40
     "none": (0.03253773, 0.00077961),
     "smoothing": (0.13687590, 0.04161650),
+    "savgol": (0.07843988, 0.01959693),
     "pca": (0.01268837, 0.00072708),
     "wiener": (0.00890324, 0.00064666),
     "dae": (0.00889843, 0.00043984),
@@ -57,6 +60,13 @@ def test_the_summary_is_the_machine_readable_object(summary):
     assert summary["augmentation_off"]["augmentation"] == "off"
 
 
+def test_a_network_that_tells_no_errors_is_not_trusted(run, summary):
+    assert "trust" not in summary and not read_results(run).trust.variables
+    assert not (run / TRUST).exists()
+    with pytest.raises(InputError, match="recipe B, whose network tells no errors.*recipe = 'C'"):
+        trust_of(load_trained(run))
+
+
 def test_the_network_beats_the_noisy_input_on_the_toy(summary):
     for part in summary["bins"]:
         if part["count"] >= 10:
@@ -77,25 +87,24 @@ def test_what_was_judged_so_already_is_not_judged_again(run, summary):
 
 @pytest.mark.parametrize("change", ["version", "example_snr"])
 def test_all_that_shapes_a_judgement_is_part_of_its_identity(change, run, summary, monkeypatch):
-    before = read_results(run).evaluation
+    before, section = read_results(run).evaluation, runs.read_config(run).evaluate
     if change == "version":
         monkeypatch.setattr(results, "EVALUATION_VERSION", results.EVALUATION_VERSION + 1)
         evaluate(run)
     else:
-        section = runs.read_config(run).evaluate
         evaluate(run, section=section.model_copy(update={"example_snr": 33.0}))
         assert runs.read_config(run).evaluate.example_snr == 33.0
     assert read_results(run).evaluation.fingerprint != before.fingerprint
     assert read_results(run).evaluation.summary == summary
     monkeypatch.undo()
-    evaluate(run, section=Evaluate())
+    evaluate(run, section=section)
     assert read_results(run).evaluation.fingerprint == before.fingerprint
 
 
 # Known values, as far as float32 gives the same on every processor. Where they are off because the
 # training or the judgement is meant to be another: raise the version, and put the new values here.
 def test_a_known_run_comes_out_as_known(run, summary):
-    assert (runs.TRAINING_VERSION, results.EVALUATION_VERSION) == (2, 3)
+    assert (runs.TRAINING_VERSION, results.EVALUATION_VERSION) == (2, 5)
     log = read_log(run)
     assert [log[0]["loss"], log[-1]["loss"], log[-1]["validation_loss"]] == pytest.approx(
         KNOWN_LOSSES, rel=1e-4
@@ -129,6 +138,7 @@ def test_the_report_tells_everything_and_needs_nothing(run, summary):
         "Wiener filter",
         "residual network (1 blocks, width 16, GELU)",
         "recipe B",
+        "Not judged: the network tells no errors",
     ):
         assert told in html, told
     assert html.count("<figure>") == 13 and html.count("Left out:") == 2
@@ -209,3 +219,14 @@ def test_the_report_lists_every_bin_that_the_network_loses():
         ("none", 0.9),
         ("pca", 0.9),
     ]
+
+
+def test_what_was_judged_on_some_spectra_is_compared_on_these():
+    def told(error: float | None, count: int | None = None, network: float | None = None) -> dict:
+        known = {} if count is None else {"count": count, "network": network}
+        return {"mean_abs_relative_error": error} | known
+
+    methods = {"none": told(0.5), "dae": told(0.2), "template": told(0.3, 4, 0.35),
+               "fit": told(0.1, 4, 0.35), "no": told(None, 0)}  # fmt: skip
+    (found,) = defeats({"bins": [{"count": 10, "methods": methods}]})
+    assert found == {"bin": {"count": 4}, "method": "template", "error": 0.3, "network": 0.35}

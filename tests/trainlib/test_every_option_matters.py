@@ -13,7 +13,7 @@ from tests.trainlib.rest import toy_frame
 from tests.trainlib.toy_dataset import toy_split, write_toy
 from tests.trainlib.training_runs import SMALL, toy_config, train_here
 from trainlib import runs
-from trainlib.config import MODES, Evaluate, TrainingConfig, read_recipe
+from trainlib.config import MODES, WHILE_TRAINING, Evaluate, TrainingConfig, read_recipe
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.examples import example_rows
 from trainlib.evaluation.results import read_results
@@ -59,7 +59,11 @@ AUGMENT = {
     "scale_sigma": 0.1,
     "offset_sigma": 0.1,
     "target": "original",
+    "no_data": 0.5,
+    "cr": 3,
+    "bad_sky": 0.1,
 }
+OF_STACKS = {"partial_snr": 2.0}  # acts where rows are read or made: tests/trainlib/test_stacks.py
 PLATEAU = {"schedule": "plateau", "patience": 1, "threshold": 0.0, "factor": 0.5, "cooldown": 0}
 SGD = {"optimizer": "sgd", "lr": 0.3}
 TRAIN = {
@@ -84,7 +88,7 @@ TRAIN = {
     "validation_spectra": ({}, 10),
 }
 # where a run is computed: see test_train.py, test_runs.py, test_kept_checkpoints.py,
-# test_memory.py
+# test_memory.py; and what is told of it: test_seen.py
 CIRCUMSTANCES = {
     "ranks": 2,
     "threads": 3,
@@ -93,6 +97,8 @@ CIRCUMSTANCES = {
     "restarts": 1,
     "keep": 5,
     "memory_gb": 2.0,
+    "tensorboard": True,
+    "measure_peak": True,
     "runs": "/elsewhere",
 }
 EVALUATE = {
@@ -105,8 +111,9 @@ EVALUATE = {
 # what is learnt from in an epoch: tests/trainlib/test_restframe_run.py
 OF_TRAINING = {"passes"}
 # The two last tests below; test_kept_checkpoints.py; and tests/test_end_to_end.py, test_fits.py,
-# since a bare store has no limit and no fits.
-ELSEWHERE = {"split", "example_snr", "limit_spectra", "fit_spectra", "checkpoint"}
+# test_restframe_run.py, since a bare store has no limit, no templates, no fits and no more rows.
+ELSEWHERE = {"split", "example_snr", "limit_spectra", "template_spectra", "fit_spectra",
+             "checkpoint", "trust_spectra", "stranger_spectra"}  # fmt: skip
 
 
 def keys_of(section: str) -> set[str]:
@@ -115,7 +122,7 @@ def keys_of(section: str) -> set[str]:
 
 def test_no_key_is_forgotten():
     assert set(MODEL) | set(MODEL_AT_REST) | OF_TRAINING == keys_of("model")
-    assert set(AUGMENT) == keys_of("augment")
+    assert set(AUGMENT | OF_STACKS) == keys_of("augment")
     assert set(TRAIN) | set(CIRCUMSTANCES) == keys_of("train")
     assert set(EVALUATE) | ELSEWHERE == set(Evaluate.model_fields)
 
@@ -174,6 +181,15 @@ def test_an_augment_key_changes_the_batch(key):
     assert not torch.allclose(batch(), batch(**{key: AUGMENT[key]}), atol=1e-6)
 
 
+def test_what_is_off_is_no_part_of_a_run_so_that_those_before_it_stay():
+    written = {"no_data": 0.0, "cr": 0, "bad_sky": 0.0, "partial_snr": 0.0}
+    assert set(written) == WHILE_TRAINING
+    inputs = runs.run_inputs(TrainingConfig.model_validate({"augment": written}), "abc")
+    assert not {f"augment.{name}" for name in written} & set(inputs["augment"])
+    on = runs.run_inputs(TrainingConfig.model_validate({"augment": written | {"cr": 1}}), "abc")
+    assert on["augment"] == inputs["augment"] | {"augment.cr": 1}
+
+
 @pytest.mark.parametrize("key", TRAIN)
 def test_a_train_key_changes_the_run(key, toy, tmp_path):
     base, moved = TRAIN[key]
@@ -209,9 +225,9 @@ def test_a_key_of_a_model_at_rest_makes_another_run(key):
     assert fingerprint_of(model=REST) != fingerprint_of(model=REST | {key: moved})
 
 
-@pytest.mark.parametrize("key", AUGMENT)
+@pytest.mark.parametrize("key", AUGMENT | OF_STACKS)
 def test_an_augment_key_makes_another_run(key):
-    assert fingerprint_of() != fingerprint_of(augment={key: AUGMENT[key]})
+    assert fingerprint_of() != fingerprint_of(augment={key: (AUGMENT | OF_STACKS)[key]})
 
 
 @pytest.mark.parametrize("key", [*TRAIN, *CIRCUMSTANCES])

@@ -7,7 +7,7 @@ from collections import namedtuple
 
 import pytest
 
-from simlib.errors import InputError
+from simlib.errors import InputError, Preempted, Stopped
 from simlib.location import Location
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import prepare, toy_config
@@ -38,6 +38,7 @@ def toy(tmp_path_factory):
         (["0:OSError:gone", "1:InputError:lower it"], InputError, "^lower it$"),
         (["2:ValueError:first", "0:OSError:later"], RuntimeError,
          r"training failed on rank 2: ValueError: first; .*/run/train\.log$"),
+        (["0:Preempted:kept"], Preempted, "^kept$"),
         ([], RuntimeError, r"ended with code 7 .*/run/train\.log"),
     ],
 )  # fmt: skip
@@ -50,6 +51,17 @@ def test_the_first_failure_is_told_and_a_mistake_before_all(
     monkeypatch.setattr(launch, "torchrun_command", lambda *_: command)
     with pytest.raises(kind, match=told):
         launch.train(toy_config(tmp_path), toy, str(directory))
+
+
+def test_who_interrupts_a_training_is_told_that_it_kept_where_it_is(toy, tmp_path):
+    directory = tmp_path / "run"
+    waiting = RANKS.replace("sys.exit(7)", "import signal; signal.pause()")
+    with pytest.raises(Stopped):
+        launch.train(
+            toy_config(tmp_path), toy, str(directory),
+            is_cancelled=lambda: bool(read_failures(directory)),
+            command=[sys.executable, "-c", waiting, str(directory), "0:Preempted:kept"],
+        )  # fmt: skip
 
 
 def test_every_line_of_the_ranks_is_passed_on_and_nothing_is_left(toy, tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ from trainlib.training.data import read_spectra
 
 CPU = torch.device("cpu")
 FITTED, ROWS = 10, 24
+FEW = {"trust_spectra": 8, "stranger_spectra": 0}
 
 
 pytestmark = pytest.mark.slow  # a network is trained and judged twice
@@ -51,8 +52,8 @@ def trained(place, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def judged(trained):
-    before = evaluate(trained, section=Evaluate(limit_spectra=0))
-    return before, evaluate(trained, section=Evaluate(limit_spectra=0, fit_spectra=FITTED))
+    before = evaluate(trained, section=Evaluate(limit_spectra=0, **FEW))
+    return before, evaluate(trained, section=Evaluate(limit_spectra=0, fit_spectra=FITTED, **FEW))
 
 
 def test_the_first_spectra_are_fitted_and_the_rest_is_as_it_was(trained, judged):

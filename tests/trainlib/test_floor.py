@@ -13,8 +13,8 @@ from simlib.fit.generator import STARS
 from simlib.fit.problem import stars_of
 from simlib.location import Location
 from trainlib.config import PlainAugment, TrainingConfig, WalkAugment, load_config
-from trainlib.evaluation.floor import calibration_of, fit_problem, information_floor
-from trainlib.training.calibration import calibration_error, calibration_modes
+from trainlib.evaluation.floor import fit_problem, information_floor
+from trainlib.training.calibration import calibration_error, calibration_modes, calibration_of
 
 ROWS = 12
 STEPS = (12.5, 0.025, 0.0125, 0.0125, 3e-6, 0.005)  # half widths of differences

@@ -24,6 +24,14 @@ def test_what_is_appended_reads_back(tmp_path):
     assert read_log(tmp_path) == [interval(4), interval(8)]
 
 
+def test_what_only_some_know_reads_back_too(tmp_path):
+    more = interval(4) | {"remaining_s": 9.5, "memory_bytes": 10**9, "device_memory_bytes": 3,
+                          "mfu": 0.4}  # fmt: skip
+    append_log(tmp_path, more)
+    append_log(tmp_path, interval(8))
+    assert read_log(tmp_path) == [more, interval(8)]
+
+
 def test_only_what_is_new_is_read(tmp_path):
     new = tail_log(tmp_path)
     assert next(new) == []

@@ -92,10 +92,4 @@ def test_the_limit_is_what_the_closed_form_says(known: Known) -> None:
     """Of P parameters told by N pixels of one S/N: sqrt(2 / pi) sqrt(P / N) / (S/N)."""
     for inside in known.bins():
         form = np.sqrt(2.0 / np.pi * known.told[inside] / known.pixels) / known.snr[inside]
-        print(
-            form.mean() / known.floor[inside].mean(),
-            known.error[inside].mean() / known.floor[inside].mean(),
-            known.told[inside].mean(),
-            inside.sum(),
-        )
         assert form.mean() == pytest.approx(known.floor[inside].mean(), rel=0.15)

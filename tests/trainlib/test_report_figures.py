@@ -33,7 +33,8 @@ from trainlib.training.log import read_log
 
 EDGES = [(0, 5), (5, 7), (7, 10), (10, 14), (14, 20), (20, 40), (40, 80), (80, np.inf)]
 NARROW = (9, 11)
-NAMES = ["noisy input", "Gaussian smoothing", "PCA projection", "Wiener filter", "network"]
+NAMES = ["noisy input", "Gaussian smoothing", "Savitzky-Golay filter", "PCA projection",
+         "Wiener filter", "network"]  # fmt: skip
 LONG = dict(zip(METHODS, NAMES, strict=True))
 STARS = {"teff": "Teff (K)", "logg": "log g", "feh": "[Fe/H]", "alpha": "[α/Fe]"}
 SECTIONS = (WELL, BADLY)
@@ -169,7 +170,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     judged = [
         Judged(place, section, *(
             xr.open_zarr(place / "results.zarr", group=group, chunks=None, consolidated=False)
-            for group in (None, "augmentation_off", "binned", "examples")
+            for group in (None, "augmentation_off", "binned", "examples", "trust")
         ))
         for place, section in zip(places, SECTIONS, strict=True)
     ]  # fmt: skip

@@ -18,6 +18,7 @@ import pytest
 import torch
 import xarray as xr
 from scipy.ndimage import gaussian_filter1d
+from scipy.signal import savgol_filter
 from scipy.special import voigt_profile
 
 from flows.cli import run_program
@@ -90,6 +91,10 @@ def expected_spectra(run: Path, is_on: bool) -> tuple[np.ndarray, Arrays]:
             prior + weighted @ basis.T, weighted @ (noisy[row] - mean)
         )
 
+    training = frozen("train", True)(clean, library_sigma, 0, 0)
+    windows = best_windows(*(x.double().numpy() for x in vars(training).values()))
+    mine = windows[bins_of(noisy, variance)]
+
     width = {"sigma": WELL.smoothing_sigma, "mode": "constant", "axis": 1}
     weight = gaussian_filter1d(np.ones_like(noisy), **width)
     with torch.inference_mode():
@@ -97,10 +102,31 @@ def expected_spectra(run: Path, is_on: bool) -> tuple[np.ndarray, Arrays]:
     return batch.target.double().numpy(), {
         "none": noisy,
         "smoothing": gaussian_filter1d(noisy, **width) / weight,
+        "savgol": np.stack([savgol_filter(row, window, 3)
+                            for row, window in zip(noisy, mine, strict=True)]),
         "pca": mean + (noisy - mean) @ vectors.T @ vectors,
         "wiener": filtered,
         "dae": network,
-    }
+    }  # fmt: skip
+
+
+def bins_of(noisy: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return the bins of S/N that noisy spectra seem to be in."""
+    snr = np.sort(noisy / np.sqrt(variance), axis=1)[:, 63]
+    return np.array([[low <= one < high or low == 0 > one for low, high in EDGES].index(True)
+                     for one in snr])  # fmt: skip
+
+
+def best_windows(target: np.ndarray, noisy: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return the window with the least mean |R| in each bin, of the nearest where it is empty."""
+    windows = np.array([5, 7, 9, 13, 17, 25, 35, 51])
+    unit = np.maximum(target, floor_of(target))
+    errors = np.array([np.abs((savgol_filter(noisy, one, 3) - target) / unit).mean(axis=1)
+                       for one in windows])  # fmt: skip
+    bins = bins_of(noisy, variance)
+    filled = sorted(set(bins))
+    best = {one: windows[errors[:, bins == one].mean(axis=1).argmin()] for one in filled}
+    return np.array([best[min(filled, key=lambda at: abs(at - one))] for one in range(len(EDGES))])
 
 
 def floor_of(target: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
 import calendar
+import itertools
 import os
 import random
 import signal
@@ -13,9 +14,10 @@ import numpy as np
 import psutil
 import pytest
 import torch
+import xarray as xr
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from simlib.errors import InputError
+from simlib.errors import InputError, Preempted
 from tests.simlib.dataset.toy_build import build
 from tests.trainlib.forked_ranks import free_port
 from tests.trainlib.toy_dataset import write_toy
@@ -24,6 +26,7 @@ from tests.trainlib.training_runs import (
     cosine,
     losses,
     prepare,
+    told_alike,
     toy_config,
     train_here,
     watched,
@@ -163,7 +166,8 @@ def test_the_log_has_an_object_per_interval_with_every_key(toy, tmp_path):
     directory = train_here(toy_config(tmp_path, epochs=4, interval=2), toy, tmp_path / "run")
     log = read_log(directory)
     assert [(entry["epoch"], entry["step"]) for entry in log] == [(2, 8), (4, 16)]
-    keys = {"epoch", "step", "loss", "validation_loss", "lr", "samples_per_s", "seconds"}
+    keys = {"epoch", "step", "loss", "validation_loss", "lr", "samples_per_s", "seconds",
+            "remaining_s", "memory_bytes"}  # fmt: skip
     assert all(keys <= set(entry) for entry in log)
     manifest = runs.read_manifest(directory)
     assert manifest.outcome.is_finished
@@ -242,12 +246,25 @@ def test_the_rate_anneals_to_the_end_of_what_is_spent_first(
     assert log[-1]["samples"] == outcome.samples
 
 
-def test_the_papers_recipe_scaled_down_learns(tmp_path):
-    url = write_toy(tmp_path)
-    widths = [128, 98, 68, 38, 8]
-    config = toy_config(tmp_path, {"widths": widths}, recipe="A", epochs=30, batch_size=16, lr=3.0)
+def test_the_papers_recipe_an_eighth_as_wide_begins_as_its_figure_3_says(tmp_path):
+    """The loss falls steeply at first, at the rate of 100, which then is halved again and again."""
+    url = write_toy(tmp_path, train=48, validation=24, pixels=512)
+    network = {"widths": [512, 392, 272, 152, 32]}
+    config = toy_config(tmp_path, network, recipe="A", epochs=16, batch_size=12, patience=2)
     log = read_log(train_here(config, url, tmp_path / "run"))
-    assert log[-1]["validation_loss"] < 0.8 * log[0]["validation_loss"]
+    rates, losses = ([entry[key] for entry in log] for key in ("lr", "validation_loss"))
+    assert rates[:4] == [100.0] * 4 and rates[-1] <= 50.0
+    assert all(later in (rate, rate / 2) for rate, later in itertools.pairwise(rates))
+    assert losses[0] - losses[3] > 0.75 * (losses[0] - min(losses)) > 0.15 * losses[0]
+    # what it learns first is the mean spectrum
+    flux, held_out = (
+        xr.open_zarr(url, group=name, consolidated=False)["flux"].values
+        for name in ("train", "validation")
+    )
+    about_mean = held_out - flux.mean(axis=0)
+    assert losses[-1] == pytest.approx(np.sqrt((about_mean**2).mean(axis=1)).mean(), rel=0.1)
+    # and validation goes with training, neither under- nor overfitted
+    assert log[-1]["loss"] == pytest.approx(losses[-1], rel=0.15)
 
 
 def test_a_rate_too_high_is_told_as_such(toy, tmp_path):
@@ -269,16 +286,22 @@ class Killed(BaseException):
 
 @contextmanager
 def killed_somewhere(dice: random.Random) -> Iterator[None]:
-    """Break off before a step, between a line of the log and its checkpoint, or after both."""
-    place, left = dice.choice(("step", "log", "checkpoint")), dice.randrange(1, 4)
-    left *= 5 if place == "step" else 1
-    good = train.save_state
+    """Break off in a step, between a line of the log and its checkpoint, or after both.
+
+    In a step it is killed, or told to stop, twice.
+    """
+    place = dice.choice(("step", "told", "log", "checkpoint"))
+    left = dice.randrange(1, 4) * (5 if place in ("step", "told") else 1)
+    good, before = train.save_state, signal.getsignal(signal.SIGTERM)
 
     def counted(*_: object) -> None:
         nonlocal left
         left -= 1
-        if left == 0:
+        if left == 0 and place != "told":
             raise Killed
+        if left == 0:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     def save_state(*given: Any) -> None:
         if place == "log":
@@ -287,12 +310,14 @@ def killed_somewhere(dice: random.Random) -> Iterator[None]:
         if place == "checkpoint":
             counted()
 
-    hook = register_optimizer_step_pre_hook(counted) if place == "step" else None
+    in_step = place in ("step", "told")
+    hook = register_optimizer_step_pre_hook(counted) if in_step else None
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(train, "save_state", save_state)
             yield
     finally:
+        signal.signal(signal.SIGTERM, before)
         if hook is not None:
             hook.remove()
 
@@ -311,19 +336,23 @@ def test_a_run_that_breaks_off_anywhere_again_and_again_ends_as_an_uninterrupted
 ):
     config = toy_config(tmp_path, **keys)
     whole, broken = train_here(config, toy, tmp_path / "whole"), tmp_path / "broken"
-    dice, breaks = random.Random(3), 0
+    dice, breaks, stops = random.Random(3), 0, 0
     while not broken.exists() or runs.read_manifest(broken).outcome is None:
         breaks += 1
         assert breaks < 30
-        with suppress(Killed), killed_somewhere(dice):
-            train_here(config, toy, broken)
-    assert breaks > 3
-    assert read_log(broken) == read_log(whole)  # what was lost at a break is not counted
+        try:
+            with suppress(Killed), killed_somewhere(dice):
+                train_here(config, toy, broken)
+        except Preempted:
+            stops += 1
+    assert breaks > 3 and stops > 0
+    assert told_alike(broken) == told_alike(whole)  # what was lost at a break is not counted
     if "patience" in keys:
         assert len({entry["lr"] for entry in read_log(whole)}) == 4
-    one, other = (load_checkpoint(run / runs.CHECKPOINT, CPU)[0] for run in (whole, broken))
-    del one["state"]["ended"], other["state"]["ended"]
-    assert same(one, other)
+    for name in (runs.CHECKPOINT, runs.BEST):
+        one, other = (load_checkpoint(run / name, CPU)[0] for run in (whole, broken))
+        del one["state"]["ended"], other["state"]["ended"]
+        assert same(one, other)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -20,6 +20,7 @@ from tests.trainlib.training_runs import (
     Clock,
     cosine,
     prepare,
+    told_alike,
     toy_config,
     train_here,
     train_together,
@@ -180,7 +181,7 @@ def test_a_budget_of_time_is_told_by_the_clock_of_the_first_rank(
     with Clock() as clock:
         monkeypatch.setattr("trainlib.training.train.time", clock)
         alone = train_here(toy_config(tmp_path, batch_size=12, **BUDGET), toy, tmp_path / "alone")
-    found, expected = read_log(together["budget"]), read_log(alone)
+    found, expected = told_alike(together["budget"]), told_alike(alone)
     assert [entry["seconds"] for entry in found] == [10.0, 20.0, 25.0]  # a step of 12 rows takes 1
     for one, other in zip(found, expected, strict=True):
         assert one.pop("cpu_seconds") == 3 * other.pop("cpu_seconds")  # rank 1 takes twice as long

@@ -43,6 +43,7 @@ def toy_config(
             "model": SMALL if model is None else model,
             "train": section,
             "dataset": {"name": "toy", "mode": mode},
+            "evaluate": {"trust_spectra": 32, "stranger_spectra": 4},
         }
     )
 
@@ -70,6 +71,14 @@ def train_together(*prepared: Path) -> None:
 
 def losses(directory: Path) -> list[tuple[float, float]]:
     return [(entry["loss"], entry["validation_loss"]) for entry in read_log(directory)]
+
+
+def told_alike(directory: Path) -> list[dict[str, Any]]:
+    """Return the log without what differs from process to process."""
+    return [
+        {key: value for key, value in entry.items() if key not in ("memory_bytes", "mfu")}
+        for entry in read_log(directory)
+    ]
 
 
 def cosine(progress: float, warmup: float, final: float) -> float:

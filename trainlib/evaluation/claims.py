@@ -4,23 +4,30 @@ Every figure is of the stored results; beside the network's stand those of the i
 of the best method without a network.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from trainlib.evaluation.binned import bins_of, counting
-from trainlib.evaluation.examples import curves_of
-from trainlib.evaluation.metrics import SNR_NARROW, has_limit, whole_methods
+from trainlib.evaluation.metrics import FITTED, NETWORK, SNR_NARROW, has_limit, whole_methods
+from trainlib.evaluation.strangers import LINES
 
-NETWORK, INPUT = "dae", "none"
+INPUT = "none"
+_NO_RIVALS = (NETWORK, INPUT, *FITTED)
 JUDGED_BELOW = 80.0  # S/N
 JUDGED_COUNT = 100  # spectra in a bin
 _FEW = 20  # below which a mean is not told
 _WANTED = 0.01  # relative: "a fraction of a percent"
 _DRAWS = 1000
+_TOLD_COUNT = 1000  # spectra of a bin in which the error that is told is judged
+_WITHIN = {"within_68": (0.66, 0.70), "within_95": (0.935, 0.965)}
+_REDSHIFT_WITHIN = (0.64, 0.72)
+_TEN = 10.0  # S/N from which the redshift's error is
+_BRIGHT = 20.0  # S/N from which a line is to be found
+_DETECTED, _FALSE_ALARMS = 0.9, 0.01
 _TWO_SIDED_95 = 1.96
 Outcome = Literal["holds", "fails", "better", "unknown"]
 
@@ -62,8 +69,13 @@ NOTHING = Told(None)
 Value = Callable[[np.ndarray], float | None]  # of one number a spectrum, and which of them
 
 
-def claims(results: xr.Dataset, examples: xr.Dataset) -> list[Claim]:
-    """Return the rows of the verdict of an evaluation with augmentation on."""
+def claims(
+    results: xr.Dataset, examples: xr.Dataset, trust: Mapping[str, Any] | None = None
+) -> list[Claim]:
+    """Return the rows of the verdict of an evaluation with augmentation on.
+
+    trust: what the summary of the evaluation says of errors and verdicts, None where nothing.
+    """
     return [
         _at_ten(results),
         _beaten(results),
@@ -73,12 +85,25 @@ def claims(results: xr.Dataset, examples: xr.Dataset) -> list[Claim]:
         *_by_star(results),
         _speed(results),
         *_lines(examples),
-        *_coverage(examples),
+        *(_trusted(trust) if trust else ()),
     ]
 
 
 def _baselines(results: xr.Dataset) -> list[str]:
-    return [name for name in whole_methods(results) if name not in (NETWORK, INPUT)]
+    return [name for name in whole_methods(results) if name not in _NO_RIVALS]
+
+
+def _ratios(results: xr.Dataset, inside: np.ndarray) -> Iterator[float]:
+    """Yield the mean |R| of every method without a network over the network's, on the same spectra.
+
+    Of those that were judged on enough of the spectra.
+    """
+    network = _errors(results, NETWORK)
+    for name in map(str, results["method"].values):
+        errors = _errors(results, name)
+        known = inside & np.isfinite(errors)
+        if name not in _NO_RIVALS and known.sum() >= _FEW:
+            yield float(errors[known].mean() / network[known].mean())
 
 
 def _errors(results: xr.Dataset, method: str) -> np.ndarray:
@@ -145,10 +170,8 @@ def judged_bins(results: xr.Dataset) -> list[tuple[float, float, np.ndarray]]:
 def _beaten(results: xr.Dataset) -> Claim:
     bins = judged_bins(results)
     won, ratios = 0, []
-    for _, _, inside in bins:
-        network = _errors(results, NETWORK)[inside].mean()
-        others = [_errors(results, name)[inside].mean() for name in _baselines(results)]
-        ratios.append(min(others, default=np.inf) / network)
+    for *_, inside in bins:
+        ratios.append(min(_ratios(results, inside), default=np.inf))
         won += bool(ratios[-1] > 1.0)
     least = float(min(ratios)) if ratios and np.isfinite(min(ratios)) else None
     return Claim(
@@ -315,24 +338,92 @@ def _lines(examples: xr.Dataset) -> Iterator[Claim]:
                     f"median of {shares.size} spectra; {note}")  # fmt: skip
 
 
-def _coverage(examples: xr.Dataset) -> Iterator[Claim]:
-    """Yield whether the error that the network tells of a pixel is right, where it tells one."""
-    curves = curves_of(examples)
-    if "error" not in curves:
-        return
-    off = np.abs(curves["denoised"] - curves["target"]) / curves["error"]
-    shares = (off <= 1.0).mean(axis=1)  # of pixels, whose errors go together in a spectrum
-    twice = float((off <= _TWO_SIDED_95).mean())
-    scatter = float(shares.std(ddof=1) / np.sqrt(shares.size)) if shares.size > 1 else None
-    mean = float(shares.mean())
-    is_so = scatter is not None and abs(mean - 0.68) <= max(0.02, 2.0 * scatter)
+def _trusted(trust: Mapping[str, Any]) -> Iterator[Claim]:
+    """Yield whether errors and verdicts are right, where the network tells them."""
+    pooled = trust["all"]
+    bins = [one for one in trust["bins"] if one["count"] >= _TOLD_COUNT]
+    told = [one["pixels"]["calibrated"] for one in (pooled, *bins)]
+    worst = {level: [one[level] for one in told] for level in _WITHIN}
+    before = pooled["pixels"]["told"]
+    is_so = all(low <= one <= high for level, (low, high) in _WITHIN.items()
+                for one in worst[level])  # fmt: skip
     yield Claim(
-        "The error that the network tells is right", "",
-        Told(mean, error=scatter), Told(0.6827), NOTHING,
-        "unknown" if shares.size < _FEW else "holds" if is_so else "fails",
-        f"pixels within one sigma, of {shares.size} spectra; within 1.96 sigma {twice:.1%}; not "
-        "calibrated; asked is 66 to 70 %, as far as so few spectra tell",
+        "The error that is told of a pixel is right", "",
+        Told(worst["within_68"][0], error=_half(pooled["pixels"]["calibrated"]["within_68_95"])),
+        Told(0.68), NOTHING, _judged(pooled["count"], is_so),
+        f"pixels within one error, {pooled['count']} spectra (before calibration "
+        f"{before['within_68']:.1%}); {_range(worst['within_68'])} in the bins of ≥ {_TOLD_COUNT} "
+        f"spectra and pooled, {_range(worst['within_95'])} within that of 95 %; asked is 66–70 % "
+        "and 93.5–96.5 %",
     )  # fmt: skip
+    bright = [one for one in trust["bins"] if one["snr_low"] >= _TEN
+              and one["count"] >= JUDGED_COUNT]  # fmt: skip
+    shares = [one["redshift"]["calibrated"]["within_68"] for one in bright]
+    ours = _weighted(bright, shares)
+    yield Claim(
+        "The error that is told of a redshift is right", "",
+        Told(ours), Told(0.68), NOTHING,
+        _judged(sum(one["count"] for one in bright),
+                ours is not None and _REDSHIFT_WITHIN[0] <= ours <= _REDSHIFT_WITHIN[1]),
+        f"redshifts within one error at S/N ≥ 10; {_range(shares)} in its bins; asked is 64–72 %",
+    )  # fmt: skip
+    strangers = trust.get("strangers", {})
+    if "found" in (lines := strangers.get("new line", [{}]))[-1]:
+        yield _found(lines)
+    others = {name: _bright(told) for name, told in strangers.items() if name not in LINES}
+    if others:
+        yield _refused(others)
+
+
+def _found(lines: list[Mapping[str, Any]]) -> Claim:
+    """Return whether a line that no star has is told; the false alarms stand beside."""
+    told = _bright(lines)
+    found, alarms = told["found"]["share"], lines[-1]["false_alarms"]["share"]
+    is_so = found is not None and found >= _DETECTED and alarms <= _FALSE_ALARMS
+    return Claim(
+        "A line that no star has is told", "",
+        Told(found, error=_half(told["found"]["share_95"])), NOTHING,
+        Told(alarms, of="of clean spectra refused"), _judged(told["count"], is_so),
+        f"of {told['count']} spectra at S/N ≥ {_BRIGHT:g} those whose suspected features hold it; "
+        f"asked is ≥ {_DETECTED:.0%}, with ≤ {_FALSE_ALARMS:.0%} of clean spectra refused",
+    )  # fmt: skip
+
+
+def _bright(told: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return next(one for one in told if one["snr_low"] == _BRIGHT)
+
+
+def _refused(others: Mapping[str, Mapping[str, Any]]) -> Claim:
+    """Return whether what is no such star is refused, of the kind of which it is least so."""
+    known = {name: one for name, one in others.items() if one["count"]}
+    text, asked = "What is no such star is refused", f"asked is ≥ {_DETECTED:.0%} of each"
+    if not known:
+        return Claim(text, "", NOTHING, NOTHING, NOTHING, "unknown", asked)
+    worst = min(known, key=lambda name: float(known[name]["detected"]["share"]))
+    share, alarms = (known[worst][name]["share"] for name in ("detected", "false_alarms"))
+    is_so = share >= _DETECTED and (alarms or 0.0) <= _FALSE_ALARMS
+    each = ", ".join(f"{name} {one['detected']['share']:.1%} (AUC {one['auc']:.3f})"
+                     for name, one in known.items() if one["auc"] is not None)  # fmt: skip
+    return Claim(
+        text, "",
+        Told(share, of=worst), NOTHING, Told(alarms, of="of clean spectra refused"),
+        _judged(min(one["count"] for one in known.values()), is_so),
+        f"at S/N ≥ {_BRIGHT:g}: {each}; {asked}",
+    )  # fmt: skip
+
+
+def _half(interval: list[float] | None) -> float | None:
+    """Return the standard error that an interval of 95 % tells."""
+    return None if interval is None else (interval[1] - interval[0]) / (2.0 * _TWO_SIDED_95)
+
+
+def _range(shares: list[float]) -> str:
+    return f"{min(shares):.1%} to {max(shares):.1%}" if shares else "–"
+
+
+def _weighted(bins: list[Mapping[str, Any]], shares: list[float]) -> float | None:
+    counts = [one["count"] for one in bins]
+    return float(np.average(shares, weights=counts)) if bins else None
 
 
 def _error_of_median(values: np.ndarray) -> float | None:

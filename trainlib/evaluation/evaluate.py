@@ -21,10 +21,18 @@ from simlib.provenance import provenance
 from simlib.rng import Purpose, Split
 from trainlib import runs
 from trainlib.config import Evaluate
-from trainlib.evaluation.baselines import principal_components, project, smooth, wiener
+from trainlib.evaluation.at_rest import AtRest, learn_at_rest
+from trainlib.evaluation.baselines import (
+    principal_components,
+    project,
+    savitzky_golay,
+    smooth,
+    wiener,
+)
 from trainlib.evaluation.binned import summarise_parameters
 from trainlib.evaluation.examples import example_rows, make_examples
-from trainlib.evaluation.fits import judge_fits
+from trainlib.evaluation.first_rows import padded, with_methods
+from trainlib.evaluation.fits import judge_fits, timed
 from trainlib.evaluation.floor import Floor, fit_problem, information_floor
 from trainlib.evaluation.metrics import (
     MEASURES,
@@ -34,6 +42,7 @@ from trainlib.evaluation.metrics import (
     measure,
     summarise_bins,
 )
+from trainlib.evaluation.refusal import judge_trust, with_errors
 from trainlib.evaluation.results import (
     Evaluation,
     Results,
@@ -41,7 +50,9 @@ from trainlib.evaluation.results import (
     read_results,
     write_results,
 )
+from trainlib.evaluation.templates import library_of
 from trainlib.evaluation.trained import Trained, load_trained
+from trainlib.evaluation.trust_numbers import summarise_trust
 from trainlib.models import training_statistics
 from trainlib.training.augment import Augmenter
 from trainlib.training.data import (
@@ -52,13 +63,15 @@ from trainlib.training.data import (
     read_rows,
     read_spectra,
 )
+from trainlib.training.truth import LABELS, Truth, truth_of
 
 log = logging.getLogger(__name__)
 
 Method = Callable[[Tensor, Tensor], Tensor]  # flux_noisy, variance -> flux_denoised
-METHODS = ("none", "smoothing", "pca", "wiener", "dae")
+METHODS = ("none", "smoothing", "savgol", "pca", "wiener", "dae")  # of all spectra of any store
 _BATCH = 256
-_LIBRARY_ROWS = 16384  # training spectra that the linear baselines learn from, at most
+_LIBRARY_ROWS = 16384  # training spectra that the baselines learn from, at most
+_REST_ROWS, _NOISY_ROWS = 10240, 2048  # of these, at rest and with their noise
 _CPU = torch.device("cpu")
 _LABELS = ("snr", "teff", "logg", "feh", "alpha", "redshift", "magnitude")
 _MORE_LABELS = ("interpolated_axis", "ebv", "seeing", "moon_phase")  # a bare store may lack them
@@ -77,10 +90,11 @@ def evaluate(
     holds `augmentation` ("on"), `split`, `bins`, `snr_9_11` and, as `augmentation_off`, the same
     without; fractions. `floor` and `floor_thread` are the information limit of the first
     `evaluate.limit_spectra`, NaN for the others and where the rows cannot be made again here. So
-    are the methods `fit` and `polished` on the first `evaluate.fit_spectra`, whose three starts the
-    summary compares as `fit`.
-    Methods not built yet are absent. Raises InputError where the run or the dataset is not there or
-    not usable.
+    are the methods `template` on the first `evaluate.template_spectra`, and `fit` and `polished` on
+    the first `evaluate.fit_spectra`, whose three starts the summary compares as `fit`. The methods
+    `rest` and `template` are absent where the rows cannot be made again. Of a network that tells
+    errors, the group and the summary's `trust` hold what is true of them and of its verdicts.
+    Raises InputError where the run or the dataset is not there or not usable.
     """
     begin, begin_cpu = time.monotonic(), time.process_time()
     trained = load_trained(run_directory, section)
@@ -123,7 +137,11 @@ def evaluate(
         example_rows(on, section.example_snr, _EXAMPLES),
         section.flux_floor,
     )
+    on = _with_templates(trained, place, methods, spectra, on)
     on, fits = _with_fits(trained, place, spectra, labels, on)
+    trust, beside = _trust(trained, spectra, labels, on)
+    if beside:
+        examples = with_errors(examples, trained, trust)
     evaluation = Evaluation(
         fingerprint=identity,
         checkpoint=trained.checkpoint,
@@ -136,10 +154,11 @@ def evaluate(
         wiener_rank=section.wiener_rank,
         summary=_summary(on)
         | fits
+        | beside
         | {"parameters": summarise_parameters(on), "augmentation_off": _summary(off)},
         provenance=provenance(),
     )
-    write_results(trained.directory, Results(on, off, examples, evaluation))
+    write_results(trained.directory, Results(on, off, examples, trust, evaluation))
     return evaluation.summary
 
 
@@ -161,11 +180,37 @@ def _limits(
     attrs = {"units": "1", "long_name": "information limit of the mean absolute relative error"}
     return [
         {
-            name: ("spectrum", _padded(values, rows), attrs)
+            name: ("spectrum", padded(values, rows), attrs)
             for name, values in (("floor", one.whole), ("floor_thread", one.thread))
         }
         for one in found
     ]
+
+
+def _with_templates(
+    trained: Trained,
+    place: Location,
+    methods: dict[str, Method],
+    spectra: Spectra,
+    on: xr.Dataset,
+) -> xr.Dataset:
+    """Return the results with those of the best template of the first rows."""
+    section, at_rest = trained.config.evaluate, methods.get("rest")
+    rows = min(len(spectra), section.template_spectra)
+    # a template gives spectra as they are seen
+    is_asked = trained.config.augment.target == "augmented" and rows > 0
+    if not (is_asked and isinstance(at_rest, AtRest)):
+        return on
+    library = open_split(place, "train")
+    some = slice(0, min(library.sizes["spectrum"], _LIBRARY_ROWS))
+    stars = at_rest.truth.stars({name: read_rows(library, name, some) for name in LABELS})
+    templates = library_of(at_rest, stars)
+    log.info("%d templates for %d spectra", len(templates), rows)
+    augmenter = augmenter_of(trained, section.split, is_on=True)
+    batch = augmenter(spectra.flux[:rows], spectra.sigma[:rows], 0, 0)
+    with torch.inference_mode():
+        made, cpu_ms = timed(lambda: templates(batch.noisy, batch.variance), rows)
+    return with_methods(on, {"template": (measure(made, batch.target, section.flux_floor), cpu_ms)})
 
 
 def _with_fits(
@@ -193,20 +238,26 @@ def _with_fits(
     batch = augmenter(spectra.flux[:rows], spectra.sigma[:rows], 0, 0)
     truth = stars_of(labels.isel(spectrum=slice(0, rows)))
     fits = judge_fits(problem, trained.model, batch, truth, section.flux_floor)
-    both = np.array([*on["method"].values, *fits.measures], dtype=object)
-    wider = on.reindex({"method": both})
-    for method, found in fits.measures.items():
-        for name in MEASURES:
-            wider[name].loc[{"method": method}] = _padded(getattr(found, name), len(spectra))
+    wider = with_methods(
+        on, {name: (one, fits.cpu_ms[name]) for name, one in fits.measures.items()}
+    )
     for name in ("evaluations", "objective"):
-        values = np.stack([_padded(getattr(f, name), len(spectra)) for f in fits.fitted.values()])
+        values = np.stack([padded(getattr(f, name), len(spectra)) for f in fits.fitted.values()])
         wider[f"fit_{name}"] = (("start", "spectrum"), values, {"units": "1"})
     wider = wider.assign_coords(start=np.array(list(fits.fitted), dtype=object))
     return wider, {"fit": {"spectra": rows, "starts": fits.table}}
 
 
-def _padded(values: np.ndarray, rows: int) -> np.ndarray:
-    return np.pad(values.astype(float), (0, rows - len(values)), constant_values=np.nan)
+def _trust(
+    trained: Trained, spectra: Spectra, labels: xr.Dataset, on: xr.Dataset
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return what is true of the network's errors and verdicts, and what is told of it."""
+    try:
+        trust = judge_trust(trained, spectra, labels)
+    except InputError as error:
+        log.warning("errors and verdicts are not judged: %s", error)
+        return xr.Dataset(), {}
+    return trust, {"trust": summarise_trust(trust, on["snr"].values)}
 
 
 def _summary(results: xr.Dataset) -> dict[str, Any]:
@@ -215,22 +266,42 @@ def _summary(results: xr.Dataset) -> dict[str, Any]:
 
 
 def make_methods(trained: Trained, dataset: Location) -> dict[str, Method]:
-    """Return the methods by name, the linear ones made from the run's training spectra."""
+    """Return the methods by name, those that learn made from the run's training spectra."""
     config, model = trained.config, trained.model
-    library = open_split(dataset, "train")
+    library, truth = open_split(dataset, "train"), _truth_of(dataset)
     used = min(library.sizes["spectrum"], _LIBRARY_ROWS)
-    clean = read_spectra(library, 0, used, _CPU)
-    target = augmenter_of(trained, "train", is_on=True).target(clean.flux, 0, 0)[0]
+    clean = read_spectra(library, 0, used, _CPU, LABELS if truth else ())
+    augmenter = augmenter_of(trained, "train", is_on=True)
+    target = augmenter.target(clean.flux, 0, 0)[0]
     components = principal_components(target, int(model.bottleneck))  # type: ignore[arg-type]
     rank = min(config.evaluate.wiener_rank, *target.shape)
     statistics = training_statistics(target, clean.sigma, rank, seed=0)
+    few = augmenter(clean.flux[:_NOISY_ROWS], clean.sigma[:_NOISY_ROWS], 0, 0)
+    at_rest: dict[str, Method] = {}
+    if truth:
+        some = {name: values[:_REST_ROWS] for name, values in clean.labels.items()}
+        fewer = Spectra(clean.flux[:_REST_ROWS], clean.sigma[:_REST_ROWS], labels=some)
+        at_rest["rest"] = learn_at_rest(truth, fewer, augmenter, min(rank, len(fewer)))
     return {
         "none": lambda noisy, variance: noisy,
         "smoothing": lambda noisy, variance: smooth(noisy, config.evaluate.smoothing_sigma),
+        "savgol": savitzky_golay(few, config.evaluate.flux_floor),
         "pca": lambda noisy, variance: project(noisy, components),
         "wiener": lambda noisy, variance: wiener(noisy, variance, statistics),
+        **at_rest,
         "dae": model,
     }
+
+
+def _truth_of(dataset: Location) -> Truth | None:
+    """Return the truth about a dataset's stars, None where its rows cannot be made again here."""
+    if is_bare(dataset):
+        return None
+    try:
+        return truth_of(dataset)
+    except InputError as error:
+        log.warning("no baselines at rest: %s", error)
+        return None
 
 
 def augmenter_of(trained: Trained, split: str, *, is_on: bool) -> Augmenter:

@@ -4,6 +4,7 @@ Each is also denoised with lines that no star has: a new one, and one of the Ca 
 deeper (paper, section 4.3), with the same noise.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from simlib.parameters import AXES
 from trainlib.evaluation.metrics import SNR_EDGES, divisor
-from trainlib.training.augment import Augmenter
+from trainlib.training.augment import Augmenter, Batch
 from trainlib.training.data import Spectra, read_rows
 
 PAPER_STAR = {"teff": 4183.0, "logg": 2.0, "feh": -1.5, "alpha": 0.0}  # of its figure 1
@@ -76,33 +77,21 @@ def make_examples(
             augmenter(spectra.flux[row : row + 1], spectra.sigma[row : row + 1], 0, row)
             for row in rows
         ]
-        target, noisy, variance = (
-            torch.cat([getattr(batch, name) for batch in batches])
+        batch = Batch(*(
+            torch.cat([getattr(one, name) for one in batches])
             for name in ("target", "noisy", "variance")
-        )
-        denoised, error = _denoised(model, noisy, variance)
+        ))  # fmt: skip
         redshift = read_rows(labels, "redshift", slice(0, len(spectra)))[rows].astype(float)
-        new = -target * _profile(wavelength, NEW_LINE_NM, redshift, _NEW_DEPTH)
-        deeper = -target * _profile(wavelength, DEEPENED_NM, redshift, _DEEPENED_BY)
-        shares = [
-            _share(model(noisy + change, variance) - denoised, change) for change in (new, deeper)
-        ]
-        both = new + deeper
-        altered_denoised = model(noisy + both, variance)
-        is_off = both.abs() < 1e-3 * target.abs()
-        errors = [
-            _mean_where(is_off, ((made - target) / divisor(target, flux_floor)).abs())
-            for made in (denoised, altered_denoised)
-        ]
+        made = altered(model, batch, wavelength, redshift, flux_floor)
     curves = {
-        "target": target,
-        "noisy": noisy,
-        "sigma": variance.sqrt(),
-        "denoised": denoised,
-        "altered": target + both,
-        "altered_noisy": noisy + both,
-        "altered_denoised": altered_denoised,
-    } | ({} if error is None else {"error": error})
+        "target": batch.target,
+        "noisy": batch.noisy,
+        "sigma": batch.variance.sqrt(),
+        "denoised": made.denoised,
+        "altered": batch.target + made.change,
+        "altered_noisy": batch.noisy + made.change,
+        "altered_denoised": made.with_lines,
+    } | ({} if made.error is None else {"error": made.error})
     return xr.Dataset(
         {
             "flux": (
@@ -110,15 +99,56 @@ def make_examples(
                 torch.stack(list(curves.values())).numpy(),
             ),
             "row": ("example", np.array(rows)),
-            "new_line": ("example", shares[0]),
-            "deeper_line": ("example", shares[1]),
-            "off_lines": ("example", errors[1] - errors[0]),
+            "new_line": ("example", made.new_line),
+            "deeper_line": ("example", made.deeper_line),
+            "off_lines": ("example", made.off_lines),
         },
         coords={
             "curve": np.array(list(curves), dtype=object),
             "wavelength": ("wavelength", wavelength, {"units": "nm", "medium": "vacuum"}),
         },
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Altered:
+    """What becomes of spectra with both lines: (rows, pixels), and numbers (rows,).
+
+    change: what is given them. denoised, error: without the lines, the error where it is told.
+    new_line, deeper_line: share of each alone that is returned, NaN where it lies outside.
+    off_lines: mean |R| away from them with the lines, less that without.
+    """
+
+    change: Tensor
+    denoised: Tensor
+    error: Tensor | None
+    with_lines: Tensor
+    new_line: np.ndarray
+    deeper_line: np.ndarray
+    off_lines: np.ndarray
+
+
+def altered(
+    model: nn.Module, batch: Batch, wavelength: np.ndarray, redshift: np.ndarray, flux_floor: float
+) -> Altered:
+    """Return what a network makes of noisy spectra with lines that no star has."""
+    target, noisy, variance = batch.target, batch.noisy, batch.variance
+    denoised, error = _denoised(model, noisy, variance)
+    new = -target * line_profile(wavelength, NEW_LINE_NM, redshift, _NEW_DEPTH)
+    deeper = -target * line_profile(wavelength, DEEPENED_NM, redshift, _DEEPENED_BY)
+    shares = [
+        share_returned(model(noisy + change, variance) - denoised, change)
+        for change in (new, deeper)
+    ]
+    both = new + deeper
+    with_lines = model(noisy + both, variance)
+    is_off = both.abs() < 1e-3 * target.abs()
+    errors = [
+        _mean_where(is_off, ((made - target) / divisor(target, flux_floor)).abs())
+        for made in (denoised, with_lines)
+    ]
+    off_lines = errors[1] - errors[0]
+    return Altered(both, denoised, error, with_lines, shares[0], shares[1], off_lines)
 
 
 def curves_of(examples: xr.Dataset) -> dict[str, np.ndarray]:
@@ -134,14 +164,16 @@ def _denoised(model: nn.Module, noisy: Tensor, variance: Tensor) -> tuple[Tensor
     return torch.from_numpy(found.flux), torch.from_numpy(found.error)
 
 
-def _profile(wavelength: np.ndarray, line_nm: float, redshift: np.ndarray, depth: float) -> Tensor:
+def line_profile(
+    wavelength: np.ndarray, line_nm: float, redshift: np.ndarray, depth: float
+) -> Tensor:
     """Return (rows, pixels) of an absorption line, `depth` at its centre."""
     offset = wavelength - line_nm * (1.0 + redshift[:, np.newaxis])
     shape = voigt_profile(offset, _SIGMA_NM, _GAMMA_NM) / voigt_profile(0.0, _SIGMA_NM, _GAMMA_NM)
     return torch.from_numpy((depth * shape).astype(np.float32))
 
 
-def _share(returned: Tensor, given: Tensor) -> np.ndarray:
+def share_returned(returned: Tensor, given: Tensor) -> np.ndarray:
     """Return (rows,) how much of a change comes back: its projection on what was changed."""
     returned, given = returned.double(), given.double()
     power = given.square().sum(dim=1)

@@ -25,8 +25,11 @@ from trainlib.evaluation.metrics import SNR_EDGES
 NAMES = {
     "none": "noisy input",
     "smoothing": "Gaussian smoothing",
+    "savgol": "Savitzky-Golay filter",
     "pca": "PCA projection",
     "wiener": "Wiener filter",
+    "rest": "linear, at rest",
+    "template": "best template",
     "fit": "fit of the simulator",
     "dae": "network",
     "polished": "network, polished",
@@ -40,13 +43,16 @@ STARTS = {
 COLOURS = {
     "none": "#7d8791",
     "smoothing": "#b36b00",
+    "savgol": "#c44e00",
     "pca": "#00795a",
     "wiener": "#a34f87",
+    "rest": "#8a1f3d",
+    "template": "#7a5c2e",
     "fit": "#6f4bb8",
     "dae": "#0064ad",
     "polished": "#00788c",
 }
-_MARKERS = dict(zip(COLOURS, "osv^DX*", strict=True))
+_MARKERS = dict(zip(COLOURS, "os<v^PhDX*", strict=True))
 CALCIUM_TRIPLET_NM = (850.04, 854.44, 866.45)  # vacuum
 TRIPLET_RANGE_NM = (847.5, 869.5)
 AXES_SHOWN = {

@@ -32,11 +32,13 @@ Result = TypeVar("Result")
 class Fits:
     """measures: of the spectra by method, `fit` (from the cold start) and, with a network that
 
-    knows redshifts, `polished`. fitted: by start, `cold`, `dae` and `truth`. table: by start, what
-    it took and how often it went wrong.
+    knows redshifts, `polished`. cpu_ms: of these, of processor time a row, with all that goes
+    before. fitted: by start, `cold`, `dae` and `truth`. table: by start, what it took and how often
+    it went wrong.
     """
 
     measures: dict[str, Measures]
+    cpu_ms: dict[str, float]
     fitted: dict[str, Fitted]
     table: dict[str, dict[str, Any]]
 
@@ -50,26 +52,28 @@ def judge_fits(
     """
     noisy, variance = batch.noisy.numpy(), batch.variance.numpy()
     library = coarse_library(problem)
-    begun, scan_ms = _timed(lambda: cold_start(library, noisy, variance), len(truth))
-    cold, cold_ms = _timed(lambda: fit_spectra(problem, noisy, variance, begun), len(truth))
-    known, known_ms = _timed(lambda: fit_spectra(problem, noisy, variance, truth), len(truth))
+    begun, scan_ms = timed(lambda: cold_start(library, noisy, variance), len(truth))
+    cold, cold_ms = timed(lambda: fit_spectra(problem, noisy, variance, begun), len(truth))
+    known, known_ms = timed(lambda: fit_spectra(problem, noisy, variance, truth), len(truth))
     fitted, spent = {"cold": cold}, {"cold": scan_ms + cold_ms}
     measures = {"fit": _measured(cold.spectra, batch, flux_floor)}
     accepted: dict[str, Any] = {}
+    cpu_ms = {"fit": spent["cold"]}
     if isinstance(model, RestFrameNetwork):
-        (denoised, stars), network_ms = _timed(lambda: _named(model, batch), len(truth))
-        polished, polish_ms = _timed(
+        (denoised, stars), network_ms = timed(lambda: _named(model, batch), len(truth))
+        polished, polish_ms = timed(
             lambda: polish(problem, noisy, variance, denoised, stars), len(truth)
         )
         fitted["dae"], spent["dae"] = polished.fit, polish_ms
         measures["polished"] = _measured(polished.spectra, batch, flux_floor)
+        cpu_ms["polished"] = network_ms + polish_ms
         accepted = {"network_ms": network_ms, "accepted": float(polished.is_accepted.mean())}
     fitted["truth"], spent["truth"] = known, known_ms
     least = np.minimum.reduce([one.objective for one in fitted.values()])
     table = {name: _told(one, is_wrong(one, least), spent[name]) for name, one in fitted.items()}
     table["cold"]["templates"] = library.evaluations
     table.get("dae", {}).update(accepted)
-    return Fits(measures, fitted, table)
+    return Fits(measures, cpu_ms, fitted, table)
 
 
 def is_wrong(fitted: Fitted, least: np.ndarray) -> np.ndarray:
@@ -110,7 +114,7 @@ def _measured(spectra: np.ndarray, batch: Batch, flux_floor: float) -> Measures:
     return measure(torch.from_numpy(spectra), batch.target, flux_floor)
 
 
-def _timed(work: Callable[[], Result], rows: int) -> tuple[Result, float]:
+def timed(work: Callable[[], Result], rows: int) -> tuple[Result, float]:
     """Return what work gives, and the milliseconds of processor time a row."""
     begin = time.process_time()
     made = work()

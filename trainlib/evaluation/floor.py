@@ -13,21 +13,18 @@ distribution than its variances.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import xarray as xr
 
 from simlib.dataset.rows import Recipe
 from simlib.fit.generator import STARS, generator_of
-from simlib.fit.problem import Calibration, Problem, problem_of, stars_of
+from simlib.fit.problem import Problem, problem_of, stars_of
 from simlib.parameters import AXES
-from trainlib.config import Augment, WalkAugment
-from trainlib.training.calibration import calibration_error, calibration_modes
+from trainlib.config import Augment
+from trainlib.training.calibration import calibration_of
 
 _ROWS = 256  # at a time
-_CURVES = 16_384  # from which the covariance of the calibration's error is taken
-_SEED = 1
 _MEAN_ABS = np.sqrt(2.0 / np.pi)  # of a normal of unit variance
 
 
@@ -107,38 +104,3 @@ def fit_problem(recipe: Recipe, augment: Augment) -> Problem:
     """
     generator = generator_of(recipe.grid, recipe.named_terms, recipe.config)
     return problem_of(generator, recipe.config.stellar, calibration_of(augment, generator.pixels))
-
-
-@lru_cache(maxsize=4)
-def calibration_of(augment: Augment, pixels: int) -> Calibration:
-    """Return what the augmentation leaves unknown of the flux: its errors, scale and offset."""
-    modes = np.empty((0, pixels))
-    if isinstance(augment, WalkAugment):
-        modes = _walk_modes(augment, pixels)
-    scale = np.full((1, pixels), augment.scale_sigma)
-    return Calibration(np.concatenate([modes, scale]).astype(np.float32), augment.offset_sigma)
-
-
-def _walk_modes(augment: WalkAugment, pixels: int) -> np.ndarray:
-    """Return directions in which the error of the calibration is a sum of unit normals.
-
-    Its covariance is that of many curves, each brought to its amplitude: in the modes that the
-    curves are drawn from, it is a small matrix.
-    """
-    modes = calibration_modes(pixels, augment.calibration_width, augment.calibration_mean_removed)
-    dice = np.random.default_rng(_SEED)
-    normals = dice.standard_normal((_CURVES, len(modes)))
-    scales = np.empty(_CURVES)
-    for start in range(0, _CURVES, _ROWS):
-        some = slice(start, start + _ROWS)
-        curves = calibration_error(
-            normals[some].astype(np.float32), np.ones(len(normals[some]), np.float32), modes,
-            augment.calibration_max, "fixed",
-        )  # fmt: skip
-        drawn = normals[some] @ modes
-        scales[some] = np.abs(curves).max(axis=1) / np.abs(drawn).max(axis=1)
-    mean_square = 1.0 / 3.0 if augment.calibration_law == "uniform" else 1.0
-    scaled = normals * scales[:, np.newaxis]
-    covariance = mean_square * scaled.T @ scaled / _CURVES
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))).T @ modes)

@@ -20,6 +20,8 @@ MEASURES = (
     "kl_divergence",
 )
 PERCENTILES = (10, 50, 90, 99)
+NETWORK = "dae"
+FITTED = ("fit", "polished")  # with the simulator itself, which is the limit: no baselines
 _SUMMARISED = ("mean_abs_relative_error", "mean_relative_error", "max_abs_relative_error")
 _LEAST = 1e-6  # of the flux, where its logarithm is taken
 SPREADS = ("abs_relative_error", "abs_error")  # told by percentiles over pixels too
@@ -100,15 +102,17 @@ def summarise(results: xr.Dataset, low: float, high: float) -> dict[str, object]
 def summarise_spectra(results: xr.Dataset, inside: np.ndarray) -> dict[str, object]:
     """Return what a bin of the JSON object says of its spectra, (spectrum,), beside its edges.
 
-    A method that was judged on some of them only has a `count` of its own.
+    A method that was judged on some of them only has a `count` of its own, and `network`, the mean
+    |R| of the network on these.
     """
     measures = {name: results[name].values[:, inside] for name in _SUMMARISED}
-    methods = map(str, results["method"].values)
+    methods = [str(name) for name in results["method"].values]
+    network = measures[_SUMMARISED[0]][methods.index(NETWORK)] if NETWORK in methods else None
     return {
         "count": int(inside.sum()),
         **_against_limit(results, inside),
         "methods": {
-            method: _summary(*(values[number] for values in measures.values()))
+            method: _summary(*(values[number] for values in measures.values()), network=network)
             for number, method in enumerate(methods)
         },
     }
@@ -120,7 +124,7 @@ def _against_limit(results: xr.Dataset, inside: np.ndarray) -> dict[str, float |
         nothing = dict.fromkeys(("floor", "floor_thread", "eta", "eta_error"))
         return {"limit_count": 0, **nothing}
     floor = results["floor"].values[known]
-    error = results["mean_abs_relative_error"].sel({"method": "dae"}).values[known]
+    error = results["mean_abs_relative_error"].sel({"method": NETWORK}).values[known]
     eta, scatter = over_limit(error, floor)
     return {
         "limit_count": count,
@@ -151,10 +155,12 @@ def over_limit(error: np.ndarray, floor: np.ndarray) -> tuple[float, float]:
 
 
 def _summary(
-    error: np.ndarray, signed: np.ndarray, worst: np.ndarray
+    error: np.ndarray, signed: np.ndarray, worst: np.ndarray, *, network: np.ndarray | None
 ) -> dict[str, float | int | None]:
     known = np.isfinite(error)
     told: dict[str, float | int | None] = {} if known.all() else {"count": int(known.sum())}
+    if told and network is not None:
+        told["network"] = float(network[known].mean()) if known.any() else None
     error, signed, worst = error[known], signed[known], worst[known]
     percentiles = [f"mean_abs_relative_error_p{percent}" for percent in PERCENTILES]
     names = ("mean_abs_relative_error", "bias", "max_abs_relative_error_median", *percentiles)

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from trainlib.evaluation.claims import claims, in_a_sentence
+from trainlib.evaluation.claims import Claim, claims, in_a_sentence
 from trainlib.evaluation.compare import paired, why_not_paired
+from trainlib.evaluation.generalisation import read_generalisation
+from trainlib.evaluation.metrics import FITTED, NETWORK
 from trainlib.evaluation.results import Results
 from trainlib.evaluation.shown import Shown
 
@@ -17,18 +19,21 @@ def page_numbers(shown: Sequence[Shown]) -> dict[str, Any]:
 
     `runs`: name, `verdict` (a sentence and the rows of its table), the JSON object of the
     evaluation, `binned` measures of all methods, where the network is `beaten`, the rows that are
-    shown as `examples`. `comparisons` of the others with the first. Shares are fractions.
+    shown as `examples`, and, where they were asked for, tests on other spectra, `generalisation`.
+    `comparisons` of the others with the first. `tested_alike`: η of all on spectra unlike the
+    first's training set, a row a kind. Shares are fractions.
     """
     first = shown[0]
     return {
         "runs": [_numbers_of(run) for run in shown],
         "comparisons": [_comparison(first, run) for run in shown[1:]],
+        "tested_alike": _tested_alike(shown),
     }
 
 
 def _numbers_of(run: Shown) -> dict[str, Any]:
     results = run.results
-    rows = claims(results.on, results.examples)
+    rows = claims_of(results)
     return {
         "name": run.name,
         "verdict": {
@@ -40,10 +45,42 @@ def _numbers_of(run: Shown) -> dict[str, Any]:
         "cpu_ms": dict(zip(map(str, results.on["method"].values),
                            map(_number, results.on["cpu_ms"].values), strict=True)),
         "beaten": defeats(results.evaluation.summary),
+        "generalisation": _generalisation(run),
         "examples": [
             example_of(results, number) for number in range(results.examples.sizes["example"])
         ],
     }  # fmt: skip
+
+
+def claims_of(results: Results) -> list[Claim]:
+    """Return the rows of the verdict."""
+    return claims(results.on, results.examples, results.evaluation.summary.get("trust"))
+
+
+def _generalisation(run: Shown) -> dict[str, Any] | None:
+    """Return what was found on spectra unlike the training set, None where it was not asked."""
+    found = read_generalisation(run.trained.directory, run.trained.checkpoint)
+    return None if found is None else found.model_dump(mode="json", exclude={"provenance"})
+
+
+def _tested_alike(shown: Sequence[Shown]) -> list[dict[str, Any]]:
+    """Return what all runs make of the same spectra; nothing where only the first was tested."""
+    first, *others = (run.trained for run in shown)
+    usual = first.manifest.fingerprint
+    found = [
+        read_generalisation(first.directory, first.checkpoint),
+        *(read_generalisation(one.directory, one.checkpoint, usual) for one in others),
+    ]
+    if found[0] is None or not any(found[1:]):
+        return []
+    by_name = [{row.name: row for row in one.rows} if one else {} for one in found]
+    return [
+        {
+            "text": row.text,
+            "eta": [one[row.name].eta if row.name in one else None for one in by_name],
+        }
+        for row in found[0].rows
+    ]
 
 
 def _records(results: Results) -> Iterator[dict[str, Any]]:
@@ -98,19 +135,19 @@ def example_of(results: Results, number: int) -> dict[str, Any]:
 
 
 def defeats(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return every bin and method with a mean |R| that the network does not undercut."""
+    """Return every bin and method with a mean |R| that the network does not undercut.
+
+    On the same spectra, whose `count` the bin has. A fit of the simulator is no such method.
+    """
     found = []
     for part in summary["bins"]:
-        errors = {
-            method: told["mean_abs_relative_error"]
-            for method, told in part["methods"].items()
-            if "count" not in told  # of some of the spectra only: others than the network's mean
-        }
-        for method, error in errors.items():
-            if method != "dae" and part["count"] and errors["dae"] >= error:
-                place = {name: part[name] for name in ("snr_low", "snr_high", "count")
-                         if name in part}  # fmt: skip
-                found.append(
-                    {"bin": place, "method": method, "error": error, "network": errors["dae"]}
-                )
+        of_all = part["methods"][NETWORK]["mean_abs_relative_error"]
+        for method, told in part["methods"].items():
+            error, network = told["mean_abs_relative_error"], told.get("network", of_all)
+            is_judged = part["count"] and error is not None and method not in (NETWORK, *FITTED)
+            if not is_judged or network < error:
+                continue
+            place = {name: part[name] for name in ("snr_low", "snr_high") if name in part}
+            place["count"] = told.get("count", part["count"])
+            found.append({"bin": place, "method": method, "error": error, "network": network})
     return found

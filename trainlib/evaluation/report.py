@@ -11,13 +11,13 @@ from simlib.artifact import write_bytes
 from simlib.fingerprint import plain
 from simlib.location import Location, Place
 from trainlib.evaluation import figures
-from trainlib.evaluation.claims import JUDGED_BELOW, JUDGED_COUNT, claims
+from trainlib.evaluation.claims import JUDGED_BELOW, JUDGED_COUNT
 from trainlib.evaluation.drawings import draw
 from trainlib.evaluation.explorer import make_explorer
 from trainlib.evaluation.lineage import results_step
 from trainlib.evaluation.page import PAGE, page_identity, script_text, template_text
 from trainlib.evaluation.page_lineage import PageLineage
-from trainlib.evaluation.page_numbers import page_numbers
+from trainlib.evaluation.page_numbers import claims_of, page_numbers
 from trainlib.evaluation.shown import Shown, shown_runs
 
 
@@ -36,7 +36,7 @@ def write_report(run_directories: Sequence[Place] | Place, out: Place | None = N
         steps=[results_step(run.trained.directory) for run in shown],
         runs=[_facts(run) for run in shown],
         numbers=page_numbers(shown),
-        claims=claims(shown[0].results.on, shown[0].results.examples),
+        claims=claims_of(shown[0].results),
         names=figures.NAMES,
         starts=figures.STARTS,
         axes=figures.AXES_SHOWN,

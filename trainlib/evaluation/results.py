@@ -17,9 +17,10 @@ from simlib.location import Location, Place
 from trainlib.config import Evaluate
 
 # Raised by hand when the same network is judged otherwise; a test with golden values guards it.
-EVALUATION_VERSION = 3
+EVALUATION_VERSION = 5
 RESULTS = "results.zarr"
-_OFF, _BINNED, _EXAMPLES = "augmentation_off", "binned", "examples"  # groups beside the root
+# groups beside the root
+_OFF, _BINNED, _EXAMPLES, _TRUST = "augmentation_off", "binned", "examples", "trust"
 
 
 class Evaluation(BaseModel):
@@ -46,12 +47,14 @@ class Evaluation(BaseModel):
 class Results:
     """Measures per method and spectrum, with augmentation on and off, in memory.
 
-    examples: spectra to be shown, as `examples.make_examples` makes them.
+    examples: spectra to be shown, as `examples.make_examples` makes them. trust: what is true of
+    the network's errors and verdicts, as `refusal.judge_trust` says; empty where it tells none.
     """
 
     on: xr.Dataset
     off: xr.Dataset
     examples: xr.Dataset
+    trust: xr.Dataset
     evaluation: Evaluation
 
     @cached_property
@@ -70,7 +73,7 @@ def evaluation_fingerprint(run: str, checkpoint: str, judged_on: str, section: E
 def write_results(directory: Place, results: Results) -> None:
     """Put the results of a run in place of those that are there, once they read back the same."""
     groups = {None: results.on, _OFF: results.off, _BINNED: results.binned,
-              _EXAMPLES: results.examples}  # fmt: skip
+              _EXAMPLES: results.examples, _TRUST: results.trust}  # fmt: skip
     told = {"evaluation": results.evaluation.model_dump()}
     groups[None] = groups[None].assign_attrs(told)
     groups[None] = groups[None].assign_attrs(checksum=_checksum(*groups.values()))
@@ -93,16 +96,16 @@ def _read(place: Location, remedy: str) -> Results:
         store = place.zarr if place.is_local else {"store": _fetched(place)}
         parts = [
             xr.open_zarr(**store, group=group, chunks=None, consolidated=False).load()
-            for group in (None, _OFF, _BINNED, _EXAMPLES)
+            for group in (None, _OFF, _BINNED, _EXAMPLES, _TRUST)
         ]
-        on, off, _, examples = parts
+        on, off, _, examples, trust = parts
         evaluation = Evaluation.model_validate(on.attrs["evaluation"])
         found, expected = _checksum(*parts), on.attrs["checksum"]
     if found != expected:
         raise InputError(
             f"{place} is damaged: its values are not those that were written; {remedy}"
         )
-    return Results(on, off, examples, evaluation)
+    return Results(on, off, examples, trust, evaluation)
 
 
 def _fetched(place: Location) -> MemoryStore:

@@ -1,11 +1,21 @@
-"""The fully connected hourglass of the paper (section 3.1), and variations of its ends."""
+"""The fully connected hourglass of the paper (section 3.1), and variations of its ends.
+
+It knows no masks: in a masked pixel, of infinite variance, the mean of the training set is put into
+its input, which is 0 where that is standardised.
+"""
 
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from trainlib.models.noise_level import FEATURES, level_features, noise_level, wiener_gain
+from trainlib.models.noise_level import (
+    FEATURES,
+    filled,
+    level_features,
+    noise_level,
+    wiener_gain,
+)
 from trainlib.models.statistics import Statistics
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
@@ -73,7 +83,7 @@ class Hourglass(nn.Module):
     def forward(self, flux_noisy: Tensor, variance: Tensor) -> Tensor:
         """Return flux_denoised (rows, pixels) of float32 flux_noisy and variance."""
         level = noise_level(variance, self.noise_shape)
-        inputs = flux_noisy
+        inputs = flux_noisy = filled(flux_noisy, variance, self.mean)
         if self.is_standardized:
             inputs = (flux_noisy - self.mean) / (self.spread * self.noise_shape)
         if self.knows_noise:

@@ -2,14 +2,21 @@
 
 Encoder and decoder are the basis of the training set, whitened by the noise shape; what is learnt
 acts on `rank` coefficients. Beside it stands a Wiener filter: an untrained network filters
-already.
+already. A masked pixel, of infinite variance, is taken for the mean of the training set: it adds
+nothing to a coefficient.
 """
 
 import torch
 from torch import Tensor, nn
 
 from trainlib.models.hourglass import ACTIVATIONS
-from trainlib.models.noise_level import FEATURES, level_features, noise_level, wiener_gain
+from trainlib.models.noise_level import (
+    FEATURES,
+    filled,
+    level_features,
+    noise_level,
+    wiener_gain,
+)
 from trainlib.models.statistics import Statistics, orthonormal_rows
 
 
@@ -87,7 +94,8 @@ class Projection(nn.Module):
     def in_frame(self, flux_noisy: Tensor, variance: Tensor) -> Tensor:
         """Return (rows, rank) coefficients of the denoised flux in the orthonormal frame."""
         level = noise_level(variance, self.noise_shape)
-        measured = ((flux_noisy - self.mean) / self.noise_shape) @ self.vectors.T
+        off = filled(flux_noisy, variance, self.mean) - self.mean
+        measured = (off / self.noise_shape) @ self.vectors.T
         spread, gain = self.eigenvalues.sqrt(), wiener_gain(self.eigenvalues, level)
         # What the noise hides does not fill the input: a component's variance there is its gain.
         inputs = measured * spread / (self.eigenvalues + level.square())

@@ -147,4 +147,5 @@ class RestObjective(nn.Module):
         beside = (made.stars - stars).square().mean(dim=1)
         told = torch.log(made.relative / usual_error(level))
         told = told + 0.5 * squared.detach() / made.relative.square()
-        return error / usual_error(level) + _OTHERS * (beside + told)
+        loss: Tensor = error / usual_error(level) + _OTHERS * (beside + told)
+        return loss

@@ -6,7 +6,7 @@ from typing import Any
 
 from simlib.errors import InputError
 from simlib.spectra.observed import Observed
-from trainlib.onsky.denoise import Denoised
+from trainlib.onsky.denoise import UNKNOWN, Denoised
 
 REFUSED = "refused"
 # name -> unit and meaning
@@ -15,25 +15,36 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "product": ("", "kind of file"),
     "verdict": ("", "good, or what speaks against the answer"),
     "redshift": ("", "Doppler, in the frame of the file"),
-    "redshift_error": ("", "sigma of it"),
+    "redshift_error": ("", "half width that holds it with 68 %"),
+    "redshift_error_95": ("", "with 95 %"),
+    "error_95": ("", "so many errors hold 95 % of pixels; one holds 68 %"),
     "second_redshift": ("", "of the next best peak"),
     "log_odds": ("", "of the first peak against the second"),
     "snr": ("", "median denoised flux over sigma, of a pixel"),
     "covered": ("", "share of the network's pixels that were seen"),
     "misfit": ("", "scatter of the data about the denoised flux, in sigma"),
     "suspects": ("", "pixels five sigma from the denoised flux"),
+    "features": ("", "where no training star has such, with sigma, below 0 where absorbed"),
     "shared": ("", "correlation of neighbours' noise that resampling made"),
     "teff": ("K", "where to start a fit from"),
     "logg": ("", "likewise, log10 of cm s-2"),
     "feh": ("", "likewise"),
     "alpha": ("", "likewise, of [alpha/Fe]"),
+    "teff_error": ("K", "half width that holds it with 68 %"),
+    "logg_error": ("", "likewise"),
+    "feh_error": ("", "likewise"),
+    "alpha_error": ("", "likewise"),
+    "source": ("", "of spectrum, redshift and star: network, or polish: a fit that is likelier"),
+    "ebv": ("", "reddening of the fit"),
+    "ebv_error": ("", "likewise"),
+    "covariance": ("", "6 x 6 of teff, logg, feh, alpha, redshift and ebv of the fit"),
     "resolution": ("", "of the file, where it says it"),
     "frame": ("", "of the redshift, where the file says it"),
     "notes": ("", "what was assumed"),
     "message": ("", "why there is no answer"),
 }
 _COUNTS = ("suspects",)
-_TEXTS = ("spectrum", "product", "verdict", "frame", "notes", "message")
+_TEXTS = ("spectrum", "product", "verdict", "source", "features", "frame", "notes", "message")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +74,17 @@ class Answer:
         }
         if self.denoised is None:
             return told | {"message": self.message}
-        return told | {name: getattr(self.denoised, name)
-                       for name in COLUMNS if hasattr(self.denoised, name)}  # fmt: skip
+        found = {name: getattr(self.denoised, name)
+                 for name in COLUMNS if hasattr(self.denoised, name)}  # fmt: skip
+        return told | found | {"features": "; ".join(map(str, self.denoised.features))}
 
 
 def empty_row() -> dict[str, Any]:
     """Return the row of what was refused."""
     texts = dict.fromkeys(_TEXTS, "")
     numbers = {name: float("nan") for name in COLUMNS if name not in (*_TEXTS, *_COUNTS)}
-    return numbers | texts | dict.fromkeys(_COUNTS, 0) | {"verdict": REFUSED}
+    others = {"verdict": REFUSED, "covariance": UNKNOWN}
+    return numbers | texts | dict.fromkeys(_COUNTS, 0) | others
 
 
 def table_of(answers: Sequence[Answer]) -> dict[str, list[Any]]:

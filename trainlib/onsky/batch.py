@@ -6,20 +6,21 @@ What cannot be used is told, and the rest goes on. The files that were given are
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from simlib.artifact import create_bytes, write_bytes
+from simlib.artifact import create_bytes, write_bytes, write_files
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.spectra.observed import Stated
-from simlib.spectra.read import read_observed
-from trainlib.onsky.answers import COLUMNS, REFUSED, Answer, empty_row
+from simlib.spectra.read import Contents, read_observed
+from trainlib.onsky.answers import Answer, empty_row
 from trainlib.onsky.denoise import Bundle
 from trainlib.onsky.mirror import mirrored
+from trainlib.onsky.summary import PLOTS, SUMMARY, TABLES, FileDone, write_summary
 
-SUMMARY = "summary.ecsv"
-_LONGEST = 1000  # letters of a message in the table
+if TYPE_CHECKING:
+    from trainlib.onsky.quicklook import QuickLook
+
 _UNUSABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
@@ -40,28 +41,6 @@ class _Originals:
         return place.url in self.urls or _file_of(place) in self.held
 
 
-@dataclass(frozen=True, eq=False)
-class FileDone:
-    """A file that was given. written: what was made of it, None where nothing was.
-
-    rows: of the table, one a spectrum, or one that says why the file was refused.
-    """
-
-    place: Location
-    written: Location | None
-    rows: tuple[dict[str, Any], ...]
-
-    @property
-    def message(self) -> str:
-        """Return why the file was refused, empty where it was not."""
-        return "" if self.written else str(self.rows[0]["message"])
-
-    @property
-    def refusals(self) -> tuple[str, ...]:
-        """Return why the file, or those of its spectra without an answer, were refused."""
-        return tuple(str(row["message"]) for row in self.rows if row["verdict"] == REFUSED)
-
-
 def denoise(
     bundle: Bundle,
     files: Iterable[Location],
@@ -69,44 +48,67 @@ def denoise(
     stated: Stated | None = None,
     *,
     overwrite: bool = False,
+    plots: bool = False,
     tell: Callable[[FileDone], None] = lambda _: None,
 ) -> list[FileDone]:
     """Denoise files into a folder; return what became of each, in their order.
 
-    stated: what the files do not say themselves. tell: is given each when it is done. The table
-    `summary.ecsv` is written last. Raises InputError where there is one that is not to be replaced,
-    or that was given; a file that cannot be used does not end the others.
+    stated: what the files do not say themselves. plots: draw a picture of each spectrum, into the
+    folder `plots`. tell: is given each file when it is done. The tables `summary.ecsv` and
+    `summary.parquet`, `starts.json` and the page `summary.html` are written last. Raises InputError
+    where there is a table that is not to be replaced, or that was given; a file that cannot be used
+    does not end the others.
     """
     given = list(files)
     if not given:
         raise InputError("no files were given; name one or more")
-    originals, summary = _Originals.of(given), out / SUMMARY
-    if summary in originals:
-        raise InputError(f"the table would be {summary}, which is an original; give another --out")
-    if not overwrite and summary.exists():
-        raise InputError(f"{summary} exists; give --overwrite, or another place with --out")
+    originals = _Originals.of(given)
+    for name in TABLES:
+        if out / name in originals:
+            raise InputError(
+                f"the table would be {out / name}, which is an original; give another --out"
+            )
+    if not overwrite and (out / SUMMARY).exists():
+        raise InputError(f"{out / SUMMARY} exists; give --overwrite, or another place with --out")
+    look = quick_look() if plots else None
     done: list[FileDone] = []
     taken: dict[str, Location] = {}
     for place in given:
         try:
             target = _target(place, out, taken, originals)
-            rows = _denoise_one(bundle, place, target, stated or Stated(), overwrite)
+            rows = _denoise_one(bundle, place, target, stated or Stated(), overwrite, look)
             found = FileDone(place, target, rows)
         except InputError as error:
-            found = FileDone(place, None, (empty_row() | {"message": str(error)},))
+            found = refused(place, str(error))
         done.append(found)
         tell(found)
-    write_bytes(summary, _summary(done).encode())
+    write_summary(out, done, bundle.manifest.fingerprint)
     return done
+
+
+def quick_look() -> "QuickLook":
+    """Return what draws the pictures of spectra."""
+    from trainlib.onsky.quicklook import QuickLook  # noqa: PLC0415  (loads matplotlib)
+
+    return QuickLook()
+
+
+def refused(place: Location, message: str) -> FileDone:
+    """Return what became of a file that cannot be used."""
+    return FileDone(place, None, (empty_row() | {"message": message},))
+
+
+def output_name(place: Location) -> str:
+    """Return the name of the file that is made of one."""
+    name = place.name.removesuffix(".gz")
+    return name if name.lower().endswith((".fits", ".fit", ".fts")) else f"{name}.fits"
 
 
 def _target(
     place: Location, out: Location, taken: dict[str, Location], originals: _Originals
 ) -> Location:
     """Return where the output of a file belongs; InputError where an original or another is."""
-    name = place.name.removesuffix(".gz")
-    if not name.lower().endswith((".fits", ".fit", ".fts")):
-        name = f"{name}.fits"
+    name = output_name(place)
     target = out / name
     if name in taken:
         raise InputError(
@@ -131,7 +133,12 @@ def _file_of(place: Location) -> tuple[int, int] | None:
 
 
 def _denoise_one(
-    bundle: Bundle, place: Location, target: Location, stated: Stated, overwrite: bool
+    bundle: Bundle,
+    place: Location,
+    target: Location,
+    stated: Stated,
+    overwrite: bool,
+    look: "QuickLook | None",
 ) -> tuple[dict[str, Any], ...]:
     if not overwrite and target.exists():
         raise InputError(f"{place}: {target} exists; give --overwrite, or another --out")
@@ -139,6 +146,22 @@ def _denoise_one(
         contents = read_observed(place, stated)
     except _UNUSABLE as error:
         raise InputError(f"{place}: {error.strerror or error}") from None
+    return write_denoised(bundle, contents, place, target, overwrite=overwrite, look=look)
+
+
+def write_denoised(
+    bundle: Bundle,
+    contents: Contents,
+    place: Location,
+    target: Location,
+    *,
+    overwrite: bool,
+    look: "QuickLook | None",
+) -> tuple[dict[str, Any], ...]:
+    """Denoise what a file holds and write it, pictures first; return the rows of the table.
+
+    place: of the file, for messages. Raises InputError where no spectrum of it can be used.
+    """
     found = bundle.denoise_observed(contents.spectra)
     answers = [Answer.of(*pair) for pair in zip(contents.spectra, found, strict=True)]
     if all(answer.denoised is None for answer in answers):
@@ -148,38 +171,28 @@ def _denoise_one(
         data = mirrored(contents, answers, bundle.manifest)
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
+    drawn = {} if look is None else _drawn(answers, target, look)
+    if drawn:
+        write_files(target.parent, drawn)
     if overwrite:
         write_bytes(target, data)
     elif not create_bytes(target, data):
         raise InputError(f"{place}: {target} exists; give --overwrite, or another --out")
-    return tuple(answer.row() for answer in answers)
-
-
-def _summary(done: Sequence[FileDone]) -> str:
-    """Return the table over all files as ECSV."""
-    from astropy.table import Column, Table  # noqa: PLC0415  (slow to load)
-
-    lines = [
-        {"file": str(one.place), "output": one.written.name if one.written else "", **row}
-        for one in done
-        for row in one.rows
-    ]
-    told = {"file": ("", "as it was given"), "output": ("", "beside this table"), **COLUMNS}
-    table = Table()
-    for name, (unit, meaning) in told.items():
-        values = [line[name] for line in lines]
-        if isinstance(values[0], str):
-            most = _LONGEST if name == "message" else None
-            values = [_printable(value)[:most] for value in values]
-        table[name] = Column(values, unit=unit or None, description=meaning)
-    text = StringIO()
-    table.write(text, format="ascii.ecsv")
-    return text.getvalue()
-
-
-def _printable(text: str) -> str:
-    """Return a text on one line that UTF-8 can hold, as Python escapes what is not so."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
+    names = [_plot_name(target, number) for number in range(len(answers))]
+    return tuple(
+        answer.row() | {"plot": name if name in drawn else ""}
+        for answer, name in zip(answers, names, strict=True)
     )
+
+
+def _plot_name(target: Location, number: int) -> str:
+    return f"{PLOTS}/{target.name}-{number + 1}.png"
+
+
+def _drawn(answers: Sequence[Answer], target: Location, look: "QuickLook") -> dict[str, bytes]:
+    """Return the picture of each spectrum that was denoised, by its name beside the output."""
+    return {
+        _plot_name(target, number): look.draw(answer.observed, answer.denoised, target.name)
+        for number, answer in enumerate(answers)
+        if answer.denoised is not None
+    }

@@ -1,6 +1,7 @@
 """A bundle: a trained network with all that is needed to denoise observed spectra, in one folder.
 
-`manifest.json` says what it is, `network.safetensors` holds the arrays, `README.md` is for people.
+`manifest.json` says what it is, `network.safetensors` holds the arrays, `trust.json` how far its
+word is to be trusted, `README.md` is for people.
 Nothing in it can run: the arrays are plain, and every byte is compared with its digest on opening.
 Only what cannot be derived is held; arrays of other names beside the network's are left alone.
 """
@@ -13,11 +14,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from safetensors.numpy import load
 
-from simlib.artifact import Record, read_record, reading
+from simlib.artifact import Record, parse_record, read_record, reading
 from simlib.errors import InputError
 from simlib.location import Location, Place
 from trainlib.onsky.network import network_of
 from trainlib.rest.denoiser import RestDenoiser
+from trainlib.trust.model import TRUST, Trust, TrustRecord
 
 SHIPPED = Path(__file__).parent / "shipped"  # trained on the preset `survey`
 MANIFEST, ARRAYS, CARD = "manifest.json", "network.safetensors", "README.md"
@@ -28,10 +30,11 @@ _REMEDY = "export the run again with `specdenoise export RUN BUNDLE`"
 class BundleManifest(Record):
     """What `manifest.json` says of a bundle.
 
-    fingerprint: of the network, its pixels and its scale. model: the section that made the
-    network. files: the SHA-256 of each. window_nm, median: how flux is normalised. ranges: that the
-    training stars were drawn from. resolution: of the training spectra in the arm. lineage: what
-    it was made from. results: of its evaluation, None where there was none.
+    fingerprint: of the network, its pixels, its scale and its trust. model: the section that made
+    the network. files: the SHA-256 of each. window_nm, median: how flux is normalised. ranges: that
+    the training stars were drawn from. resolution: of the training spectra in the arm. lineage:
+    what it was made from. results: of its evaluation, None where there was none. simulator: that
+    made the training spectra, see `simulator`.
     """
 
     remedy: ClassVar[str] = _REMEDY
@@ -50,6 +53,7 @@ class BundleManifest(Record):
     licence: str
     provenance: dict[str, Any]
     results: dict[str, Any] | None = None
+    simulator: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,7 @@ class Opened:
     manifest: BundleManifest
     wavelength: np.ndarray
     network: RestDenoiser
+    trust: Trust
 
 
 def open_bundle(place: Place) -> Opened:
@@ -69,8 +74,8 @@ def open_bundle(place: Place) -> Opened:
     if manifest is None:
         raise InputError(f"{folder} is no bundle: it holds no {MANIFEST}; {_REMEDY}")
     path = folder / ARRAYS
-    held = folder.read_files((ARRAYS, CARD))
-    for name in (ARRAYS, CARD):
+    held = folder.read_files((ARRAYS, TRUST, CARD))
+    for name in (ARRAYS, TRUST, CARD):
         if name not in held:
             raise InputError(f"{folder / name} is gone; {_REMEDY}")
         if hashlib.sha256(held[name]).hexdigest() != manifest.files.get(name):
@@ -84,4 +89,5 @@ def open_bundle(place: Place) -> Opened:
             network = network_of(manifest.model, arrays)
         except InputError as error:
             raise InputError(f"{path}: {error}; {_REMEDY}") from None
-    return Opened(folder, manifest, wavelength, network)
+    trust = Trust.of(parse_record(folder / TRUST, held[TRUST], TrustRecord))
+    return Opened(folder, manifest, wavelength, network, trust)

@@ -11,7 +11,7 @@ LICENCE = "Apache-2.0"
 
 
 def results_told(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a bundle tells of an evaluation's summary: errors by signal to noise."""
+    """Return what a bundle tells of an evaluation's summary: errors by S/N, and their trust."""
     bins = [
         {
             "snr_low": part["snr_low"],
@@ -23,7 +23,8 @@ def results_told(summary: Mapping[str, Any]) -> dict[str, Any]:
         for part in summary["bins"]
         if part["count"]
     ]
-    return {"split": summary["split"], "bins": bins}
+    trust = {"trust": _trust(summary["trust"])} if "trust" in summary else {}
+    return {"split": summary["split"], "bins": bins} | trust
 
 
 def model_card(trained: Trained, wavelength: np.ndarray, results: Mapping[str, Any] | None) -> str:
@@ -68,7 +69,29 @@ def results_table(results: Mapping[str, Any] | None) -> list[str]:
             f"{_percent(part['error'])} | {_percent(part['floor'])} |"
             for part in results["bins"]
         ),
+        *(_told_of_trust(results["trust"]) if "trust" in results else ()),
     ]
+
+
+def _told_of_trust(told: Mapping[str, Any]) -> list[str]:
+    return [
+        "",
+        f"Of the pixels {_percent(told['pixels_68'])} are within the error that is told, and "
+        f"{_percent(told['pixels_95'])} within that of 95 %; of the redshifts "
+        f"{_percent(told['redshift_68'])} and {_percent(told['redshift_95'])}. The verdict "
+        f"refuses {_percent(told['false_alarms'])} of clean simulated stars.",
+    ]
+
+
+def _trust(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of how true errors and verdicts were."""
+    pooled = told["all"]
+    shares = {
+        f"{name}_{level}": _finite(pooled[name]["calibrated"][f"within_{level}"])
+        for name in ("pixels", "redshift")
+        for level in (68, 95)
+    }
+    return shares | {"false_alarms": _finite(pooled["false_alarms"]["share"])}
 
 
 def _upper(part: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
@@ -24,17 +24,25 @@ from simlib.spectra.units import RELATIVE
 from trainlib.onsky.bundle import SHIPPED, Opened, open_bundle
 from trainlib.onsky.flags import MASKED, OUTSIDE, SUSPECT, UNUSABLE
 from trainlib.onsky.objects import observed_in
-from trainlib.onsky.verdict import Measures, verdict
 from trainlib.rest.axis import threads_of_products
 from trainlib.rest.denoiser import Known
 from trainlib.rest.network import STARS
+from trainlib.trust.model import Told, named_odd, observed_snr
+from trainlib.trust.residuals import MEASURES, Feature, features_in, measured, residuals_of
+from trainlib.trust.verdict import Measures, is_at_edge, verdict
 
+if TYPE_CHECKING:
+    from trainlib.onsky.simulator import Refined, Simulator
+
+_STAR_ERRORS = tuple(f"{name}_error" for name in STARS)
+FITTED = (*STARS, "redshift", "ebv")
+NETWORK, POLISH = "network", "polish"
+UNKNOWN = (float("nan"),) * 36  # a covariance
 _AT_ONCE = 256  # spectra that the network is given together
 _MOST_WAYS = 64  # that are kept for the next spectrum of the same pixels
 _WHOLE = 0.98  # share of the pixels from which on their own median is the scale
 _SUSPECT_SIGMA = 5.0
-_QUARTER = 0.6745  # of a Gaussian's sigma, within which half of it lies
-_EDGE_PIXELS = 1.5
+_NORMAL_95 = 1.96  # sigma that hold 95 % of a normal
 _DEGREE = 5  # of the spline through denoised pixels
 
 
@@ -42,31 +50,65 @@ _DEGREE = 5  # of the spline through denoised pixels
 class Denoised:
     """What is made of one spectrum. flux, error, flag: on its own pixels, in its own unit.
 
-    flux and error are NaN beyond the network's pixels. error: sigma of the denoised flux. flag:
-    bits of `flags`. redshift: Doppler, in the spectrum's own frame. second_redshift: of the next
-    best peak, NaN where there is none; log_odds: of the first against it. snr: median of denoised
-    flux over sigma on the network's pixels. covered: share of these that were seen. misfit: see
-    `verdict.Measures`. suspects: number of pixels. shared: correlation of neighbours' noise that
-    resampling made. teff, logg, feh, alpha: where to start a fit from, no measurement.
+    flux and error are NaN beyond the network's pixels. error: of the denoised flux, 68 % of pixels
+    are within it and 95 % within error_95 of it; so is the redshift within redshift_error and
+    redshift_error_95; all as `trust` says. flag: bits of `flags`. redshift: Doppler, in the
+    spectrum's own frame. second_redshift: of the next best peak, NaN where there is none; log_odds:
+    of the first against it. snr: median of denoised flux over sigma on the network's pixels.
+    covered: share of these that were seen. misfit: scatter of these in units of their errors.
+    suspects: number of pixels. features: runs of pixels that no training star has. shared:
+    correlation of neighbours' noise that resampling made. teff, logg, feh, alpha: where to start a
+    fit from, no measurement, with the errors that hold 68 %. source: `network`, or `polish` where a
+    fit of the simulator is more probable: flux, error, redshift and star are its own then, with
+    ebv, and the covariance of all six (row by row, in the order of `simlib.fit.generator.STARS`);
+    the verdict is on the network's answer all the same.
     """
 
     flux: np.ndarray
     error: np.ndarray
     flag: np.ndarray
+    error_95: float
     redshift: float
     redshift_error: float
+    redshift_error_95: float
     second_redshift: float
     log_odds: float
     snr: float
     covered: float
     misfit: float
     suspects: int
+    features: tuple[Feature, ...]
     shared: float
     teff: float
     logg: float
     feh: float
     alpha: float
+    teff_error: float
+    logg_error: float
+    feh_error: float
+    alpha_error: float
     verdict: str
+    source: str = NETWORK
+    ebv: float = float("nan")
+    ebv_error: float = float("nan")
+    covariance: tuple[float, ...] = UNKNOWN
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What is made of several spectra on the network's pixels, normalised.
+
+    flux, variance: (rows, pixels), as the network was given them. told: errors, as large as they
+    are. snr: (rows,). looks, odd: (rows, measures), see `trust.residuals` and `trust.model`.
+    """
+
+    flux: np.ndarray
+    variance: np.ndarray
+    known: Known
+    told: Told
+    snr: np.ndarray
+    looks: np.ndarray
+    odd: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,18 +122,31 @@ class _Ready:
 
 
 class Bundle:
-    """A network that denoises observed spectra. Made by `load_bundle`."""
+    """A network that denoises observed spectra. Made by `load_bundle`.
 
-    def __init__(self, opened: Opened) -> None:
+    unpolished: why its answers stay the network's own, empty where fits may replace them.
+    """
+
+    def __init__(self, opened: Opened, polish: bool = False) -> None:
         self.manifest = opened.manifest
         self.place = opened.place
         self.wavelength = opened.wavelength
+        self.trust = opened.trust
         self._network = opened.network
         low, high = opened.manifest.window_nm
         self._window = (self.wavelength >= low) & (self.wavelength <= high)
         self._typical = opened.network.typical
         # What is made once is made here, not by the threads that share it.
         self._network.denoise(self._typical[np.newaxis], np.ones((1, self._typical.size)))
+        self._simulator: Simulator | None = None
+        self.unpolished = "" if polish else "it was not asked for"
+        if polish:
+            from trainlib.onsky.simulator import simulator_of  # noqa: PLC0415  (slow to load)
+
+            try:
+                self._simulator = simulator_of(opened.manifest.simulator, self.wavelength)
+            except InputError as error:
+                self.unpolished = str(error)
 
     def denoise(
         self,
@@ -215,44 +270,98 @@ class Bundle:
             for part in zip(*(_single(one.seen, one.scale) for one in ready), strict=True)
         )
         known = self._network.denoise(flux, variance)
-        return [self._answer(one, known, row) for row, one in enumerate(ready)]
+        found = self._judged(flux, variance, known, ready)
+        answers = [self._answer(one, found, row) for row, one in enumerate(ready)]
+        if self._simulator is None:
+            return answers
+        named = np.column_stack([known.stars, known.redshift])
+        fits = self._simulator.refined(flux, variance, known.flux, named)
+        return [
+            self._refined(answers[row], one, fits, row) if fits.is_accepted[row] else answers[row]
+            for row, one in enumerate(ready)
+        ]
 
-    def _answer(self, ready: _Ready, known: Known, row: int) -> Denoised:
+    def _judged(
+        self, flux: np.ndarray, variance: np.ndarray, known: Known, ready: Sequence[_Ready]
+    ) -> _Found:
+        snr = observed_snr(known.flux, variance)
+        shared = np.array([one.seen.shared for one in ready])
+        looks = measured(flux, variance, known.flux, known.error, known.distance, shared)
+        covered = np.array([one.seen.covered for one in ready])
+        odd = self.trust.odd(snr, looks, covered)
+        told = self.trust.told(snr, flux.shape[1])
+        return _Found(flux, variance, known, told, snr, looks, odd)
+
+    def _answer(self, ready: _Ready, found: _Found, row: int) -> Denoised:
         """Bring a row of what the network made back to the spectrum's own pixels and unit."""
-        observed, seen = ready.observed, ready.seen
+        observed, seen, known, told = ready.observed, ready.seen, found.known, found.told
         made = known.flux[row].astype(np.float64) * ready.scale
-        sigma = known.error[row].astype(np.float64) * ready.scale
+        sigma = known.error[row] * told.pixel[row] * ready.scale
         unit = observed.unit.per_wavelength(observed.wavelength)
         flux, error = (self._back(curve, ready) / unit for curve in (made, sigma))
-        flag, misfit, suspects = _judged(observed, flux, error)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            snr = float(np.median((made / np.sqrt(seen.variance))[np.isfinite(seen.variance)]))
+        flag, suspects = _flagged(observed, flux, error)
         redshift, log_odds = float(known.redshift[row]), float(known.log_odds[row])
+        redshift_error = float(known.redshift_error[row] * told.redshift[row])
         count = int(np.count_nonzero(flag & (OUTSIDE | MASKED | UNUSABLE) == 0))
+        odd = named_odd(found.odd[row])
+        named = (*known.stars[row], *told.stars[row])
+        star: dict[str, Any] = dict(zip((*STARS, *_STAR_ERRORS), map(float, named), strict=True))
         measures = Measures(
-            snr=snr,
+            snr=float(found.snr[row]),
             covered=seen.covered,
-            misfit=misfit,
             suspects=suspects / max(count, 1),
             log_odds=log_odds,
-            at_edge=self._is_at_edge(redshift),
+            at_edge=is_at_edge(redshift, self._network.redshifts, self.wavelength),
             sharpness=(observed.resolution or self.manifest.resolution) / self.manifest.resolution,
+            odd=odd,
         )
         return Denoised(
             flux=flux,
             error=error,
             flag=flag,
+            error_95=float(told.pixel_95[row]),
             redshift=redshift,
-            redshift_error=float(known.redshift_error[row]),
+            redshift_error=redshift_error,
+            redshift_error_95=redshift_error * float(told.redshift_95[row]),
             second_redshift=float(known.second_redshift[row]),
             log_odds=log_odds,
-            snr=snr,
+            snr=measures.snr,
             covered=seen.covered,
-            misfit=misfit,
+            misfit=float(found.looks[row, MEASURES.index("misfit")]),
             suspects=suspects,
+            features=self._features(found, row) if not odd["features"] < 1.0 else (),
             shared=seen.shared,
-            **dict(zip(STARS, map(float, known.stars[row]), strict=True)),
+            **star,
             verdict=verdict(measures),
+        )
+
+    def _features(self, found: _Found, row: int) -> tuple[Feature, ...]:
+        one, known = slice(row, row + 1), found.known
+        seen = residuals_of(found.flux[one], found.variance[one], known.flux[one], known.error[one])
+        return features_in(seen, self.wavelength, self.trust.limit_of_features(found.snr[row]))
+
+    def _refined(self, answer: Denoised, ready: _Ready, fits: "Refined", row: int) -> Denoised:
+        """Return an answer with what a fit made of the spectrum in the place of the network's."""
+        observed = ready.observed
+        unit = observed.unit.per_wavelength(observed.wavelength)
+        flux, error = (self._back(curve[row].astype(np.float64) * ready.scale, ready) / unit
+                       for curve in (fits.flux, fits.error))  # fmt: skip
+        flag, suspects = _flagged(observed, flux, error)
+        sigma = np.sqrt(np.diag(fits.covariance[row]))
+        told: dict[str, Any] = {}
+        for name, value, width in zip(FITTED, fits.stars[row], sigma, strict=True):
+            told |= {name: float(value), f"{name}_error": float(width)}
+        told["redshift_error_95"] = _NORMAL_95 * told["redshift_error"]
+        return replace(
+            answer,
+            flux=flux,
+            error=error,
+            error_95=_NORMAL_95,
+            flag=flag,
+            suspects=suspects,
+            source=POLISH,
+            covariance=tuple(fits.covariance[row].ravel().tolist()),
+            **told,
         )
 
     def _back(self, curve: np.ndarray, ready: _Ready) -> np.ndarray:
@@ -267,23 +376,20 @@ class Bundle:
         out[inside] = make_interp_spline(self.wavelength, curve, k=_DEGREE)(at[inside])
         return out
 
-    def _is_at_edge(self, redshift: float) -> bool:
-        low, high = self._network.frame.statistics.redshifts
-        pixel = (self.wavelength[1] - self.wavelength[0]) / float(np.mean(self.wavelength))
-        return not low - _EDGE_PIXELS * pixel < redshift < high + _EDGE_PIXELS * pixel
 
-
-def load_bundle(place: Place | None = None) -> Bundle:
+def load_bundle(place: Place | None = None, *, polish: bool = True) -> Bundle:
     """Return a bundle that `export` wrote, ready to denoise; None: the package's own.
 
-    Raises InputError where there is none, or where a byte of it is not what was written.
+    polish: exchange what the network makes for the fit of a star where that is more probable; not
+    done where the simulator's stellar grid is not installed (`Bundle.unpolished` says why). Raises
+    InputError where there is no bundle, or where a byte of it is not what was written.
     """
     if place is None and not SHIPPED.exists():
         raise InputError(
             "no bundle is in this package; make one with `export` and give --bundle, or its place "
             "to `load_bundle`"
         )
-    return Bundle(open_bundle(SHIPPED if place is None else place))
+    return Bundle(open_bundle(SHIPPED if place is None else place), polish)
 
 
 def _single(seen: OnPixels, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -329,19 +435,17 @@ def _per_wavelength(observed: Observed) -> Observed:
     )
 
 
-def _judged(
-    observed: Observed, flux: np.ndarray, error: np.ndarray
-) -> tuple[np.ndarray, float, int]:
-    """Return the flag of each pixel, the scatter about the denoised flux, and suspects."""
+def _flagged(observed: Observed, flux: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the flag of each pixel, and how many are suspect."""
     flag = np.where(np.isfinite(flux), 0, OUTSIDE).astype(np.int32)
     flag |= np.where(observed.mask, MASKED, 0).astype(np.int32)
     flag |= np.where(observed.is_usable | observed.mask, 0, UNUSABLE).astype(np.int32)
     seen = flag == 0
     if not seen.any():
-        return flag, float("nan"), 0
+        return flag, 0
     with np.errstate(over="ignore"):  # then a pixel is as far off as can be
         width = np.hypot(np.sqrt(observed.variance[seen]), error[seen])
         pull = np.abs(observed.flux[seen] - flux[seen]) / width
     far = pull > _SUSPECT_SIGMA
     flag[np.flatnonzero(seen)[far]] |= SUSPECT
-    return flag, float(np.median(pull)) / _QUARTER, int(np.count_nonzero(far))
+    return flag, int(np.count_nonzero(far))

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from safetensors.numpy import save
 
-from simlib.artifact import publishing, write_bytes, write_record
+from simlib.artifact import encoded, publishing, write_bytes, write_record
 from simlib.dataset.open import open_dataset
 from simlib.dataset.publish import published_dataset
 from simlib.dataset.rows import Recipe, recipe_of
@@ -22,9 +22,12 @@ from simlib.simulation.simulate import terms_at
 from simlib.units import FWHM_PER_SIGMA
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import Trained, load_trained
+from trainlib.evaluation.trust import trust_of
 from trainlib.models.restframe import RestFrameNetwork
 from trainlib.onsky.bundle import ARRAYS, CARD, MANIFEST, WAVELENGTH, BundleManifest, open_bundle
 from trainlib.onsky.card import LICENCE, model_card, results_told
+from trainlib.onsky.simulator import described_simulator
+from trainlib.trust.model import TRUST, TrustRecord
 
 AGREEMENT = 1e-5  # of normalised flux, between the bundle and the network as torch computes it
 _RANGES = ("teff", "logg", "feh", "alpha", "redshift", "ebv", "magnitude")
@@ -63,8 +66,10 @@ def export(run: Place, bundle: Place) -> Location:
         "lineage": _lineage(trained, dataset.stellar_grid),
         "licence": LICENCE,
         "results": results,
+        "simulator": described_simulator(recipe.config, trained.config.augment, recipe.grid),
     }
-    write_bundle(place, trained.model, wavelength, described, card, _noisy(spectra))
+    trust, probes = trust_of(trained), _noisy(spectra)
+    write_bundle(place, trained.model, wavelength, described, card, trust, probes)
     return place
 
 
@@ -74,19 +79,22 @@ def write_bundle(
     wavelength: np.ndarray,
     described: Mapping[str, Any],
     card: str,
+    trust: TrustRecord,
     probes: tuple[np.ndarray, np.ndarray],
 ) -> None:
     """Write a bundle, once it opens and makes of probes what the network makes of them.
 
-    described: what the manifest says beside digests and provenance. probes: normalised noisy flux
-    and variance (rows, pixels). Raises InputError where something is there.
+    described: what the manifest says beside digests and provenance. trust: of the network. probes:
+    normalised noisy flux and variance (rows, pixels). Raises InputError where something is there.
     """
     arrays = {name: np.ascontiguousarray(v.numpy()) for name, v in network.state_dict().items()}
     data = save(arrays | {WAVELENGTH: wavelength})
-    files = {ARRAYS: data, CARD: card.encode()}
+    files = {ARRAYS: data, TRUST: encoded(trust), CARD: card.encode()}
     manifest = BundleManifest(
         fingerprint=fingerprint(
-            [described[name] for name in ("model", "window_nm", "median")], digest(data)
+            [described[name] for name in ("model", "window_nm", "median")],
+            digest(data),
+            digest(files[TRUST]),
         ),
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         provenance=provenance(),

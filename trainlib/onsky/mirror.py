@@ -21,12 +21,15 @@ from trainlib.onsky.flags import MEANING
 
 _CARDS = {  # of one spectrum: card, column, comment
     "REDSHIFT": ("redshift", "Doppler, in the frame of the file"),
-    "Z_ERR": ("redshift_error", "sigma of it"),
+    "Z_ERR": ("redshift_error", "half width that holds it with 68 %"),
+    "Z_ERR95": ("redshift_error_95", "with 95 %"),
+    "ERROR95": ("error_95", "so many ERRORs hold 95 % of pixels"),
     "SNR": ("snr", "median denoised flux / sigma, of a pixel"),
     "VERDICT": ("verdict", ""),
     "COVERED": ("covered", "share of the network's pixels seen"),
     "MISFIT": ("misfit", "scatter of the data in units of sigma"),
     "SUSPECTS": ("suspects", "pixels 5 sigma off"),
+    "FEATURES": ("features", ""),
 }
 
 
@@ -150,7 +153,8 @@ def _table(answers: Sequence[Answer], manifest: BundleManifest) -> fits.BinTable
         for name, values in rows.items()
     }
     # A text of no letters has no width, which no table has either.
-    kinds = [(name, "S1" if not one.dtype.itemsize else one.dtype) for name, one in kept.items()]
+    kinds = [(name, "S1" if not one.dtype.itemsize else one.dtype, one.shape[1:])
+             for name, one in kept.items()]  # fmt: skip
     data = np.empty(len(answers), dtype=kinds)
     for name, values in kept.items():
         data[name] = values

@@ -31,7 +31,8 @@ class Known:
     and the level of the noise are all it knows, at the size that the network has learnt its errors
     to have. Inside a gap it grows as the posterior's does without its pixels. redshift,
     redshift_error, second_redshift and log_odds: see `scan.Redshifts`. stars: (rows, 4) teff, logg,
-    feh, alpha.
+    feh, alpha. distance: of the coefficients from the mean of the training spectra, in units of
+    their spread, root mean square.
     """
 
     flux: np.ndarray
@@ -41,6 +42,7 @@ class Known:
     second_redshift: np.ndarray
     log_odds: np.ndarray
     stars: np.ndarray
+    distance: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +61,17 @@ class RestDenoiser:
         """Return what finds redshifts; made when it is first needed."""
         return Scan(self.frame.statistics, self.components)
 
+    @property
+    def redshifts(self) -> tuple[float, float]:
+        """Return the range of redshifts that it knows."""
+        low, high = self.frame.statistics.redshifts.tolist()
+        return low, high
+
     @cached_property
     def typical(self) -> np.ndarray:
         """Return (pixels,) the mean star at rest, float64."""
         mean = self.frame.statistics.mean[np.newaxis]
-        return self.frame.axis.gather(mean, np.zeros(1))[0].astype(float)
+        return np.asarray(self.frame.axis.gather(mean, np.zeros(1))[0], dtype=float)
 
     @_QUIET
     def flux(self, flux_noisy: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -108,6 +116,7 @@ class RestDenoiser:
             second_redshift=found.second,
             log_odds=found.log_odds,
             stars=told.stars[0] + told.stars[1] * made.stars,
+            distance=np.sqrt(np.mean(np.square(made.coefficients) / told.eigenvalues, axis=1)),
         )
 
 

@@ -102,7 +102,8 @@ class Scan:
     def _along(self, pairs: np.ndarray) -> np.ndarray:
         """Return products (rows, shifts, directions) of sums of two pixels with the bank."""
         count, *shape = self.pairs.shape
-        return (pairs @ self.pairs.reshape(count, -1)).astype(float).reshape(-1, *shape)
+        along = pairs @ self.pairs.reshape(count, -1)
+        return np.asarray(along.astype(float).reshape(-1, *shape))
 
     def _of_all(self, seen: np.ndarray, squared: np.ndarray) -> np.ndarray:
         """Return the evidence of whole spectra. squared: (rows, 1), their variance of a pixel."""

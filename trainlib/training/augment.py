@@ -4,23 +4,28 @@
     x = a (F (1 + c) + s n) + b  what it is given
 
 with n fresh standard normals at every step. The noise s belongs to the simulated counts: it knows
-nothing of c, but scales with a.
+nothing of c, but scales with a. While a network trains, pixels are masked too (see `masks`): their
+variance is infinite, and what stands in x is 0 and says nothing. An evaluation, or the validation
+of a training, masks none, so that runs compare.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from simlib.rng import Purpose, Split
+from simlib.rng import Purpose, Split, stream_key
 from trainlib.config import Augment, WalkAugment
-from trainlib.training.calibration import calibration_error, calibration_modes
+from trainlib.training.calibration import amplitudes, calibration_modes, walks
+from trainlib.training.kernels import augmented_rows
+from trainlib.training.masks import Masks
 from trainlib.training.normals import noise, normals_from, row_words, uniforms_from, words
 
 _AMPLITUDE, _SPARE = 0, 1  # words of a row; its normals begin at a whole Philox step
 _FIRST_NORMAL = 8
+_ROWS = 128  # whose walks are held at once
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,20 @@ class Batch:
 
     target: Tensor
     noisy: Tensor
-    variance: Tensor  # of `noisy`
+    variance: Tensor  # of `noisy`; infinite: masked
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """What is drawn for rows. columns: a, b, a times the largest c. walks: normals of modes."""
+
+    columns: np.ndarray
+    walks: np.ndarray
+
+    @staticmethod
+    def nothing(rows: int) -> "_Drawn":
+        """Return what leaves the flux as it is."""
+        return _Drawn(np.tile(np.array([1.0, 0.0, 0.0], np.float32), (rows, 1)), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -56,27 +74,51 @@ class Augmenter:
             self.pixels, config.calibration_width, config.calibration_mean_removed
         )
 
+    @property
+    def is_training(self) -> bool:
+        """Whether a network learns from what this makes, rather than being judged on it."""
+        return self.is_on and self.noise_purpose is Purpose.training_noise
+
+    @cached_property
+    def masks(self) -> Masks:
+        """What is masked, at most."""
+        return Masks.of(self.config, self.pixels)
+
     def factors(self, epoch: int, start: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Return what multiplies and what adds to the flux: a (1 + c) and a, b as columns.
 
         First (rows, pixels); second (rows, 2) with a and b.
         """
+        drawn = self._drawn(epoch, start, rows)
+        scale_offset = drawn.columns[:, :2]
+        if not len(self.modes):
+            return np.repeat(scale_offset[:, :1], self.pixels, axis=1), scale_offset
+        curves, columns = self._curves(drawn, slice(None))
+        curves *= columns[:, 2:]
+        curves += scale_offset[:, :1]
+        return curves, scale_offset
+
+    def _drawn(self, epoch: int, start: int, rows: int) -> _Drawn:
         bits = self._bits(epoch, start, rows)
         normals = normals_from(bits[:, _FIRST_NORMAL : _FIRST_NORMAL + self._normals])
-        scale_offset = normals[:, :2] * np.array(
-            [self.config.scale_sigma, self.config.offset_sigma], np.float32
-        )
-        scale_offset[:, 0] += 1.0
-        if not isinstance(self.config, WalkAugment):
-            return np.repeat(scale_offset[:, :1], self.pixels, axis=1), scale_offset
-        error = calibration_error(
-            normals[:, 2 : 2 + len(self.modes)],
-            uniforms_from(bits[:, _AMPLITUDE]),
-            self.modes,
-            self.config.calibration_max,
-            self.config.calibration_law,
-        )
-        return (1.0 + error) * scale_offset[:, :1], scale_offset
+        columns = np.zeros((rows, 3), np.float32)
+        columns[:, 0] = 1.0 + np.float32(self.config.scale_sigma) * normals[:, 0]
+        columns[:, 1] = np.float32(self.config.offset_sigma) * normals[:, 1]
+        if isinstance(self.config, WalkAugment):
+            uniform = uniforms_from(bits[:, _AMPLITUDE])
+            largest, law = self.config.calibration_max, self.config.calibration_law
+            columns[:, 2] = columns[:, 0] * amplitudes(uniform, largest, law)
+        return _Drawn(columns, normals[:, 2 : 2 + len(self.modes)])
+
+    def _curves(self, drawn: _Drawn, some: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return walks (rows, pixels), or no row at all, and a, b, a c / walk as (rows, 3)."""
+        columns = drawn.columns[some]
+        if not (self.is_on and len(self.modes)):
+            return self.modes[:0], columns
+        curves, most = walks(drawn.walks[some], self.modes)
+        columns = columns.copy()
+        columns[:, 2] /= most
+        return curves, columns
 
     @property
     def _normals(self) -> int:
@@ -111,11 +153,37 @@ class Augmenter:
 
         start: position of the first row in the epoch's order; the rest follow it.
         """
+        make = self._on_processor if flux.device.type == "cpu" else self._on_device
+        batch = make(flux, sigma, epoch, start)
+        if self.is_training:
+            hidden = self.masks.hidden(self.seed, self.split, epoch, start, sigma)
+            if hidden is not None:
+                batch.noisy.masked_fill_(hidden, 0.0)
+                batch.variance.masked_fill_(hidden, torch.inf)
+        return batch if self.config.target == "augmented" else replace(batch, target=flux)
+
+    def _on_device(self, flux: Tensor, sigma: Tensor, epoch: int, start: int) -> Batch:
+        """Make a batch by the formula, on the device where the spectra are."""
         target, scale = self.target(flux, epoch, start)
         normals = noise(
             self.seed, self.split, self.noise_purpose, epoch, start, len(flux), self.pixels
         )
         sigma = sigma * scale
         noisy = torch.addcmul(target, sigma, torch.from_numpy(normals).to(flux.device))
-        wanted = target if self.config.target == "augmented" else flux
-        return Batch(target=wanted, noisy=noisy, variance=sigma.square())
+        return Batch(target, noisy, sigma.square())
+
+    def _on_processor(self, flux: Tensor, sigma: Tensor, epoch: int, start: int) -> Batch:
+        """Make the same, a row after the other, its numbers held in the nearest cache."""
+        made = Batch(*(torch.empty(flux.shape) for _ in range(3)))
+        arrays = [part.numpy() for part in (flux, sigma, made.target, made.noisy, made.variance)]
+        steps = row_words(self.pixels) // row_words(1)
+        key = stream_key(self.seed, self.split, self.noise_purpose)
+        drawn = self._drawn(epoch, start, len(flux)) if self.is_on else _Drawn.nothing(len(flux))
+        for first in range(0, len(flux), _ROWS):
+            some = slice(first, min(first + _ROWS, len(flux)))
+            curves, columns = self._curves(drawn, some)
+            augmented_rows(
+                *key, (start + first) * steps, epoch, steps, curves, columns,
+                *(part[some] for part in arrays),
+            )  # fmt: skip
+        return made

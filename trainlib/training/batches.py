@@ -9,6 +9,7 @@ follows from epoch and batch alone: neither their number nor an interruption cha
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate, chain, count, islice
 from typing import NamedTuple, Protocol
 
@@ -19,6 +20,8 @@ import xarray as xr
 from torch import Tensor
 
 from simlib.dataset.endless import EndlessSplit
+from simlib.dataset.publish import published_dataset
+from simlib.dataset.rows import recipe_of
 from simlib.errors import InputError
 from simlib.location import Location
 from trainlib.config import TrainingConfig
@@ -34,6 +37,7 @@ from trainlib.training.data import (
 from trainlib.training.distributed import Ranks
 from trainlib.training.normals import epoch_order
 from trainlib.training.prefetch import Prefetcher
+from trainlib.training.stacks import Stacks, lasting_share
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +89,15 @@ def open_source(
 
     labels: names of the parameters that come with the spectra.
     """
-    batch_size = config.train.batch_size
+    batch_size, stacks = config.train.batch_size, stacks_of(config, dataset)
     if config.dataset.mode == "endless":
-        return Endless(open_endless_split(dataset), batch_size, ranks, labels)
+        return Endless(open_endless_split(dataset), batch_size, ranks, labels, stacks=stacks)
     split, seed = open_split(dataset, "train"), config.train.seed
+    if stacks is not None:
+        labels = (*labels, "snr")
     need, room = split_bytes(split) / 1e9, ranks.least(config.train.memory_gb or room_gb())
     if need <= room:
-        return Stored(read_together(split, ranks, labels), seed, batch_size, ranks)
+        return Stored(read_together(split, ranks, labels), seed, batch_size, ranks, stacks)
     if is_bare(dataset):
         raise InputError(
             f"the training spectra of {dataset} take {need:.3g} GB of memory, more than "
@@ -100,7 +106,27 @@ def open_source(
         )
     log.info("training spectra would take %.3g GB of memory, more than %.3g (train.memory_gb): "
              "each is made again when it is needed", need, room)  # fmt: skip
-    return Endless(open_endless_split(dataset), batch_size, ranks, labels, again=seed)
+    return Endless(open_endless_split(dataset), batch_size, ranks, labels, seed, stacks)
+
+
+def stacks_of(config: TrainingConfig, dataset: Location) -> Stacks | None:
+    """Return which spectra are partial stacks, None where all are whole.
+
+    Raises InputError where the dataset's are of one exposure, or cannot be made again here.
+    """
+    least = config.augment.partial_snr
+    if not least:
+        return None
+    conditions, lasting = config.conditions, np.zeros(1, np.float32)
+    if not is_bare(dataset):
+        recipe, _ = recipe_of(*published_dataset(dataset))
+        conditions, lasting = recipe.config.conditions, lasting_share(recipe)
+    if conditions.exposure_count == 1:
+        raise InputError(
+            f"augment.partial_snr = {least:g} asks for stacks of fewer exposures, but those of "
+            f"{dataset} have one; set augment.partial_snr = 0"
+        )
+    return Stacks(config.train.seed, conditions.exposure_count, least, lasting)
 
 
 def split_bytes(split: xr.Dataset) -> int:
@@ -121,6 +147,14 @@ class LocalRows(NamedTuple):
     batch_rows: int
 
 
+class Planned(NamedTuple):
+    """The numbers of this rank's rows of a batch of an epoch."""
+
+    rows: np.ndarray
+    epoch: int
+    local: LocalRows
+
+
 def local_rows(rows: int, batch_size: int, ranks: Ranks) -> Iterator[LocalRows]:
     """Yield what this rank has of every batch of an epoch, the last one shorter."""
     for first in range(0, rows, batch_size):
@@ -132,8 +166,16 @@ def local_rows(rows: int, batch_size: int, ranks: Ranks) -> Iterator[LocalRows]:
 class Stored:
     """A whole split in memory, visited in a new order every epoch."""
 
-    def __init__(self, clean: Spectra, seed: int, batch_size: int, ranks: Ranks) -> None:
+    def __init__(
+        self,
+        clean: Spectra,
+        seed: int,
+        batch_size: int,
+        ranks: Ranks,
+        stacks: Stacks | None = None,
+    ) -> None:
         self.clean, self.seed, self.batch_size, self.ranks = clean, seed, batch_size, ranks
+        self.stacks = stacks
         self.rows, self.pixels = clean.flux.shape
 
     def first(self, rows: int) -> Spectra:
@@ -148,13 +190,12 @@ class Stored:
         for local in local_rows(self.rows, self.batch_size, self.ranks):
             chosen = order[local.start : local.stop]
             own = numbers[local.start : local.stop]
-            yield LocalBatch(
-                self.clean.flux[chosen],
-                self.clean.sigma[chosen],
-                local.start,
-                local.batch_rows,
-                {name: values[own] for name, values in self.clean.labels.items()},
-            )
+            labels = {name: values[own] for name, values in self.clean.labels.items()}
+            sigma = self.clean.sigma[chosen]
+            if self.stacks is not None:
+                counts = self.stacks.exposures(number, local.start, labels["snr"])
+                sigma *= self.stacks.growth(counts, sigma.device)
+            yield LocalBatch(self.clean.flux[chosen], sigma, local.start, local.batch_rows, labels)
 
     def close(self) -> None:
         """Nothing works in the background."""
@@ -174,8 +215,9 @@ class Endless:
         ranks: Ranks,
         labels: Sequence[str] = (),
         again: int | None = None,
+        stacks: Stacks | None = None,
     ) -> None:
-        self.again = again
+        self.again, self.stacks = again, stacks
         self.split, self.batch_size, self.ranks, self.labels = split, batch_size, ranks, labels
         self.rows, self.pixels = split.rows, split.pixels
         self._prefetcher: Prefetcher[list[LocalBatch]] | None = None
@@ -219,38 +261,40 @@ class Endless:
         while True:
             yield self._batches_of(list(islice(planned, batches)))
 
-    def _planned(self, epoch: int) -> Iterator[tuple[np.ndarray, LocalRows]]:
-        """Yield the numbers of this rank's rows of every batch, for ever, from an epoch on."""
+    def _planned(self, epoch: int) -> Iterator[Planned]:
+        """Yield this rank's rows of every batch, for ever, from an epoch on."""
         for number in count(epoch):
             order = None if self.again is None else epoch_order(self.again, number, self.rows)
             for local in local_rows(self.rows, self.batch_size, self.ranks):
                 first = number * self.rows
-                yield (
+                rows = (
                     np.arange(first + local.start, first + local.stop)
                     if order is None
-                    else order[local.start : local.stop],
-                    local,
+                    else order[local.start : local.stop]
                 )
+                yield Planned(rows, number, local)
 
-    def _batches_of(self, planned: list[tuple[np.ndarray, LocalRows]]) -> list[LocalBatch]:
-        """Return this rank's rows of batches, each given with their numbers."""
-        rows = [numbers for numbers, _ in planned]
-        made = self._simulate(np.concatenate(rows))
-        sizes = [len(some) for some in rows]
+    def _batches_of(self, planned: list[Planned]) -> list[LocalBatch]:
+        """Return this rank's rows of batches."""
+        sizes = [len(some.rows) for some in planned]
         parts = [slice(end - size, end) for end, size in zip(accumulate(sizes), sizes, strict=True)]
+        made = self._simulate(np.concatenate([some.rows for some in planned]), planned)
         return [
             LocalBatch(
                 made.flux[part],
                 made.sigma[part],
-                local.start,
-                local.batch_rows,
+                some.local.start,
+                some.local.batch_rows,
                 {name: values[part] for name, values in made.labels.items()},
             )
-            for part, (_, local) in zip(parts, planned, strict=True)
+            for part, some in zip(parts, planned, strict=True)
         ]
 
-    def _simulate(self, numbers: np.ndarray) -> Spectra:
-        spectra = self.split.spectra(numbers)
+    def _simulate(self, numbers: np.ndarray, planned: Sequence[Planned] = ()) -> Spectra:
+        """Return rows by number; those of batches as the stacks that they are in these."""
+        stacks = self.stacks if planned else None
+        exposures = partial(_exposures, stacks, planned) if stacks is not None else None
+        spectra = self.split.spectra(numbers, exposures if self.again is None else None)
         flux, variance = spectra["flux"].values, spectra["variance"].values
         sigma = root_of(variance, out=variance)  # these are ours alone: no copy
         if (bad := first_unusable(flux, sigma)) is not None:
@@ -260,6 +304,19 @@ class Endless:
             )
         device = self.ranks.device
         labels = {name: spectra[name].values for name in self.labels}
-        return Spectra(
+        made = Spectra(
             torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), labels=labels
         )
+        if stacks is not None and self.again is not None:  # as of the stored row, like `Stored`
+            counts = _exposures(stacks, planned, spectra["snr"].values)
+            made.sigma.mul_(stacks.growth(counts, device))
+        return made
+
+
+def _exposures(stacks: Stacks, planned: Sequence[Planned], snr: np.ndarray) -> np.ndarray:
+    """Return the exposures of the rows of batches, one batch after the other, by their S/N."""
+    of_each = np.split(snr, np.cumsum([len(some.rows) for some in planned])[:-1])
+    return np.concatenate([
+        stacks.exposures(some.epoch, some.local.start, part)
+        for some, part in zip(planned, of_each, strict=True)
+    ])  # fmt: skip

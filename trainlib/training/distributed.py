@@ -44,10 +44,11 @@ class Ranks:
 
     def sum(self, *values: float) -> list[float]:
         """Return the sums over ranks, in float64."""
+        if self.world == 1:
+            return list(values)
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
-        if self.world > 1:
-            dist.all_reduce(total)
-        return [float(value) for value in total]
+        dist.all_reduce(total)
+        return total.tolist()
 
     def least(self, value: float) -> float:
         """Return the least over ranks."""
@@ -66,12 +67,6 @@ class Ranks:
         if self.world > 1:
             dist.broadcast(tensor, src=0)
         return tensor
-
-    def agree(self, value: float) -> float:
-        """Return rank 0's number."""
-        if self.world == 1:
-            return value
-        return float(self.from_first(torch.tensor(value, dtype=torch.float64, device=self.device)))
 
 
 def choose_device(name: str, local_rank: int) -> torch.device:

@@ -9,6 +9,7 @@ interruption.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from simlib.parameters import AXES
+from trainlib.models.noise_level import seen_median
 from trainlib.models.rest_statistics import RestSample, rest_statistics
 from trainlib.models.restframe import RestFrameNetwork, RestObjective
 from trainlib.rest.axis import spline_samples
@@ -47,8 +49,8 @@ class Examples(Protocol):
     def objective(self, model: nn.Module) -> nn.Module:
         """Return what is minimised: its forward takes the inputs and returns (rows,) errors."""
 
-    def epoch(self, number: int) -> Iterator[Example]:
-        """Yield this rank's rows of every batch of an epoch."""
+    def epoch(self, number: int, first: int = 0) -> Iterator[Example]:
+        """Yield this rank's rows of every batch of an epoch from one on."""
 
     def held_out(self) -> Iterator[tuple[Tensor, ...]]:
         """Yield this rank's validation spectra, the same ones every time."""
@@ -79,9 +81,9 @@ class ObservedExamples:
         """Return the error in the observed frame."""
         return Objective(model)
 
-    def epoch(self, number: int) -> Iterator[Example]:
-        """Yield noisy flux, variance and target of every batch."""
-        for mine in self.source.epoch(number):
+    def epoch(self, number: int, first: int = 0) -> Iterator[Example]:
+        """Yield noisy flux, variance and target of every batch from one on."""
+        for mine in islice(self.source.epoch(number), first, None):
             batch = self.training(mine.flux, mine.sigma, number, mine.place)
             yield Example((batch.noisy, batch.variance, batch.target), mine.batch_rows)
 
@@ -118,8 +120,8 @@ class RestExamples:
             raise TypeError("examples of the rest frame are for a network there")
         return RestObjective(model)
 
-    def epoch(self, number: int) -> Iterator[Example]:
-        """Yield what `RestObjective` takes, of every batch; see there."""
+    def epoch(self, number: int, first: int = 0) -> Iterator[Example]:
+        """Yield what `RestObjective` takes, of every batch from one on; see there."""
         if number // self.passes != self._round:
             self._round = number // self.passes
             self._prepared = []  # the rows before these are not held beside them
@@ -134,7 +136,7 @@ class RestExamples:
                 )
                 for mine in self.source.epoch(self._round)
             ]
-        for place in epoch_order(self.training.seed, number, len(self._prepared)):
+        for place in epoch_order(self.training.seed, number, len(self._prepared))[first:]:
             yield self._prepared[place]
 
     def held_out(self) -> Iterator[tuple[Tensor, ...]]:
@@ -203,7 +205,8 @@ def frames_taken(
     Its width goes with the noise. The network is to expect it.
     """
     some = slice(None, None, 8)
-    noise = (variance[:, some].sqrt() / target[:, some]).abs().median(dim=1).values.numpy()
+    relative = (variance[:, some].sqrt() / target[:, some]).abs()
+    noise = seen_median(relative)[:, 0].nan_to_num(nan=_MOST_SHIFT).numpy()
     width = np.clip(noise, _LEAST_SHIFT, _MOST_SHIFT)
     uniform = augmenter.spare(epoch, start, len(noise)).astype(float)
     off = np.clip(width * student_4(uniform), -_FARTHEST, _FARTHEST)

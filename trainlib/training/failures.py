@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from simlib.artifact import Record, read_record, write_record
-from simlib.errors import InputError
+from simlib.errors import InputError, Preempted
 from simlib.location import Location
 
 FAILURES = "failures"
@@ -29,13 +29,30 @@ class Failure(Record):
         """Whether it is a person's mistake, not a failure of ours."""
         return self.kind == InputError.__name__
 
+    @property
+    def is_preemption(self) -> bool:
+        """Whether the rank was told to stop, and where it was is kept."""
+        return self.kind == Preempted.__name__
+
 
 def report_failure(directory: Path, kind: str, message: str) -> None:
     """Leave the failure of this rank where the launcher looks for it."""
-    rank = int(os.environ.get("RANK", "0"))
-    failure = Failure(rank=rank, attempt=attempt(), kind=kind, message=message, time=time.time())
+    failure = Failure(rank=_rank(), attempt=attempt(), kind=kind, message=message, time=time.time())
     with suppress(OSError):  # a full disk must not hide the failure itself
-        write_record(Location.of(directory / FAILURES / f"rank-{rank}.json"), failure)
+        write_record(Location.of(_place(directory)), failure)
+
+
+def forget_failure(directory: Path) -> None:
+    """Forget that of this rank's earlier start, of which this one's torchrun knows nothing."""
+    _place(directory).unlink(missing_ok=True)
+
+
+def _place(directory: Path) -> Path:
+    return directory / FAILURES / f"rank-{_rank()}.json"
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
 
 
 def read_failures(directory: Path) -> list[Failure]:

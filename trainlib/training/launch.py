@@ -10,28 +10,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from simlib.errors import InputError, require_kind
+from simlib.errors import InputError, Preempted, Stopped, require_kind
 from simlib.location import Location, Place
 from simlib.provenance import provenance
 from simlib.retry import persist
 from trainlib import runs
 from trainlib.config import TrainingConfig
 from trainlib.training.data import dataset_identity, open_endless_split, published
+from trainlib.training.events import require_writer
 from trainlib.training.failures import clear_failures, read_failures
 from trainlib.training.log import LOG as CURVE
-from trainlib.training.log import tail_log
+from trainlib.training.log import Interval, tail_log
 from trainlib.training.mirror import OUTPUT as LOG
 from trainlib.training.mirror import Mirror, mirrored
 
-Progress = Callable[[dict[str, Any]], None]
+Progress = Callable[[Interval], None]
 Lines = Callable[[str], None]
 
 _POLL_S = 0.2
-_GRACE_S = 15.0  # between TERM and KILL
+_GRACE_S = 25.0  # between TERM and KILL: of the 30 that batch systems and pods give
 _CPU_RANKS = 4
 _DISK_FULL = 2**16  # bytes free
 _READ_AT_END, _LINES_TOLD = 2**14, 12  # of a log: bytes, lines
@@ -80,9 +80,11 @@ def train(
     with them and as they end; by default torchrun does so on this host.
     is_cancelled: asked several times a second; the ranks are ended when it says so. resume: False
     forgets a checkpoint. Raises InputError for a person's mistake, RuntimeError for our failure,
-    KeyboardInterrupt when cancelled.
+    KeyboardInterrupt when cancelled: Stopped where the ranks kept in the midst of an epoch where
+    they are, as they do whenever they are told to stop; Preempted where that was another's doing.
     """
     require_kind("config", config, TrainingConfig, "what `trainlib.load_config` returns")
+    require_writer(config.train.tensorboard)
     place = published(Location.of(dataset, config.storage.options))
     identity = dataset_identity(place)
     directory = runs.run_directory(config, identity)
@@ -115,7 +117,12 @@ def train(
         restarts = config.train.restarts
         started = list(command or torchrun_command(mirror.folder, ranks, directory, restarts))
         with mirror.sending():
-            code = _follow(started, mirror, environment, progress, on_line, is_cancelled)
+            try:
+                code = _follow(started, mirror, environment, progress, on_line, is_cancelled)
+            except KeyboardInterrupt as told:
+                if any(failure.is_preemption for failure in read_failures(mirror.folder)):
+                    raise Stopped(*told.args) from None
+                raise
         if code != 0:
             raise _failure(mirror.folder, code)
     return _result(directory, was_finished=False)
@@ -174,10 +181,11 @@ def default_ranks(device: str) -> int:
     """
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.device_count()
-    return min(_cores(), _CPU_RANKS)
+    return min(usable_cores(), _CPU_RANKS)
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """Return the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -190,7 +198,7 @@ def _environment(threads: int | None, ranks: int, is_here: bool) -> dict[str, st
         quiet
         | dict(os.environ)
         | {
-            "OMP_NUM_THREADS": str(threads or max(1, _cores() // ranks)),
+            "OMP_NUM_THREADS": str(threads or max(1, usable_cores() // ranks)),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "PYTHONSAFEPATH": "1",  # the working folder may hold files named like Python's modules
         }
@@ -216,7 +224,7 @@ def _follow(
                     process.wait(_POLL_S)
                 if progress is not None:
                     for interval in next(intervals):
-                        progress(dict(interval))
+                        progress(interval)
                 if on_line is not None:
                     for line in next(lines):
                         on_line(line)
@@ -265,6 +273,8 @@ def _failure(directory: Path, code: int) -> Exception:
         first = failures[0]
         if first.is_mistake:
             return InputError(first.message)
+        if first.is_preemption:
+            return Preempted(first.message)
         return RuntimeError(
             f"training failed on rank {first.rank}: {first.kind}: {first.message}; {where}"
         )

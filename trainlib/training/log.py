@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NotRequired
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -16,12 +17,18 @@ from simlib.artifact import write_bytes
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint
 from simlib.location import Location, Place
+from simlib.words import size_text, time_text
 
 LOG = "log.jsonl"
 
 
 class Interval(TypedDict):
-    """What is said of an interval. epoch, step, samples, seconds, cpu_seconds: since the start."""
+    """What is said of an interval. epoch, step, samples, seconds, cpu_seconds: since the start.
+
+    remaining_s: until the epochs or the budget end, at the pace of this interval. memory_bytes,
+    device_memory_bytes: the most so far, of all ranks together. mfu: the share of the peak rate of
+    arithmetic that the network's products take; only where that peak is known.
+    """
 
     epoch: int
     step: int
@@ -32,9 +39,32 @@ class Interval(TypedDict):
     samples_per_s: float
     seconds: float
     cpu_seconds: float
+    remaining_s: NotRequired[float]
+    memory_bytes: NotRequired[int]
+    device_memory_bytes: NotRequired[int]
+    mfu: NotRequired[float]
 
 
 _SCHEMA = TypeAdapter(Interval)
+
+
+def in_words(told: Interval) -> str:
+    """Return a line that says the same to a person."""
+    words = [
+        f"epoch {told['epoch']}  step {told['step']}  loss {told['loss']:.5f}",
+        f"validation {told['validation_loss']:.5f}  lr {told['lr']:.2e}",
+        f"{told['samples_per_s']:.0f} samples/s  {told['seconds']:.1f} s",
+        f"{told['cpu_seconds']:.1f} CPU s",
+    ]
+    if "remaining_s" in told:
+        words.append(f"{time_text(told['remaining_s'])} left" if told["remaining_s"] else "done")
+    if "memory_bytes" in told:
+        words.append(f"memory {size_text(told['memory_bytes'])}")
+    if "device_memory_bytes" in told:
+        words.append(f"on devices {size_text(told['device_memory_bytes'])}")
+    if "mfu" in told:
+        words.append(f"MFU {100.0 * told['mfu']:.0f} %")
+    return "  ".join(words)
 
 
 def append_log(directory: Path, interval: Interval) -> None:

@@ -25,6 +25,7 @@ from simlib.lease import leased
 from simlib.location import Location
 from simlib.retry import persist
 from trainlib import runs
+from trainlib.training.events import FOLDER
 from trainlib.training.log import LOG
 from trainlib.training.seal import sealed_digest
 from trainlib.training.state import load_newest, load_state
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 OUTPUT = "train.log"  # what the ranks print
 _LEASE = "lease.json"
-_SENT = (runs.CONFIG, LOG, OUTPUT, runs.BEST, runs.CHECKPOINT, runs.MANIFEST)  # in this order
+_FIRST, _LAST = (runs.CONFIG, LOG, OUTPUT), (runs.BEST, runs.CHECKPOINT, runs.MANIFEST)
 _EVERY_S, _MOST_S = 1.0, 60.0
 _CPU = torch.device("cpu")
 
@@ -62,7 +63,9 @@ class Mirror:
     def send(self) -> None:
         """Send what has changed since it was sent last. Raises InputError for a lost lease."""
         changed = {}
-        for name in reversed(_SENT):  # what is read first is never ahead of what is sent before it
+        events = sorted(f"{FOLDER}/{path.name}" for path in (self.folder / FOLDER).glob("*"))
+        names = (*_FIRST, *events, *_LAST)  # in this order
+        for name in reversed(names):  # what is read first is never ahead of what is sent before it
             path = self.folder / name
             try:
                 with path.open("rb") as file:
@@ -72,7 +75,7 @@ class Mirror:
                         changed[name] = mark, file.read()
             except FileNotFoundError:
                 continue
-        for name in filter(changed.__contains__, _SENT):
+        for name in filter(changed.__contains__, names):
             if self.is_lost.is_set():
                 raise InputError(
                     f"{self.run} was taken over by another process while the store did not answer; "

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.random import Generator, Philox
 
 from simlib.rng import Purpose, Split, stream_key
+from trainlib.training.kernels import fill_words, noise_rows, normal_rows
 
 _WORDS_PER_STEP = 8  # 32-bit words that one Philox step gives
-_CHUNK = 16384  # normals made at once: they stay in the processor's cache
-_SMALLEST = 2.0**-26  # of the uniform below, which bounds normals to 6
 
 
 def row_words(count: int) -> int:
@@ -24,13 +23,14 @@ def words(
 ) -> np.ndarray:
     """Return (rows, count) random int32 of rows start … start + rows - 1 of an epoch.
 
-    count: a multiple of 8, see `row_words`.
+    Those of NumPy's Philox. count: a multiple of 8, see `row_words`.
     """
     if count % _WORDS_PER_STEP:
         raise ValueError(f"{count} words per row are not a multiple of {_WORDS_PER_STEP}")
-    counter = [start * (count // _WORDS_PER_STEP), epoch, 0, 0]
-    stream = Philox(key=stream_key(seed, split, purpose), counter=counter)
-    return stream.random_raw(rows * count // 2).view(np.int32).reshape(rows, count)
+    made = np.empty(rows * count // 2, np.uint64)
+    first = start * (count // _WORDS_PER_STEP)
+    fill_words(*stream_key(seed, split, purpose), first, epoch, made)
+    return made.view(np.int32).reshape(rows, count)
 
 
 def uniforms_from(bits: np.ndarray) -> np.ndarray:
@@ -39,17 +39,12 @@ def uniforms_from(bits: np.ndarray) -> np.ndarray:
 
 
 def normals_from(bits: np.ndarray) -> np.ndarray:
-    """Map int32 of shape (rows, even) to float32 normals of unit variance (Box & Muller 1958)."""
-    half = bits.shape[1] // 2
-    radius = np.maximum(uniforms_from(bits[:, :half]), np.float32(_SMALLEST))
-    np.log(radius, out=radius)
-    radius *= np.float32(-2.0)
-    np.sqrt(radius, out=radius)
-    angle = bits[:, half:].astype(np.float32)
-    angle *= np.float32(2.0 * np.pi * 2.0**-32)
+    """Map int32 of shape (rows, even) to float32 normals of unit variance (Box & Muller 1958).
+
+    Uniform numbers no smaller than 2^-26 bound them to 6.
+    """
     normals = np.empty(bits.shape, np.float32)
-    np.multiply(radius, np.cos(angle), out=normals[:, :half])
-    np.multiply(radius, np.sin(angle), out=normals[:, half:])
+    normal_rows(np.ascontiguousarray(bits), normals)
     return normals
 
 
@@ -57,13 +52,9 @@ def noise(
     seed: int, split: Split, purpose: Purpose, epoch: int, start: int, rows: int, pixels: int
 ) -> np.ndarray:
     """Return (rows, pixels) float32 standard normals of a stretch of an epoch's rows."""
-    count = row_words(pixels)
     made = np.empty((rows, pixels), np.float32)
-    step = max(1, _CHUNK // count)
-    for first in range(0, rows, step):
-        some = min(step, rows - first)
-        bits = words(seed, split, purpose, epoch, start + first, some, count)
-        made[first : first + some] = normals_from(bits)[:, :pixels]
+    steps = row_words(pixels) // _WORDS_PER_STEP
+    noise_rows(*stream_key(seed, split, purpose), start * steps, epoch, steps, made)
     return made
 
 

@@ -1,4 +1,4 @@
-"""A run between two intervals: what its checkpoint holds, and the way there and back."""
+"""A run between two steps: what its checkpoint holds, and the way there and back."""
 
 import logging
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def save_state(
     Random numbers need no state: they follow from seed, epoch and row. A kill may leave the best
     under its own name undone: `take_up` does it.
     """
-    is_best = state.validation_loss <= state.best_loss
+    is_best = state.validation_loss <= state.best_loss and not state.begun_samples
     state.best_loss = min(state.best_loss, state.validation_loss)
     last = directory / runs.CHECKPOINT
     keep_earlier(last, keep - 1)
@@ -81,7 +81,8 @@ def take_up(directory: Path, saved: Saved) -> None:
         if place == saved.path:
             break
         place.remove()
-    if saved.state.validation_loss == saved.state.best_loss:
+    state = saved.state
+    if state.validation_loss == state.best_loss and not state.begun_samples:
         put_copy(saved.path.path, directory / runs.BEST)
 
 

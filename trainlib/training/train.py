@@ -2,8 +2,9 @@
 
 torchrun starts it, once per rank (`launch.train` does); without torchrun it is the only rank. The
 run directory holds config.toml and manifest.json; the run goes on from its checkpoint if there is
-one. Exit code 2 is the person's mistake, told in one message. Over several hosts torchrun itself
-waits for those missing, as long as its own `--rdzv-conf join_timeout=SECONDS` says.
+one. Exit code 2 is the person's mistake, told in one message; 75, that it was told to stop
+(SIGTERM) and, started again, goes on from the very step. Over several hosts torchrun itself waits
+for those missing, as long as its own `--rdzv-conf join_timeout=SECONDS` says.
 """
 
 import argparse
@@ -20,11 +21,11 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from simlib.errors import InputError
+from simlib.errors import PREEMPTED, InputError, Preempted
 from simlib.location import Location, Place
 from simlib.rng import Purpose, Split
 from trainlib import runs
-from trainlib.config import RestFrameModel, TrainingConfig
+from trainlib.config import RestFrameModel, Train, TrainingConfig
 from trainlib.models import (
     RestStatistics,
     Statistics,
@@ -41,6 +42,7 @@ from trainlib.training.augment import Augmenter
 from trainlib.training.batches import Source, open_source
 from trainlib.training.data import Spectra, check_pixels, open_split, read_spectra
 from trainlib.training.distributed import Ranks, joined_ranks
+from trainlib.training.events import EventFile
 from trainlib.training.examples import (
     Examples,
     Objective,
@@ -48,8 +50,9 @@ from trainlib.training.examples import (
     RestExamples,
     statistics_of_rest,
 )
-from trainlib.training.failures import report_failure, told_before
-from trainlib.training.log import Interval, append_log, cut_log
+from trainlib.training.failures import attempt, forget_failure, report_failure, told_before
+from trainlib.training.log import Interval, append_log, cut_log, in_words
+from trainlib.training.meter import flops_a_spectrum, memory_bytes, peak_rate
 from trainlib.training.optimizer import build_optimizer, set_learning_rate
 from trainlib.training.schedule import learning_rate, plateau_scheduler
 from trainlib.training.state import (
@@ -59,8 +62,9 @@ from trainlib.training.state import (
     save_state,
     take_up,
 )
+from trainlib.training.stopping import Agreement, told_to_stop
 from trainlib.training.truth import LABELS, Truth, truth_of
-from trainlib.training.watch import follow_parent
+from trainlib.training.watch import end_torchrun, follow_parent
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +79,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
 ) -> State:
     """Train until the epochs or the seconds of the config are spent; return the last state.
 
-    run: where the run belongs, where that is not this directory.
+    run: where the run belongs, where that is not this directory. Raises Preempted where one of the
+    ranks is told to stop, once the checkpoint of this very step is written.
     """
     begin, begin_cpu = time.monotonic(), time.process_time()
     manifest = runs.read_manifest(directory)
@@ -116,6 +121,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
         log.info("going on from epoch %d, step %d", state.epoch, state.step)
     examples = make_examples(config, source, held_out, training, validating, model, truth)
     objective = examples.objective(model)
+    peak = peak_rate(ranks, section.measure_peak)
+    flops = flops_a_spectrum(objective, next(examples.held_out(), None)) if peak else 0.0
     if ranks.world > 1:
         objective = DistributedDataParallel(objective, forward_sync_buffers=False)
     state.parameters = sum(p.numel() for p in model.parameters())
@@ -126,17 +133,26 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     steps_an_epoch = -(-rows // section.batch_size)
     steps = section.epochs * steps_an_epoch
     before, before_cpu = state.seconds, state.cpu_seconds  # of earlier starts
-    interval_begin, interval_samples = time.monotonic(), 0
+    interval_begin = time.monotonic() - state.begun_seconds
     loss_sum = torch.zeros((), dtype=torch.float64, device=ranks.device)
+    loss_sum += state.begun_loss if ranks.is_first else 0.0
     astray = torch.full((), math.inf, dtype=torch.float64, device=ranks.device)  # the first step
     reserve = 0.0  # seconds that the last validation and checkpoint will take
-    with closing(source):
+    known = Agreement(ranks)
+    events = EventFile(directory, state.step) if section.tensorboard and ranks.is_first else None
+    with (
+        closing(source),
+        closing(events) if events else nullcontext(),
+        told_to_stop() as is_told,
+    ):
         while not state.is_finished:
-            for inputs, batch_rows in examples.epoch(state.epoch):
+            for inputs, batch_rows in examples.epoch(state.epoch, state.step % steps_an_epoch):
+                known.before_step(before + time.monotonic() - begin + reserve, is_told())
+                if known.is_stopping:
+                    break
                 progress = state.step / steps
                 if section.seconds is not None:
-                    spent = before + time.monotonic() - begin + reserve
-                    progress = max(progress, ranks.agree(spent / section.seconds))
+                    progress = max(progress, known.seconds / section.seconds)
                 if plateau is None:
                     set_learning_rate(optimizer, learning_rate(section, progress))
 
@@ -152,21 +168,23 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 loss_sum += errors.detach().double().sum()
                 astray.clamp_(max=torch.where(errors.isfinite().all(), math.inf, state.step))
                 state.samples += batch_rows
-                interval_samples += batch_rows
+                state.begun_samples += batch_rows
                 if progress >= 1.0:
                     break
             state.epoch = state.step // steps_an_epoch
-            state.is_finished = state.epoch >= section.epochs or progress >= 1.0
-            if not state.is_finished and state.epoch % section.interval:
+            state.is_finished = not known.is_stopping and (
+                state.epoch >= section.epochs or progress >= 1.0
+            )
+            if not (known.is_stopping or state.is_finished) and state.epoch % section.interval:
                 continue
 
-            interval_seconds = time.monotonic() - interval_begin
             rate = optimizer.param_groups[0]["lr"]
-            (loss_total,) = ranks.sum(float(loss_sum))
-            validation_begin = time.monotonic()
-            state.loss = loss_total / interval_samples
-            state.validation_loss = validate(objective, examples, len(held_out), ranks)
-            if not math.isfinite(state.loss + state.validation_loss):
+            state.begun_seconds = time.monotonic() - interval_begin
+            (state.begun_loss,) = ranks.sum(float(loss_sum))
+            pause_begin, judged = time.monotonic(), 0.0
+            if not known.is_stopping:
+                judged = validate(objective, examples, len(held_out), ranks)
+            if not math.isfinite(state.begun_loss + judged):
                 step = ranks.least(float(astray))
                 where = f"validation after step {state.step}"
                 if math.isfinite(step):
@@ -178,19 +196,36 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                     f"the loss is not finite at {where}, learning rate {rate:g}; "
                     f"lower train.lr (here {section.lr:g}) and train again"
                 )
-            if plateau is not None:
-                plateau.step(state.validation_loss)
             (cpu_seconds,) = ranks.sum(time.process_time() - begin_cpu)
             state.seconds = before + time.monotonic() - begin
             state.cpu_seconds = before_cpu + cpu_seconds
             state.ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            if known.is_stopping:
+                if ranks.is_first and state.begun_samples:  # else the last checkpoint is of here
+                    save_state(directory, state, model, optimizer, plateau, manifest.fingerprint,
+                               section.keep)  # fmt: skip
+                ranks.wait()  # else torchrun would end the first with those that are done
+                raise Preempted(
+                    f"told to stop: {state.step % steps_an_epoch} of {steps_an_epoch} batches of "
+                    f"epoch {state.epoch + 1} are kept; train again to go on from there"
+                )
+            if plateau is not None:
+                plateau.step(judged)
+            speed = state.begun_samples / state.begun_seconds
+            pace = (state.begun_seconds + time.monotonic() - pause_begin) / state.begun_samples
+            held = memory_bytes(ranks)
+            state.loss, state.validation_loss = state.begun_loss / state.begun_samples, judged
+            state.begun_loss, state.begun_samples, state.begun_seconds = 0.0, 0, 0.0
             if ranks.is_first:
-                record(directory, state, rate, interval_samples / interval_seconds)
+                used = flops * speed / peak if peak and flops else None
+                left = remaining(section, rows, state, pace)
+                record(directory, told_of(state, rate, speed, left, held, used), events)
                 save_state(directory, state, model, optimizer, plateau, manifest.fingerprint,
                            section.keep)  # fmt: skip
-            reserve = 1.2 * (time.monotonic() - validation_begin)
-            interval_begin, interval_samples = time.monotonic(), 0
+            reserve = 1.2 * (time.monotonic() - pause_begin)
+            interval_begin = time.monotonic()
             loss_sum.zero_()
+            known.after_pause()
     return finish(directory, state, ranks)
 
 
@@ -283,28 +318,50 @@ def inner_of(objective: nn.Module) -> nn.Module:
     return inner
 
 
-def record(directory: Path, state: State, lr: float, samples_per_s: float) -> None:
-    """Log an interval, for the eye and for programs."""
-    log.info(
-        "epoch %d  step %d  loss %.5f  validation %.5f  lr %.2e  %.0f samples/s  %.1f s  "
-        "%.1f CPU s",
-        state.epoch, state.step, state.loss, state.validation_loss, lr, samples_per_s,
-        state.seconds, state.cpu_seconds,
-    )  # fmt: skip
-    append_log(
-        directory,
-        Interval(
-            epoch=state.epoch,
-            step=state.step,
-            samples=state.samples,
-            loss=state.loss,
-            validation_loss=state.validation_loss,
-            lr=lr,
-            samples_per_s=samples_per_s,
-            seconds=state.seconds,
-            cpu_seconds=state.cpu_seconds,
-        ),
+def told_of(
+    state: State,
+    lr: float,
+    samples_per_s: float,
+    remaining_s: float,
+    held: tuple[int, int | None],
+    mfu: float | None,
+) -> Interval:
+    """Return what is said of an interval that has just ended. held: bytes here, and on devices."""
+    told = Interval(
+        epoch=state.epoch,
+        step=state.step,
+        samples=state.samples,
+        loss=state.loss,
+        validation_loss=state.validation_loss,
+        lr=lr,
+        samples_per_s=samples_per_s,
+        seconds=state.seconds,
+        cpu_seconds=state.cpu_seconds,
+        remaining_s=remaining_s,
+        memory_bytes=held[0],
     )
+    if held[1] is not None:
+        told["device_memory_bytes"] = held[1]
+    if mfu is not None:
+        told["mfu"] = mfu
+    return told
+
+
+def remaining(section: Train, rows: int, state: State, pace: float) -> float:
+    """Return the seconds until the epochs end, or the budget. pace: seconds a spectrum."""
+    if state.is_finished:
+        return 0.0
+    by_epochs = pace * (section.epochs * rows - state.samples)
+    left = math.inf if section.seconds is None else section.seconds - state.seconds
+    return max(min(by_epochs, left), 0.0)
+
+
+def record(directory: Path, told: Interval, events: EventFile | None) -> None:
+    """Log an interval, for the eye and for programs."""
+    log.info("%s", in_words(told))
+    append_log(directory, told)
+    if events is not None:
+        events.add(told)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -320,6 +377,8 @@ def main(arguments: list[str] | None = None) -> int:
         follow_parent(given.watch)
         if (code := told_before(directory)) is not None:
             return code
+        if attempt() == 0:
+            forget_failure(directory)
         section = config.train
         with joined_ranks(section.device, section.join_timeout_s, section.ranks) as ranks:
             logging.basicConfig(
@@ -331,6 +390,11 @@ def main(arguments: list[str] | None = None) -> int:
         report_failure(directory, "InputError", str(error))
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Preempted as told:
+        report_failure(directory, "Preempted", str(told))
+        print(told, file=sys.stderr)
+        end_torchrun()
+        return PREEMPTED
     except Exception as error:
         is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         report_failure(directory, "InputError" if is_full else type(error).__name__, str(error))

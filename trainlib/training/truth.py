@@ -46,12 +46,16 @@ class Truth:
         as at its ends.
         """
         redshift = labels["redshift"].astype(float)
-        star = self._mixture(labels) @ self.nodes
+        star = self.stars(labels)
         smooth = (target - offset) / self.axis.gather(star, redshift)
         moved = self.axis.move(star, (1.0 + frame) / (1.0 + redshift) - 1.0)
         moved *= self.axis.at_rest(smooth, frame)
         moved += offset
         return moved
+
+    def stars(self, labels: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the coefficients (rows, points) of the stars alone, whose scale is arbitrary."""
+        return np.asarray(self._mixture(labels) @ self.nodes)
 
     def _mixture(self, labels: Mapping[str, np.ndarray]) -> csr_array:
         axis = labels["interpolated_axis"]

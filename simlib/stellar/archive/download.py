@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from threading import Event
 
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from simlib.stellar.archive.download_plan import Target
 from simlib.stellar.archive.fetch import FetchRecord, Policy, fetch, record_of_present, sha256_of
+from simlib.version import version
 
 RECORDS = "download.jsonl"
 Progress = Callable[[int, int, int], None]  # files settled, files in all, bytes of the last
@@ -31,7 +31,7 @@ class DownloadReport:
 
 def connections(policy: Policy) -> urllib3.PoolManager:
     """Return the pool of connections, which says who asks."""
-    agent = f"specdenoise/{version('specdenoise')} (stellar grid download)"
+    agent = f"specdenoise/{version()} (stellar grid download)"
     return urllib3.PoolManager(
         maxsize=policy.connections, block=True, headers={"User-Agent": agent}
     )

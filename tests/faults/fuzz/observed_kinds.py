@@ -18,10 +18,11 @@ from simlib.spectra.observed import Stated
 from tests.faults.fuzz.harness import SECONDS, TOO_LONG, VALID_EVERY
 from tests.faults.fuzz.mutate import ODD_NUMBERS, damaged, recoded
 from tests.simlib.spectra import made
-from trainlib.onsky.batch import FileDone, denoise
+from trainlib.onsky.batch import denoise
 from trainlib.onsky.bundle import BundleManifest, Opened
 from trainlib.onsky.denoise import Bundle
 from trainlib.onsky.network import Known
+from trainlib.onsky.summary import FileDone
 
 WAVELENGTH = 800.0 + 0.05 * np.arange(300)
 _CARD = 80

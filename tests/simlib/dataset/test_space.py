@@ -11,10 +11,11 @@ import pytest
 from simlib.dataset.build import build_dataset
 from simlib.dataset.plan import cut_of
 from simlib.dataset.publish import folder_of
-from simlib.dataset.space import free_bytes, need_of, require_space, size_text, time_text
+from simlib.dataset.space import free_bytes, need_of, require_space
 from simlib.dataset.tasks import blocks_a_task
 from simlib.errors import InputError
 from simlib.location import Location
+from simlib.words import size_text, time_text
 from tests.simlib.dataset.made import make_plan, make_store
 from tests.simlib.dataset.toy_build import build, toy_config
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import Table
+from astropy.time import Time
 
 from simlib.config import load_config
 from simlib.errors import InputError
@@ -197,8 +198,13 @@ def test_names_of_stars_are_kept_as_they_are(tmp_path: Path) -> None:
 
 
 def test_where_a_star_stands_may_be_unknown(tmp_path: Path) -> None:
-    targets = read_targets(write(tmp_path, f"{HEADER},ra,dec", f"{GOOD},,")).targets
-    assert np.isnan(targets["ra"].values).all() and np.isnan(targets["dec"].values).all()
+    texts = write(tmp_path, f"{HEADER},ra,dec", f"{GOOD},,nan")
+    values = [[float(text)] for text in GOOD.split(",")]
+    table = Table([*values, [np.nan], [np.nan]], names=(*HEADER.split(","), "ra", "dec"))
+    table.write(tmp_path / "list.fits")
+    for path in (texts, tmp_path / "list.fits"):
+        targets = read_targets(path).targets
+        assert np.isnan(targets["ra"].values).all() and np.isnan(targets["dec"].values).all()
 
 
 def test_no_spelling_stands_for_two_things() -> None:
@@ -225,6 +231,64 @@ def test_a_damaged_table_is_told(data: bytes, message: str, tmp_path: Path) -> N
         read_targets(tmp_path / "list")
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"PK\x03\x04", "is a ZIP archive, as spreadsheets are: save it as CSV"),
+        (b"\x1f\x8b\x08\x00", "is compressed by gzip: unpack it"),
+        (b"PAR1", "is a Parquet table"),
+    ],
+)
+def test_what_is_no_list_is_named(data: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "list").write_bytes(data + bytes(50))
+    with pytest.raises(InputError, match=message):
+        read_targets(tmp_path / "list")
+
+
+def test_a_column_of_times_is_kept_as_it_is_written(tmp_path: Path) -> None:
+    table = Table(ROWS)
+    table["when"] = Time(["2026-01-02T03:04:05", "2026-01-02T03:09:05"])
+    table.write(tmp_path / "list.ecsv", format="ascii.ecsv")
+    targets = read_targets(tmp_path / "list.ecsv").targets
+    assert targets["when"].values.tolist() == ["2026-01-02T03:04:05.000", "2026-01-02T03:09:05.000"]
+
+
+def test_names_that_differ_in_case_alone_are_kept_apart(tmp_path: Path) -> None:
+    targets = read_targets(write(tmp_path, f"{HEADER},SNR,Note,note", f"{GOOD},1,2,3")).targets
+    assert {"list_SNR", "Note", "list_note"} <= set(targets)
+
+
+def test_an_ab_magnitude_may_say_so_and_another_system_may_not(tmp_path: Path) -> None:
+    header = HEADER.replace("magnitude", "mag (AB)")
+    assert read_targets(write(tmp_path, header, GOOD)).understood["magnitude"] == "mag (AB)"
+    with pytest.raises(InputError, match=r"column mag \(Vega\) is in 'Vega'"):
+        read_targets(write(tmp_path, header.replace("AB", "Vega"), GOOD))
+
+
+def test_an_impossible_moon_is_told_with_the_row_of_the_list(tmp_path: Path) -> None:
+    names = ("zenith_angle_deg", "moon_zenith_angle_deg", "moon_target_angle_deg")
+    bad = GOOD.replace("4200", "hot")
+    rows = [f"{bad},10,40,45", f"{GOOD},10,40,45", f"{GOOD},10,40,120"]
+    path = write(tmp_path, f"{HEADER},{','.join(names)}", *rows)
+    (warning,) = [one for one in told(read_targets(path, skip_bad=True)) if "no sky" in one]
+    assert warning.startswith("warning: row 3: no sky has this moon (1 of 2)")
+
+
+def test_blanks_between_columns_are_told_of(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER.replace(",", " "), GOOD.replace(",", " "))
+    with pytest.raises(InputError, match="put commas, semicolons or tabs between the columns"):
+        read_targets(path)
+
+
+def test_the_way_out_is_one_that_the_verb_has(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("seeing,seeing_arcsec,zenith_angle\n0.8,0.9,30\n")
+    with pytest.raises(InputError) as refused:
+        read_conditions(tmp_path / "c.csv")
+    text = str(refused.value)
+    assert "--column" not in text and "add it, or rename" in text
+    assert "column seeing twice: seeing_arcsec, seeing; remove one" in text
+
+
 def test_the_template_is_read_as_it_is_written_and_replaces_nothing(tmp_path: Path) -> None:
     write_template(tmp_path / "mine.csv")
     found = read_targets(tmp_path / "mine.csv")
@@ -233,6 +297,8 @@ def test_the_template_is_read_as_it_is_written_and_replaces_nothing(tmp_path: Pa
     assert set(TEMPLATE.splitlines()[3].split(",")) <= known
     with pytest.raises(InputError, match="exists; name another file"):
         write_template(tmp_path / "mine.csv")
+    with pytest.raises(InputError, match=r"is a CSV file; end .* in \.csv"):
+        write_template(tmp_path / "mine.fits")
 
 
 def test_conditions_too_are_read_from_other_formats(tmp_path: Path) -> None:

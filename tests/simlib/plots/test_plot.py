@@ -221,6 +221,10 @@ def test_a_dataset_is_drawn_by_its_name(
     assert run_program(words) == 2
     assert "made.png is there already; say with --out" in capsys.readouterr().err
     assert run_program(["plot", "made", "--root", "far", "--split", "test"]) == 2
+    capsys.readouterr()
+    xr.Dataset().to_netcdf("far/stars.nc")
+    assert run_program(["plot", "far/stars.nc", "--split", "train"]) == 2
+    assert "--split train acts only on a dataset; stars.nc is a file" in capsys.readouterr().err
     assert run_program([*words, "--out", "x.gif"]) == 2
     assert "end it in one of .html, .pdf, .png, .svg" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "made.png"]
@@ -234,7 +238,7 @@ def test_every_format_is_drawn_alike(suffix: str, stars: xr.Dataset, tmp_path: P
     some["flux"][:] = 0.5
     path = tmp_path / "stars.dat"
     write_dataset(some, path, suffix)
-    drawn, meant = picture_of(Location.of(path), "train"), spectra_picture(some, "")
+    drawn, meant = picture_of(Location.of(path), None), spectra_picture(some, None)
     for one, other in zip(drawn.panels, meant.panels, strict=True):
         assert one.title == other.title and one.title.split()[1] in ("7,", "8,")
         np.testing.assert_allclose(one.wavelength, other.wavelength)
@@ -246,7 +250,7 @@ def test_every_format_is_drawn_alike(suffix: str, stars: xr.Dataset, tmp_path: P
 def test_terms_are_known_by_their_content_too(suffix: str, tmp_path: Path) -> None:
     square = terms().isel(wavelength=slice(0, 2))
     write_dataset(square, tmp_path / "terms.dat", suffix)
-    drawn = picture_of(Location.of(tmp_path / "terms.dat"), "train", [1])
+    drawn = picture_of(Location.of(tmp_path / "terms.dat"), None, [1])
     meant = terms_picture(square, "", [1])
     for one, other in zip(drawn.panels, meant.panels, strict=True):
         assert one.title == other.title
@@ -262,7 +266,7 @@ def test_observed_spectra_of_every_format_are_drawn(name: str, tmp_path: Path) -
     product, make = made.FORMATS[name]
     path = tmp_path / "a.dat"
     path.write_bytes(make(STAR))
-    picture = picture_of(Location.of(path), "train", with_lines=True)
+    picture = picture_of(Location.of(path), None, with_lines=True)
     assert picture.title == f"a.dat, {product}"
     panel = picture.panels[0]
     (curve,) = panel.curves
@@ -285,7 +289,7 @@ def test_what_a_file_does_not_say_is_stated(
         assert f"{option} 'bogus' is " in capsys.readouterr().err
         words += [option, value]
     assert run_program(words) == 0
-    (panel,) = picture_of(Location.of("a.csv"), "", stated=stated_of("Angstrom", "air")).panels
+    (panel,) = picture_of(Location.of("a.csv"), None, stated=stated_of("Angstrom", "air")).panels
     np.testing.assert_allclose(panel.wavelength, [800.2200, 800.3200, 800.4200], atol=1e-3)
     assert panel.unit == "flux, on a relative scale"
 
@@ -329,11 +333,11 @@ def test_what_cannot_be_drawn_is_told_with_what_can(stars: xr.Dataset, tmp_path:
         "empty": "no dataset at .*empty; build it .* or give a dataset",
     }.items():
         with pytest.raises(InputError, match=told):
-            picture_of(Location.of(tmp_path / name), "train")
+            picture_of(Location.of(tmp_path / name), None)
     for name, told in (("a.dat", "--row 7: there are 1 rows"), ("b.dat", "wavelengths go back")):
         data = made.npz(STAR)
         if name == "b.dat":
             data = b"# medium: air\nwavelength_nm,flux,error\n800,1,1\n801,1,1\n800.5,1,1\n"
         (tmp_path / name).write_bytes(data)
         with pytest.raises(InputError, match=f"{name}: .*{told}"):
-            picture_of(Location.of(tmp_path / name), "train", [7] if name == "a.dat" else [])
+            picture_of(Location.of(tmp_path / name), None, [7] if name == "a.dat" else [])

@@ -351,7 +351,7 @@ def test_the_files_are_drawn_with_the_truth_and_the_stars_names(
     named: xr.Dataset, bundle: Path, files: list[Path]
 ) -> None:
     """Lines of a star that moves are marked where it shows them, also from a bundle."""
-    for row, panel in enumerate(picture_of(Location.of(bundle), "", with_lines=True).panels):
+    for row, panel in enumerate(picture_of(Location.of(bundle), None, with_lines=True).panels):
         star = named.isel(spectrum=row)
         z, clean = float(star["redshift"]), fits.getdata(bundle, "SIMULATED")[row]
         assert panel.title.startswith(f"{row}:  {int(star['object_id'])},  S/N ")
@@ -365,7 +365,7 @@ def test_the_files_are_drawn_with_the_truth_and_the_stars_names(
         assert seen.mean() > 0.9 and panel.unit == "flux [nJy]"
         (line,) = (mark for mark in panel.marks if mark.label == "Ca II 8542")
         assert line.wavelength_nm == pytest.approx(854.444 * (1.0 + z), abs=2e-3)
-    (panel,) = picture_of(Location.of(files[0]), "").panels
+    (panel,) = picture_of(Location.of(files[0]), None).panels
     assert "z 0.00100" in panel.title and len(panel.curves) == 2
 
 
@@ -384,6 +384,8 @@ def test_every_output_holds_the_noise_and_what_it_was_made_from(simulated: xr.Da
         ({"object_id": np.array([12, 12])}, "row 2: object_id = 12 is that of row 1 too"),
         ({"object_id": np.array([12, -1])}, "row 2: object_id = -1 is negative"),
         ({"exposure_count": np.array([3.0, 2.5])}, "row 2: exposure_count = 2.5"),
+        ({"visit": np.array([7, 2**31 - 5])}, "row 2: visit = 2147483643 is more than the 2147"),
+        ({"catalogue_id": np.array([2**31, 0])}, "row 1: catalogue_id = 2147483648 is more than"),
     ],
 )
 @pytest.mark.parametrize(("out", "form"), [("o.fits", None), ("o", "pfs")])
@@ -407,6 +409,20 @@ def test_a_name_that_is_no_number_stays_in_the_list(
     with fits.open(tmp_path / "o.fits") as stored:
         assert stored["TARGET"].data["objId"].tolist() == [1, 2]
         assert stored["LIST"].data["object_id"].tolist() == ["HD 1", "HD 1b"]
+
+
+def test_a_column_whose_name_no_header_takes_stays_in_the_list(
+    named: xr.Dataset, config: SimulationConfig, tmp_path: Path
+) -> None:
+    names = ("Größe", "x" * 70, "x" * 71)
+    columns = {name: ("spectrum", np.array([1.5, 2.5])) for name in names}
+    write_spectra(named.assign(columns), tmp_path / "o", "pfs", config)
+    with fits.open(min((tmp_path / "o").iterdir())) as stored:
+        listed = stored["LIST"].data
+        assert {"Gr\\xf6\\xdfe", "x" * 60, f"{'x' * 60}_2"} <= set(listed.names)
+        assert "TEFF" in stored["SIMULATED"].header
+    files = (tmp_path / "o").iterdir()
+    assert sorted(fits.getdata(one, "LIST")["x" * 60][0] for one in files) == [1.5, 2.5]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ import pytest
 import xarray as xr
 
 from simlib.config import SimulationConfig, load_config
+from simlib.instrument import load_instrument
 from simlib.parameters import as_table
-from simlib.simulation.targets import simulate_targets
+from simlib.simulation.targets import _made_from, simulate_targets
+from simlib.stellar.grid import open_grid
 
 RESULTS = ("flux", "variance", "flux_scale", "snr")
 TOY = ["stellar.grid=toy", "stellar.teff=[4000, 4500]", "stellar.logg=[1, 3]",
@@ -84,3 +86,13 @@ def test_a_star_is_the_same_whatever_ranges_the_config_draws_reddening_from(
     wider = load_config("tiny", [*TOY, "stellar.ebv=[0, 2]"])
     found = simulate_targets(targets.isel(spectrum=slice(20, 30)), wider)
     assert np.array_equal(found["flux"].values, whole["flux"].values[20:30])
+
+
+def test_the_fingerprint_is_of_the_rows_whose_noise_it_is(
+    targets: xr.Dataset, config: SimulationConfig
+) -> None:
+    grid, instrument = open_grid("toy"), load_instrument(config.instrument.name)
+    later = targets.assign_coords(spectrum=targets["spectrum"] + 1)
+    made = [_made_from(one, config, grid, instrument) for one in (targets, later, targets)]
+    found = [one["fingerprint"] for one in made]
+    assert found[0] == found[2] != found[1]

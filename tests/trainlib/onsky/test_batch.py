@@ -22,6 +22,8 @@ from tests.trainlib.onsky.toy_bundle import SCALE, WAVELENGTH, toy_stars
 from trainlib.onsky.batch import denoise
 from trainlib.onsky.flags import MASKED
 
+TABLES = ["starts.json", "summary.ecsv", "summary.html", "summary.parquet"]
+
 
 @pytest.fixture(scope="module")
 def bundle(bundle_place):
@@ -83,7 +85,7 @@ def test_a_file_of_every_format_is_mirrored_with_what_was_made_of_it(name, bundl
         if not is_fits:
             assert np.array_equal(hdus["FLUX"].data.shape, (400,))
             assert hdus["WAVELENGTH"].header["BUNIT"] == "nm"
-    panels = picture_of(Location.of(done.written), "train").panels
+    panels = picture_of(Location.of(done.written), None).panels
     assert len(panels) == len(done.rows)
     drawn = {curve.label: curve.values for curve in panels[0].curves}
     order = slice(None, None, 1 if name != "table" else -1)
@@ -108,7 +110,7 @@ def test_parts_of_ours_are_told_from_those_of_the_same_name(bundle, star, tmp_pa
         assert np.max(np.abs(hdus["ERROR", 4].data - alone.error)) < 1e-5 * SCALE
         assert np.array_equal(hdus["FLAG", 4].data, alone.flag)
         assert len({(hdu.name, hdu.ver) for hdu in hdus}) == len(hdus)
-    (panel,) = picture_of(Location.of(done.written), "train").panels
+    (panel,) = picture_of(Location.of(done.written), None).panels
     width = panel.bands[0].high - panel.bands[0].low
     assert np.max(np.abs(width - 2.0 * alone.error)) < 1e-5 * SCALE
 
@@ -147,7 +149,7 @@ def test_what_cannot_be_used_is_told_and_the_rest_is_done(bundle, star, tmp_path
         assert word in one.message and bool(word) == bool(one.message) and message == one.message
         assert str(one.place) in one.message or not word
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["a.fits", "e.fits", "summary.ecsv"]
+    assert names == ["a.fits", "e.fits", *TABLES]
     table = Table.read(tmp_path / "out/summary.ecsv")
     assert list(table["verdict"]) == ["good", *["refused"] * 3, "good", *["refused"] * 2]
     assert "none of its 240" in table["message"][3]

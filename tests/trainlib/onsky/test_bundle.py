@@ -31,6 +31,7 @@ from trainlib.evaluation.trained import load_trained
 from trainlib.onsky import export as exporting
 from trainlib.onsky.batch import denoise
 from trainlib.onsky.bundle import ARRAYS, CARD, MANIFEST, BundleManifest, open_bundle
+from trainlib.trust.model import TRUST
 
 MODEL = {"kind": "restframe", "rank": 16, "hidden": 16, "blocks": 1, "passes": 2}
 
@@ -53,7 +54,7 @@ def trained(dataset, tmp_path_factory):
 def test_a_run_is_exported_and_denoises_as_its_network_does(trained, dataset, tmp_path):
     evaluate(trained)
     place = trainlib.export(trained, tmp_path / "bundle")
-    bundle = trainlib.load_bundle(place)
+    bundle = trainlib.load_bundle(place, polish=False)
     spectra = open_dataset(dataset, "validation").load()
     assert np.array_equal(bundle.wavelength, spectra["wavelength"].values)
     sigma = np.sqrt(spectra["variance"].values)
@@ -63,10 +64,24 @@ def test_a_run_is_exported_and_denoises_as_its_network_does(trained, dataset, tm
     given = (torch.from_numpy(np.float32(part)) for part in (noisy / scale, (sigma / scale) ** 2))
     expected = load_trained(trained).model.denoise(*given)
     found = bundle.denoise(bundle.wavelength, noisy, sigma**2)
+    told = bundle.trust.told(np.array([one.snr for one in found]), noisy.shape[1])
     for row, one in enumerate(found):
         assert np.max(np.abs(one.flux / scale[row] - expected.flux[row])) < 1e-5
-        assert np.max(np.abs(one.error / scale[row] - expected.error[row])) < 1e-5
+        error = expected.error[row] * told.pixel[row]
+        assert np.max(np.abs(one.error / scale[row] - error)) < 1e-5
         assert abs(one.redshift - float(expected.redshift[row])) < 1e-8
+        assert one.source == "network"
+    whole = trainlib.load_bundle(place)
+    assert whole.unpolished == "" and bundle.unpolished == "it was not asked for"
+    polished = whole.denoise(bundle.wavelength, noisy, sigma**2)
+    assert np.mean([one.source == "polish" for one in polished]) > 0.5
+    off = []
+    for one, before, star in zip(polished, found, spectra["flux"].values, strict=True):
+        if one.source == "polish":
+            assert one.verdict == before.verdict and one.teff_error > 0.0
+            off.append([np.abs(made.flux - star).mean() for made in (one, before)])
+    mine, networks = np.mean(off, axis=0)  # alike where noise is small, and stars are few
+    assert mine < 1.2 * networks
     manifest = bundle.manifest
     assert manifest.lineage["run"] == runs.read_manifest(trained).fingerprint
     assert manifest.lineage["checkpoint"] == load_trained(trained).checkpoint
@@ -137,7 +152,7 @@ def test_a_bundle_that_differs_from_its_network_is_not_written(tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", [ARRAYS, CARD, MANIFEST])
+@pytest.mark.parametrize("name", [ARRAYS, CARD, MANIFEST, TRUST])
 def test_a_byte_that_is_not_as_written_is_told(name, bundle_place, tmp_path):
     copy = copied(bundle_place, tmp_path)
     data = bytearray((copy / name).read_bytes())

@@ -13,8 +13,16 @@ from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.read import parse_observed
 from simlib.spectra.units import NANOJANSKY, RELATIVE
 from tests.simlib.spectra import made
-from tests.trainlib.onsky.toy_bundle import MEDIAN, SCALE, WAVELENGTH, toy_network, toy_stars
+from tests.trainlib.onsky.toy_bundle import (
+    MEDIAN,
+    SCALE,
+    WAVELENGTH,
+    toy_network,
+    toy_stars,
+    toy_trust,
+)
 from trainlib.onsky.flags import MASKED, OUTSIDE, SUSPECT, UNUSABLE
+from trainlib.trust.model import Trust
 
 LEVEL = 0.02
 
@@ -46,10 +54,16 @@ def test_the_answer_is_the_networks_own(stars, answers):
     known = toy_network().denoise(
         *(torch.from_numpy(part.astype(np.float32)) for part in (flux / scale, variance))
     )
+    told = Trust.of(toy_trust()).told(np.array([one.snr for one in answers]), 400)
     for row, answer in enumerate(answers):
         assert close(answer.flux, known.flux[row] * scale[row])
-        assert close(answer.error, known.error[row] * scale[row])
+        assert close(answer.error, known.error[row] * told.pixel[row] * scale[row])
         assert abs(answer.redshift - float(known.redshift[row])) < 1e-3 * answer.redshift_error
+        error = float(known.redshift_error[row]) * told.redshift[row]
+        assert answer.redshift_error == pytest.approx(error, rel=1e-3)
+        assert answer.error_95 == pytest.approx(told.pixel_95[row]) and not answer.features
+        assert answer.redshift_error_95 / error == pytest.approx(told.redshift_95[row], rel=1e-3)
+        assert answer.logg_error == pytest.approx(told.stars[row, 1])
         assert answer.teff == pytest.approx(float(known.stars[row, 0]), abs=1e-4)
         assert not answer.flag.any() and answer.covered == 1.0 and answer.shared == 0.0
         assert answer.verdict == "good"
@@ -188,6 +202,35 @@ def test_a_cosmic_ray_is_suspect_and_many_are_in_the_verdict(bundle, stars):
     assert one.flag[200] == SUSPECT and one.suspects >= 1
     flux[20:380:30] += 30.0 * star.sigma[20:380:30]
     assert "suspect pixels" in bundle.denoise(WAVELENGTH, flux, star.sigma**2).verdict
+
+
+def test_the_truth_is_within_the_errors_as_often_as_they_say(bundle):
+    """On the sky's side too: of stars that the errors were not found on."""
+    for level in (0.02, 0.05):
+        noisy, clean = toy_stars(150, level, seed=60)[0], toy_stars(150, 1e-9, seed=60)[0]
+        found = bundle.denoise(
+            WAVELENGTH, np.stack([s.flux for s in noisy]), np.stack([s.sigma**2 for s in noisy])
+        )
+        truth, redshift = np.stack([s.flux for s in clean]), toy_stars(150, level, seed=60)[1]
+        off = np.abs(np.stack([one.flux for one in found]) - truth)
+        off /= np.stack([one.error for one in found])
+        # the toy's pixels are off together, so that few stars tell little
+        assert 0.56 < np.mean(off <= 1.0) < 0.80
+        assert 0.88 < np.mean(off <= np.array([[one.error_95] for one in found])) < 0.99
+        apart = np.abs([one.redshift for one in found] - redshift)
+        assert 0.56 < np.mean(apart <= [one.redshift_error for one in found]) < 0.80
+        assert np.mean(apart <= [one.redshift_error_95 for one in found]) > 0.89
+
+
+def test_a_line_that_no_star_has_is_named(bundle, stars):
+    star = stars[0][3]
+    profile = np.exp(-0.5 * ((np.arange(400) - 250) / 1.6) ** 2)
+    found = bundle.denoise(WAVELENGTH, star.flux * (1.0 - 0.6 * profile), star.sigma**2)
+    assert "unseen features" in found.verdict
+    assert any(
+        abs(one.wavelength - WAVELENGTH[250]) < 0.1 and one.significance < 0.0
+        for one in found.features
+    )
 
 
 def test_beyond_the_network_nothing_is_said(bundle, stars):

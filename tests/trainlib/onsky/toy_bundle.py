@@ -1,5 +1,6 @@
 """A bundle of 400 pixels (800-820 nm) that needs no training: its network is a linear solution."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from simlib.units import FWHM_PER_SIGMA
 from tests.simlib.spectra.made import Star
 from tests.trainlib.rest.toy_frame import AXIS, curves, observed, statistics
 from trainlib.config import RestFrameModel
+from trainlib.evaluation.trust import off_by, redshift_off_by, seen_by
 from trainlib.models import build_model
 from trainlib.models.restframe import RestFrameNetwork
 from trainlib.onsky.export import write_bundle
+from trainlib.training.augment import Batch
+from trainlib.trust.model import Tried, TrustRecord, make_trust
 
 WAVELENGTH = AXIS.observed + AXIS.pitch * np.arange(AXIS.pixels)
 RANK = 12
@@ -41,10 +45,27 @@ def toy_network() -> RestFrameNetwork:
     return network
 
 
+@cache
+def toy_trust() -> TrustRecord:
+    """Return how far the network is to be trusted, from stars of S/N 5 to 100."""
+    parts, network = [], toy_network()
+    for number, level in enumerate(np.geomspace(0.005, 0.1, 8)):
+        noisy, variance, flux, redshift = observed(150, float(level), 100 + number)
+        scale = np.median(noisy, axis=1, keepdims=True) / MEDIAN  # as it is done on the sky
+        parts_of_batch = (flux / scale, noisy / scale, variance / np.square(scale))
+        batch = Batch(*(torch.from_numpy(part.astype(np.float32)) for part in parts_of_batch))
+        seen = seen_by(network, batch)
+        parts.append(Tried(seen.snr, off_by(seen), redshift_off_by(seen, redshift),
+                           np.abs(seen.known.stars), seen.looks))  # fmt: skip
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return make_trust(Tried(*map(np.concatenate, columns))).record("d" * 16)
+
+
 def write_toy_bundle(place: Path, **described: Any) -> Path:
     probes = observed(8, 0.02)[:2]
+    described = DESCRIBED | described
     write_bundle(
-        Location.of(place), toy_network(), WAVELENGTH, DESCRIBED | described, "# toy\n", probes
+        Location.of(place), toy_network(), WAVELENGTH, described, "# toy\n", toy_trust(), probes
     )
     return place
 

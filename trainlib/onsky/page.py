@@ -1,0 +1,112 @@
+"""One page over all spectra of a batch: a table to sort and filter, a click for a picture.
+
+It opens anywhere, also offline. What comes from files is text wherever it stands.
+"""
+
+import base64
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+
+from simlib.units import SPEED_OF_LIGHT_M_S
+from trainlib.onsky.answers import COLUMNS
+
+_DIGITS = 6  # of a number that is told in full
+
+
+@dataclass(frozen=True)
+class _Column:
+    label: str
+    meaning: str
+    is_text: bool = False
+    is_more: bool = False  # left out where the screen is narrow
+
+
+def _column(name: str, label: str, **kind: bool) -> _Column:
+    return _Column(label, COLUMNS[name][1], **kind)
+
+
+_SHOWN = (
+    _column("spectrum", "spectrum", is_text=True),
+    _Column("file", "as it was given", is_text=True, is_more=True),
+    _column("snr", "S/N"),
+    _column("redshift", "velocity [km/s]"),
+    _column("verdict", "verdict", is_text=True),
+    _column("teff", "Teff [K]", is_more=True),
+    _column("logg", "log g", is_more=True),
+    _column("feh", "[Fe/H]", is_more=True),
+    _column("alpha", "[α/Fe]", is_more=True),
+    _column("source", "from", is_text=True, is_more=True),
+)
+
+
+def batch_page(
+    rows: Sequence[Mapping[str, Any]],
+    pictures: Mapping[str, bytes],
+    *,
+    title: str,
+    lead: str,
+    refresh_s: int | None = None,
+) -> str:
+    """Return the page of rows of the table over all files.
+
+    pictures: PNG by the name in a row's `plot`; one that is not among them is linked beside the
+    page. refresh_s: after which the page loads itself again, None where it is final.
+    """
+    kinds = Counter(kind for row in rows for kind in str(row["verdict"]).split(", "))
+    names = [str(row["plot"]) for row in rows if row["plot"]]
+    return _template().render(
+        title=title,
+        lead=lead,
+        foot="Denoising adds no information: where a fit starts is no measurement.",
+        rows=rows,
+        kinds=dict(kinds.most_common()),
+        columns=_SHOWN,
+        km_s=1e-3 * SPEED_OF_LIGHT_M_S,
+        has_pictures=bool(names),
+        refresh_s=refresh_s,
+        data=_json(
+            {
+                "rows": [{name: _told(value) for name, value in row.items()} for row in rows],
+                "pictures": {name: _source(name, pictures) for name in names},
+            }
+        ),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    text = (resources.files("trainlib") / "onsky" / "page.html").read_text(encoding="utf-8")
+    return jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(text)
+
+
+def _told(value: Any) -> Any:
+    """Return what the page's program is told of a value: no number is null."""
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    return value if isinstance(value, str | int) else None
+
+
+def _source(name: str, pictures: Mapping[str, bytes]) -> str:
+    if name not in pictures:
+        return quote(name)
+    return f"data:image/png;base64,{base64.b64encode(pictures[name]).decode()}"
+
+
+def _json(value: Any) -> Markup:
+    """Return JSON that no text in it can end early."""
+    told = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for letter in "<>&":
+        told = told.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(told)  # nothing of it is markup any more

@@ -1,0 +1,138 @@
+"""What became of all files of a batch: as ECSV and Parquet for programs, as a page for people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO, StringIO
+from typing import Any
+
+from simlib.artifact import write_bytes
+from simlib.location import Location
+from trainlib.onsky.answers import COLUMNS, REFUSED
+from trainlib.onsky.starts import STARTS, starting_values
+
+SUMMARY, PARQUET, PAGE = "summary.ecsv", "summary.parquet", "summary.html"
+TABLES = (SUMMARY, PARQUET, PAGE, STARTS)  # all that stands beside the outputs
+PLOTS = "plots"  # the folder of pictures
+_OF_FILES = {
+    "file": ("", "as it was given"),
+    "output": ("", "beside this table"),
+    "plot": ("", "picture of it, beside this table"),
+}
+_TOLD = {**_OF_FILES, **COLUMNS}
+_LONGEST = 1000  # letters of a message in the table
+_MOST_HELD = 32 << 20  # bytes of pictures that the page itself holds; more stand beside it
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class FileDone:
+    """A file that was given. written: what was made of it, None where nothing was.
+
+    rows: of the table, one a spectrum, or one that says why the file was refused.
+    """
+
+    place: Location
+    written: Location | None
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def message(self) -> str:
+        """Return why the file was refused, empty where it was not."""
+        return "" if self.written else str(self.rows[0]["message"])
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Return why the file, or those of its spectra without an answer, were refused."""
+        return tuple(str(row["message"]) for row in self.rows if row["verdict"] == REFUSED)
+
+
+def write_summary(
+    out: Location, done: Sequence[FileDone], bundle: str, *, refresh_s: int | None = None
+) -> None:
+    """Write tables and page over all files into the folder of their outputs.
+
+    bundle: its fingerprint. refresh_s: see `page.batch_page`; such a page holds no pictures itself.
+    """
+    from trainlib.onsky.page import batch_page  # noqa: PLC0415  (loads jinja2)
+
+    rows = [_row(out, one, row) for one in done for row in one.rows]
+    pictures = {} if refresh_s else _pictures(out, rows)
+    good = sum(row["verdict"] == "good" for row in rows)
+    page = batch_page(
+        rows,
+        pictures,
+        title=f"{len(rows)} spectra denoised: {out.name}",
+        lead=f"{len(done)} files; {good} of {len(rows)} spectra are good. Bundle {bundle}.",
+        refresh_s=refresh_s,
+    )
+    files = {
+        PARQUET: _parquet(rows),
+        STARTS: starting_values(rows),
+        PAGE: page.encode(),
+        SUMMARY: _ecsv(rows),
+    }
+    for name, data in files.items():
+        write_bytes(out / name, data)
+
+
+def _row(out: Location, done: FileDone, row: Row) -> dict[str, Any]:
+    """Return a row of the table; texts on one line, without what no file can hold."""
+    of_file = {
+        "file": str(done.place),
+        "output": done.written.relative_to(out) if done.written else "",
+        "plot": "",
+    }
+    told = of_file | dict(row)
+    return {
+        name: printable(told[name])[: _LONGEST if name == "message" else None]
+        if isinstance(told[name], str)
+        else told[name]
+        for name in _TOLD
+    }
+
+
+def _pictures(out: Location, rows: Sequence[Row]) -> dict[str, bytes]:
+    """Return the pictures that a page may hold: all or none."""
+    names = [row["plot"] for row in rows if row["plot"]]
+    if not names:
+        return {}
+    sizes = out.sizes()
+    if sum(sizes.get(name, 0) for name in names) > _MOST_HELD:
+        return {}
+    return out.read_files(names)
+
+
+def _ecsv(rows: Sequence[Row]) -> bytes:
+    from astropy.table import Column, Table  # noqa: PLC0415  (slow to load)
+
+    table = Table()
+    for name, (unit, meaning) in _TOLD.items():
+        values = [row[name] for row in rows]
+        table[name] = Column(values, unit=unit or None, description=meaning)
+    text = StringIO()
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue().encode()
+
+
+def _parquet(rows: Sequence[Row]) -> bytes:
+    """Return the table as Parquet; units and meanings stand in the fields' metadata."""
+    import pyarrow as pa  # noqa: PLC0415  (slow to load)
+    from pyarrow import parquet  # noqa: PLC0415
+
+    arrays = {name: pa.array([row[name] for row in rows]) for name in _TOLD}
+    fields = [
+        pa.field(name, arrays[name].type, metadata={"unit": unit, "description": meaning})
+        for name, (unit, meaning) in _TOLD.items()
+    ]
+    held = BytesIO()
+    parquet.write_table(pa.table(list(arrays.values()), schema=pa.schema(fields)), held)
+    return held.getvalue()
+
+
+def printable(text: str) -> str:
+    """Return a text on one line that UTF-8 can hold, as Python escapes what is not so."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
