@@ -182,6 +182,7 @@ def test_two_configs_are_compared(show: Any, tmp_path: Path) -> None:
     mine.write_text(
         "[dataset]\nname = 'demo'\nmode = 'endless'\nn_train = 9\n"
         "[train]\nrecipe = 'C'\nepochs = 7\nseconds = 240\n"
+        "[evaluate]\ntrust_spectra = 4096\nstranger_spectra = 256\n"
     )
     assert show("diff", "demo", str(mine)).splitlines() == ["dataset.n_train: 49152 | 9"]
     assert json.loads(show("diff", str(mine), "demo", "--json")) == [

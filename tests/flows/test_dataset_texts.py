@@ -26,7 +26,7 @@ TOLD = {
     "measured": {"spectra": 256, "computing_s": 0.00017, "writing_s": 0.00018, "set_up_s": 4.6,
                  "shard_bytes": 24_100.0},
     "plan": PLANNED, "actual": ACTUAL, "scale": None,
-    "training": {"epochs": 9, "spectra_at_most": 44_100, "seconds_at_most": 260.0},
+    "training": {"epochs": 9, "spectra_at_most": 44_100, "seconds_at_most": 260.0, "cost": None},
 }  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_a_plan_of_many_more_spectra_tells_what_a_store_and_a_scheduler_bear(
         "spectra_per_s": 1234.4, "bytes_per_s": 5.6e6, "puts_per_s": 789.2,
         "scheduler": {"tasks": 20_000, "seconds": 64.0}, "scheduler_seconds": 12.5,
     }  # fmt: skip
-    training = {"epochs": 9, "spectra_at_most": 44_100, "seconds_at_most": None}
+    training = TOLD["training"] | {"seconds_at_most": None}
     told = TOLD | {"actual": None, "mode": "virtual", "scale": scale, "training": training}
     found = printed(print_plan, told)
     assert found[1] == (
@@ -78,6 +78,24 @@ def test_a_plan_of_many_more_spectra_tells_what_a_store_and_a_scheduler_bear(
         "the scheduler's time for these tasks|12.5 s",
     ]
     assert "size|121 MB" in found[at:] and "rows of a block|1,024|" in found[:at]
+
+
+def test_what_a_training_costs_is_told_as_arithmetic(printed: Print) -> None:
+    cost = {
+        "parameters": 45.27e6, "flops": 2.52e17, "flops_a_spectrum": 246.4e6, "seconds": 7200.0,
+        "spectra_per_s": 72.3, "cores": 2, "device_seconds": (3770.0, 9425.0),
+        "device_peak": 66.9e12, "device_share": 0.4,
+    }  # fmt: skip
+    training = TOLD["training"] | {"seconds_at_most": None, "cost": cost}
+    assert printed(print_plan, TOLD | {"training": training})[-4:] == [
+        "training: at most 9 epochs, 44,100 spectra seen",
+        "all epochs of 45.3 million weights are 2.52e+17 operations, validations included, "
+        "246 million to learn from a spectrum. By arithmetic:",
+        "here 2 h, from the processor time of a few steps, augmentation included: 72.3 spectra/s "
+        "on 2 free cores",
+        "on one H100 62.8 min at its 66.9 TFLOP/s of float32 (data sheet), 2.62 h at 40 % of them; "
+        "not measured",
+    ]
 
 
 def test_what_was_seen_of_a_dataset_is_told_in_place(printed: Print) -> None:

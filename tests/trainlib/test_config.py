@@ -129,7 +129,7 @@ def test_a_file_that_says_nothing_trains_recipe_b_value_by_value():
         "recipe": "B", "ranks": None, "threads": None, "device": "auto", "seconds": None,
         "epochs": 100, "batch_size": 256, "seed": 1, "lr": 3e-3, "interval": 4,
         "validation_spectra": 2048, "join_timeout_s": 60.0, "restarts": 3, "keep": 2,
-        "memory_gb": None,
+        "memory_gb": None, "tensorboard": False, "measure_peak": False,
         "runs": None, "optimizer": "adamw",
         "betas": (0.9, 0.98), "weight_decay": 0.0, "schedule": "cosine", "warmup": 0.04,
         "final": 0.01,

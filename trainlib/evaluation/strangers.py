@@ -13,11 +13,12 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 
 from simlib.parameters import AXES
+from simlib.units import SPEED_OF_LIGHT_M_S
 from trainlib.evaluation.examples import DEEPENED_NM, NEW_LINE_NM, line_profile
 
 LINES = {"new line": (NEW_LINE_NM, 0.4), "deepened line": (DEEPENED_NM, 0.3)}  # vacuum nm, depth
 SKY = "blank sky"  # noise alone
-_LIGHT_KMS = 299_792.458
+_LIGHT_KMS = 1e-3 * SPEED_OF_LIGHT_M_S
 _STEP_KMS = 10.0  # of the galaxies' own wavelengths
 _GIANTS = 12
 _RYDBERG_NM = 91.1763  # of hydrogen

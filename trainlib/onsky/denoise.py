@@ -426,13 +426,14 @@ def _per_wavelength(observed: Observed) -> Observed:
     """Return a spectrum as flux per wavelength."""
     factor = observed.unit.per_wavelength(observed.wavelength)
     beside = observed.beside
-    return replace(
-        observed,
-        flux=observed.flux * factor,
-        variance=observed.variance * factor**2,
-        # the factor changes little from one pixel to the next
-        beside=None if beside is None else beside * factor**2,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # of pixels that cannot be used
+        return replace(
+            observed,
+            flux=observed.flux * factor,
+            variance=observed.variance * factor**2,
+            # the factor changes little from one pixel to the next
+            beside=None if beside is None else beside * factor**2,
+        )
 
 
 def _flagged(observed: Observed, flux: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, int]:

@@ -23,6 +23,8 @@ from trainlib.onsky.bundle import BundleManifest, Opened
 from trainlib.onsky.denoise import Bundle
 from trainlib.onsky.network import Known
 from trainlib.onsky.summary import FileDone
+from trainlib.trust.model import Trust
+from trainlib.trust.residuals import MEASURES
 
 WAVELENGTH = 800.0 + 0.05 * np.arange(300)
 _CARD = 80
@@ -42,7 +44,18 @@ class Smooth:
         assert np.isfinite(flux).all() and not np.isnan(variance).any() and (variance > 0).all()
         one = np.zeros(len(flux))
         curve = np.full(flux.shape, 0.5, np.float32)
-        return Known(curve, 0.01 * curve, one, one + 1e-5, one, one + 9.0, np.ones((len(flux), 4)))
+        stars = np.ones((len(flux), 4))
+        return Known(curve, 0.01 * curve, one, one + 1e-5, one, one + 9.0, stars, one)
+
+
+def plain_trust() -> Trust:
+    """Return that errors are told as they are, and nothing is odd."""
+    one, some = np.ones(1), np.ones((1, len(MEASURES)))
+    return Trust(
+        rows=1, snr=10.0 * one, pixel=np.ones((1, 2)), pixel_95=1.96 * one, redshift=one,
+        redshift_95=1.96 * one, stars=np.ones((1, 4)), stars_95=np.full((1, 4), 2.0),
+        usual=some, spread=some, limit=1e9 * some[0],
+    )  # fmt: skip
 
 
 def smooth_bundle(place: Location) -> Bundle:
@@ -50,7 +63,7 @@ def smooth_bundle(place: Location) -> Bundle:
         fingerprint="0" * 16, model={}, files={}, window_nm=(650.0, 950.0), median=0.5,
         resolution=5000.0, ranges={}, lineage={}, licence="", provenance={},
     )  # fmt: skip
-    return Bundle(Opened(place, manifest, WAVELENGTH, Smooth()))
+    return Bundle(Opened(place, manifest, WAVELENGTH, Smooth(), plain_trust()))
 
 
 @cache
