@@ -51,7 +51,7 @@ from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 
 MOST = 120  # points of failure tried of each writer by the longer test: all, where there are fewer
 MOST_SLOW = 40  # the same of a writer that takes a second
-QUICK = 2  # points of failure tried of each writer beside its last ones
+QUICK = 1  # points of failure tried of each writer beside its last ones
 EVALUATION = Evaluation(
     fingerprint="a", checkpoint="b", dataset="c", split="validation", spectra=6, seconds=1.0,
     cpu_seconds=1.0, bottleneck=2, wiener_rank=2, summary={"x": 1},

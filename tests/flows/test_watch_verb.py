@@ -87,6 +87,7 @@ def started(tmp_path, bundle):
         one.process.communicate(timeout=SECONDS)
 
 
+@pytest.mark.slow  # its parts: tests/trainlib/onsky/test_watch.py
 def test_files_that_come_are_denoised_and_stacked_until_it_is_ended(started, visits, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/first.fits").write_bytes(visits[0])

@@ -138,6 +138,7 @@ class Judged:
     off: xr.Dataset
     binned: xr.Dataset
     examples: xr.Dataset
+    trust: xr.Dataset
 
 
 @dataclass(frozen=True)

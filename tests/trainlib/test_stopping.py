@@ -55,6 +55,7 @@ def newest(run: Path) -> Saved:
     return saved
 
 
+@pytest.mark.slow  # by breaking off inside an epoch: test_train.py
 def test_a_rank_that_is_told_to_stop_keeps_its_very_step(toy, tmp_path):
     config = toy_config(tmp_path, batch_size=12, ranks=1)  # 16 steps an epoch
     run = prepare(config, toy, tmp_path / "run")

@@ -93,9 +93,9 @@ def read_results(run_directory: Place) -> Results:
 
 def _read(place: Location, remedy: str) -> Results:
     with reading(place, remedy):
-        store = place.zarr if place.is_local else {"store": _fetched(place)}
+        store = _fetched(place)
         parts = [
-            xr.open_zarr(**store, group=group, chunks=None, consolidated=False).load()
+            xr.open_zarr(store, group=group, chunks=None, consolidated=False).load()
             for group in (None, _OFF, _BINNED, _EXAMPLES, _TRUST)
         ]
         on, off, _, examples, trust = parts

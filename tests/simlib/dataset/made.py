@@ -37,6 +37,7 @@ def spectra(block: Block) -> xr.Dataset:
         name: ("spectrum", base + 1000.0 * number, {"units": "1"})
         for number, name in enumerate(ROW_VARIABLES)
     }
+    columns["redshift"] = ("spectrum", 1e-5 * base, {"units": "1"})  # lines are within the arm
     columns["interpolated_axis"] = ("spectrum", (rows % 4).astype(np.int8), {"units": "1"})
     grid = base[:, np.newaxis] + np.arange(PIXELS) / 64.0
     for name in ("flux", "variance"):
