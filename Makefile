@@ -17,12 +17,13 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist load
 PACKAGE ?= simlib
 N ?= 60
 SEED ?= 0
+SHIPPED := trainlib/onsky/shipped
 
 # Many processes are started; what Python compiles for one is kept for the next.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all mutants lint bench lock clean
+.PHONY: help install demo test test-all mutants lint bench bundle lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -62,6 +63,11 @@ bench: install  ## time the parts against named alternatives; writes bench.json
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[bench]' \
 	  || echo "the packages to compare with could not be installed; they are left out"
 	$(BIN)/python -m tests.bench
+
+bundle: install  ## train, judge and export the shipped bundle anew, some 20 minutes on two cores
+	run=$$($(BIN)/specdenoise train survey --set dataset.mode=endless --set evaluate.spectra=16384) \
+	  && $(BIN)/specdenoise evaluate "$$run" \
+	  && rm -rf $(SHIPPED) && $(BIN)/specdenoise export "$$run" $(SHIPPED)
 
 lock:  ## write requirements.lock anew from the ranges in pyproject.toml
 	infra/lock

@@ -25,7 +25,10 @@ def denoise(
         typer.Option(metavar="DIR", help="Denoise what is in a folder and what comes there."),
     ] = None,
     bundle: Annotated[
-        str | None, typer.Option("--bundle", metavar="BUNDLE", help="What `export` wrote.")
+        str | None,
+        typer.Option(
+            "--bundle", metavar="BUNDLE", help="What `export` wrote.  [the package's own]"
+        ),
     ] = None,
     plots: Annotated[bool, typer.Option("--plots", help="Draw a picture of each.")] = False,
     polish: Annotated[
@@ -60,13 +63,11 @@ def denoise(
     from trainlib.onsky.batch import denoise as denoise_files
     from trainlib.onsky.denoise import load_bundle
 
-    if bundle is None:
-        raise InputError("no bundle is shipped yet; make one with `export` and give --bundle")
     if bool(files) == (watch is not None):
         raise InputError("give either files, or a folder to watch with --watch")
     stated = Stated(flux_unit, wavelength_unit, medium, reject)
     options = storage_options(storage_option)
-    opened = load_bundle(Location.of(bundle, options), polish=polish)
+    opened = load_bundle(None if bundle is None else Location.of(bundle, options), polish=polish)
     place = Location.of(out, options)
     if polish:
         tell_unpolished(opened)

@@ -76,7 +76,10 @@ def covariance(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return variance (…, pixels), and covariances (…, 2, pixels) with the next two pixels."""
     if values.ndim < 2 or values.shape[-2] != 3:
         raise InputError(f"its COVAR has the shape {values.shape}; 3 rows of pixels were expected")
-    return np.ascontiguousarray(values[..., 0, :]), np.nan_to_num(values[..., 1:, :], posinf=0.0)
+    beside = values[..., 1:, :]
+    if not np.isfinite(beside).all():
+        beside = np.nan_to_num(beside, posinf=0.0)
+    return np.ascontiguousarray(values[..., 0, :]), beside
 
 
 def wavelengths(hdus: fits.HDUList, pixels: int) -> tuple[np.ndarray, str]:

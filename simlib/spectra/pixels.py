@@ -225,8 +225,9 @@ def _filled(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Return values, a straight line between their neighbours where they cannot be used."""
     if usable.all():
         return values
-    place = np.arange(values.size)
-    return np.asarray(np.where(usable, values, np.interp(place, place[usable], values[usable])))
+    filled, (lost,), (known,) = values.copy(), np.nonzero(~usable), np.nonzero(usable)
+    filled[lost] = np.interp(lost, known, values[known])
+    return filled
 
 
 def _times(variance: np.ndarray, beside: list[np.ndarray] | None, vector: np.ndarray) -> np.ndarray:

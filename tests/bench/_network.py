@@ -87,15 +87,15 @@ def judged(trained: Trained, rows: xr.Dataset, split: str, is_masked: np.ndarray
         noisy = batch.noisy.masked_fill(hidden, 1e3)
         with torch.inference_mode():
             made = trained.model.denoise(noisy, batch.variance.masked_fill(hidden, torch.inf))  # type: ignore[operator]
-        told = measure(made.flux, batch.target, Evaluate().flux_floor)
-        off = (made.flux - batch.target).abs() / made.error / np.sqrt(2.0 / np.pi)
-        shift = made.redshift.numpy() - spectra.labels["redshift"][some].astype(float)
+        told = measure(torch.from_numpy(made.flux), batch.target, Evaluate().flux_floor)
+        off = np.abs(made.flux - batch.target.numpy()) / made.error / np.sqrt(2.0 / np.pi)
+        shift = made.redshift - spectra.labels["redshift"][some].astype(float)
         parts = (
             told.mean_abs_relative_error,
             told.mean_relative_error,
             np.abs(shift) / axis.pixel_redshift,
-            off.mean(dim=1).numpy(),
-            off.where(hidden, torch.nan).nanmean(dim=1).numpy(),
+            off.mean(axis=1),
+            torch.from_numpy(off).where(hidden, torch.nan).nanmean(dim=1).numpy(),
         )
         for name, part in zip(NAMES, parts, strict=True):
             found[name].append(part)

@@ -135,7 +135,8 @@ def test_pictures_and_fits_are_options(bundle, star, tmp_path, monkeypatch, capf
         assert told.err == ("" if option == "--no-polish" else said)
 
 
-def test_without_a_bundle_the_way_to_one_is_told(tmp_path, capfd):
+def test_without_a_bundle_the_way_to_one_is_told(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("trainlib.onsky.denoise.SHIPPED", tmp_path / "none")
     assert run_program(["denoise", "a.fits", "--out", str(tmp_path / "out")]) == 2
     assert "make one with `export` and give --bundle" in capfd.readouterr().err
     words = ["denoise", "a.fits", "--out", str(tmp_path / "out"), "--bundle", str(tmp_path)]

@@ -9,9 +9,9 @@ import torch
 from tests.trainlib.rest import toy_frame
 from trainlib.evaluation.at_rest import AtRest
 from trainlib.evaluation.templates import Templates, library_of
-from trainlib.models.rest.axis import spline_coefficients
-from trainlib.models.rest.frame import RestFrame
-from trainlib.models.rest.scan import Scan
+from trainlib.rest.axis import spline_coefficients
+from trainlib.rest.frame import RestFrame
+from trainlib.rest.scan import Scan
 
 AXIS = toy_frame.AXIS
 STARS = 300
@@ -28,22 +28,30 @@ def library(at_rest: AtRest) -> Templates:
     return library_of(at_rest, 7.0 * spline_coefficients(toy_frame.curves(STARS, 50)))
 
 
+def observed(
+    rows: int, level: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, np.ndarray]:
+    noisy, variance, truth, redshift = toy_frame.observed(rows, level)
+    return *map(torch.from_numpy, (noisy, variance, truth)), redshift
+
+
 def error(made: torch.Tensor, truth: torch.Tensor) -> float:
     return float((made - truth).abs().mean())
 
 
 def test_the_linear_solution_is_the_dense_one_at_the_shift_found(at_rest: AtRest) -> None:
-    noisy, variance, truth, known = toy_frame.observed(60, 0.05)
+    noisy, variance, truth, known = observed(60, 0.05)
     made, told = at_rest(noisy, variance), at_rest.frame.statistics
-    redshift = at_rest.scan(noisy, variance).redshift.numpy()
+    redshift = at_rest.scan(noisy.numpy(), variance.numpy()).redshift
     assert np.median(np.abs(redshift - known)) < 0.2 * AXIS.pixel_redshift
     dense = torch.empty_like(truth)
     for row, z in enumerate(redshift):
         here = np.full(len(told.vectors), z)
-        basis = torch.from_numpy(AXIS.gather(told.vectors.numpy(), here)).double()
-        mean = torch.from_numpy(AXIS.gather(told.mean[None].numpy(), here[:1]))[0].double()
+        basis = torch.from_numpy(AXIS.gather(told.vectors, here)).double()
+        mean = torch.from_numpy(AXIS.gather(told.mean[None], here[:1]))[0].double()
         weighted = basis / variance[row].double()
-        gram = torch.diag(1.0 / told.eigenvalues.double()) + weighted @ basis.T
+        prior = torch.from_numpy(1.0 / told.eigenvalues.astype(float))
+        gram = torch.diag(prior) + weighted @ basis.T
         found = torch.linalg.solve(gram, weighted @ (noisy[row].double() - mean))
         dense[row] = (mean + found @ basis).float()
     assert error(made, dense) < 0.02 * error(dense, truth)
@@ -68,9 +76,9 @@ def test_a_template_is_found_whatever_multiplies_it_and_is_added(library: Templa
 
 def test_the_best_of_all_templates_wins(library: Templates) -> None:
     """Each is fitted by least squares to stars that are none of them, one after the other."""
-    noisy, variance, _, _ = toy_frame.observed(12, 0.02)
+    noisy, variance, _, _ = observed(12, 0.02)
     made = library(noisy, variance)
-    redshift = library.at_rest.scan(noisy, variance).redshift.numpy()
+    redshift = library.at_rest.scan(noisy.numpy(), variance.numpy()).redshift
     along = np.linspace(-1.0, 1.0, AXIS.pixels)
     step = 1e-2 * AXIS.pixel_redshift
     for row, z in enumerate(redshift):
@@ -93,7 +101,7 @@ def test_the_best_of_all_templates_wins(library: Templates) -> None:
 
 
 def test_a_masked_pixel_says_nothing_to_either(library: Templates) -> None:
-    noisy, variance, _, _ = toy_frame.observed(20, 0.02)
+    noisy, variance, _, _ = observed(20, 0.02)
     variance[:, 100:130] = torch.inf
     for method in (library, library.at_rest):
         other = noisy.clone()
@@ -106,6 +114,6 @@ def test_a_masked_pixel_says_nothing_to_either(library: Templates) -> None:
 def test_one_template_and_no_spectra_are_as_good_as_many(library: Templates) -> None:
     single = replace(library, coefficients=library.coefficients[:1], values=library.values[:1],
                      squares=library.squares[:1])  # fmt: skip
-    noisy, variance, _, _ = toy_frame.observed(5, 0.05)
+    noisy, variance, _, _ = observed(5, 0.05)
     assert torch.isfinite(single(noisy, variance)).all()
     assert library(noisy[:0], variance[:0]).shape == (0, AXIS.pixels)

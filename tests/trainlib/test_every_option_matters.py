@@ -156,7 +156,7 @@ def test_a_model_key_changes_the_network(key):
 
 @pytest.mark.parametrize("key", MODEL_AT_REST)
 def test_a_key_of_a_model_at_rest_changes_the_network(key):
-    flux, variance, _, _ = toy_frame.observed(30, 0.1)
+    flux, variance = (torch.from_numpy(part) for part in toy_frame.observed(30, 0.1)[:2])
 
     def output(tables: dict) -> np.ndarray:
         config = TrainingConfig.model_validate({"model": tables}).model

@@ -110,7 +110,7 @@ def test_a_run_opens_without_its_data_and_says_what_it_found(trained, place):
     spectra = open_dataset(place, "validation")
     flux, variance = (torch.from_numpy(spectra[name].values) for name in ("flux", "variance"))
     found = load_trained(trained).model.denoise(flux, variance)
-    assert np.median(np.abs(found.redshift.numpy() - spectra["redshift"].values)) < 1e-5
+    assert np.median(np.abs(found.redshift - spectra["redshift"].values)) < 1e-5
     assert abs(float(found.stars[:, 0].mean()) - spectra["teff"].values.mean()) < 100.0
     assert bool((found.error > 0).all())
     assert all(len(part) == 40 for part in vars(found).values())

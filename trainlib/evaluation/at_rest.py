@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainlib.models.rest.frame import RestFrame
-from trainlib.models.rest.scan import Scan
+from trainlib.rest.frame import RestFrame
+from trainlib.rest.scan import Scan
 from trainlib.training.augment import Augmenter
 from trainlib.training.data import Spectra
 from trainlib.training.examples import statistics_of_rest
@@ -30,13 +30,13 @@ class AtRest:
 
     def __call__(self, flux_noisy: Tensor, variance: Tensor) -> Tensor:
         """Return the most probable spectra (rows, pixels) at the redshifts found."""
-        redshift = self.scan(flux_noisy, variance).redshift.numpy()
-        solution, _ = self.frame.solved(flux_noisy, variance, redshift)
-        return self.frame.spectra(solution, redshift)
+        flux, squared = flux_noisy.numpy(), variance.numpy()
+        redshift = self.scan(flux, squared).redshift
+        solution, _ = self.frame.solved(flux, squared, redshift)
+        return torch.from_numpy(self.frame.spectra(solution, redshift))
 
 
 def learn_at_rest(truth: Truth, clean: Spectra, training: Augmenter, rank: int) -> AtRest:
     """Return what clean training spectra, with the labels that the truth asks for, tell."""
     statistics = statistics_of_rest(truth, clean, training, rank, seed=0)
-    with torch.inference_mode():
-        return AtRest(truth, RestFrame(statistics, _STEPS), Scan(statistics, min(_SCANNED, rank)))
+    return AtRest(truth, RestFrame(statistics, _STEPS), Scan(statistics, min(_SCANNED, rank)))

@@ -161,7 +161,7 @@ def _denoised(model: nn.Module, noisy: Tensor, variance: Tensor) -> tuple[Tensor
     if (tells := getattr(model, "denoise", None)) is None:
         return model(noisy, variance), None
     found = tells(noisy, variance)
-    return found.flux, found.error
+    return torch.from_numpy(found.flux), torch.from_numpy(found.error)
 
 
 def line_profile(

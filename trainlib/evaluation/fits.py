@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from scipy.stats import binomtest
-from torch import Tensor, nn
+from torch import nn
 
 from simlib.fit.cold import coarse_library, cold_start
 from simlib.fit.generator import STARS
@@ -96,17 +96,16 @@ def _named(model: RestFrameNetwork, batch: Batch) -> tuple[np.ndarray, np.ndarra
     """Return denoised spectra, and the stars (rows, 6) that the network names."""
     with torch.inference_mode():
         found = model.denoise(batch.noisy, batch.variance)
-    return found.flux.numpy(), named_stars(found.stars, found.redshift)
+    return found.flux, named_stars(found.stars, found.redshift)
 
 
-def named_stars(stars: Tensor, redshift: Tensor) -> np.ndarray:
+def named_stars(stars: np.ndarray, redshift: np.ndarray) -> np.ndarray:
     """Return (rows, 6) parameters in the order of STARS; a network does not know the reddening.
 
     stars: (rows, 4) along the axes of a grid.
     """
     unknown = np.full((len(redshift), 1), np.nan)
-    columns = [stars.double().numpy(), redshift.double().numpy()[:, np.newaxis], unknown]
-    named = np.concatenate(columns, axis=1)
+    named = np.concatenate([stars, redshift[:, np.newaxis], unknown], axis=1)
     assert named.shape[1] == len(STARS)
     return named
 

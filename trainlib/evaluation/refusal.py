@@ -92,7 +92,7 @@ def _judged(
         told = trust.told(seen.snr, seen.batch.noisy.shape[1])
         off, off_redshift = off_by(seen), redshift_off_by(seen, read_rows(labels, "redshift", some))
         true = np.stack([read_rows(labels, axis, some) for axis in AXES])
-        off_stars = np.abs(seen.known.stars.numpy().T - true) / told.stars.T
+        off_stars = np.abs(seen.known.stars.T - true) / told.stars.T
         wide = [np.ones_like(told.pixel_95), told.pixel_95]
         within = [
             [np.mean(off <= one, axis=1) for one in _AS_TOLD],
@@ -123,9 +123,9 @@ def _doubts(
     """Return how odd spectra look (rows, measures), and how much speaks against them (rows,)."""
     low, high = network_of(trained).redshifts.tolist()
     odd = trust.odd(seen.snr, seen.looks, np.ones(len(seen.snr)))
-    variance = seen.batch.variance + seen.known.error.square()
-    pull = (seen.batch.noisy - seen.known.flux).abs() / variance.sqrt()
-    suspects = (pull > 5.0).double().mean(dim=1).numpy()
+    variance = seen.batch.variance.numpy() + np.square(seen.known.error)
+    pull = np.abs(seen.batch.noisy.numpy() - seen.known.flux) / np.sqrt(variance)
+    suspects = np.mean(pull > 5.0, axis=1)
     doubts = np.array([
         suspicion(Measures(
             snr=float(seen.snr[row]),
@@ -173,7 +173,8 @@ def _strangers(
             strange[number, some][usable] = doubts
             if kind in LINES:
                 change = batch.target - clean.target
-                returned[number, some] = share_returned(seen.known.flux - plain, change)
+                made = torch.from_numpy(seen.known.flux - plain)
+                returned[number, some] = share_returned(made, change)
                 found[number, some] = _is_found(trust, seen, odd, here, LINES[kind][0])
     dims = ("kind", "stranger")
     return {"strange": (dims, strange), "found": (dims, found), "returned": (dims, returned)}
@@ -198,10 +199,8 @@ def _scaled(batch: Batch) -> tuple[Batch, np.ndarray]:
 def _is_found(trust: Trust, seen: Seen, odd: np.ndarray, here: Places, line: float) -> np.ndarray:
     """Return (rows,) whether a line is among the features that are suspected."""
     found, place = np.zeros(len(odd), bool), line * (1.0 + here.redshift)
-    noisy, variance, made, error = (
-        values.numpy() for values in (seen.batch.noisy, seen.batch.variance, seen.known.flux,
-                                      seen.known.error)
-    )  # fmt: skip
+    noisy, variance = seen.batch.noisy.numpy(), seen.batch.variance.numpy()
+    made, error = seen.known.flux, seen.known.error
     for row in np.flatnonzero(odd[:, MEASURES.index("features")] >= 1.0):
         one = slice(row, row + 1)
         residuals = residuals_of(noisy[one], variance[one], made[one], error[one])

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from trainlib.evaluation.at_rest import AtRest
-from trainlib.models.rest.axis import COARSE, RestAxis, spline_samples
-from trainlib.models.rest.noise import median_of_seen
+from trainlib.rest.axis import COARSE, RestAxis, spline_samples
+from trainlib.rest.noise import median_of_seen
 
 _DEGREE = 2  # of the polynomial
 _ROWS = 32  # spectra at a time
@@ -38,8 +38,9 @@ class Templates:
 
     def __call__(self, flux_noisy: Tensor, variance: Tensor) -> Tensor:
         """Return the best templates as they are seen, (rows, pixels)."""
-        redshift = self.at_rest.scan(flux_noisy, variance).redshift.numpy()
-        weight = median_of_seen(variance, 1.0) / variance
+        squared = variance.numpy()
+        redshift = self.at_rest.scan(flux_noisy.numpy(), squared).redshift
+        weight = torch.from_numpy(median_of_seen(squared, 1.0)) / variance
         parts = [
             self._fitted(flux_noisy[n : n + _ROWS], weight[n : n + _ROWS], redshift[n : n + _ROWS])
             for n in range(0, len(flux_noisy), _ROWS)

@@ -19,7 +19,8 @@ from simlib.fingerprint import fingerprint
 from simlib.parameters import AXES
 from simlib.rng import Purpose, Split
 from trainlib.evaluation.trained import Trained
-from trainlib.models.restframe import Denoised, RestFrameNetwork
+from trainlib.models.restframe import RestFrameNetwork
+from trainlib.rest.denoiser import Known
 from trainlib.training.augment import Augmenter, Batch
 from trainlib.training.data import is_bare
 from trainlib.trust.model import TRUST, Tried, TrustRecord, make_trust, observed_snr
@@ -41,7 +42,7 @@ class Seen:
     """
 
     batch: Batch
-    known: Denoised
+    known: Known
     snr: np.ndarray
     looks: np.ndarray
 
@@ -50,12 +51,9 @@ def seen_by(network: RestFrameNetwork, batch: Batch) -> Seen:
     """Return what a network tells of noisy spectra."""
     with torch.inference_mode():
         known = network.denoise(batch.noisy, batch.variance)
-    noisy, variance, made, error, distance = (
-        values.numpy()
-        for values in (batch.noisy, batch.variance, known.flux, known.error, known.distance)
-    )
-    looks = measured(noisy, variance, made, error, distance)
-    return Seen(batch, known, observed_snr(made, variance), looks)
+    noisy, variance = batch.noisy.numpy(), batch.variance.numpy()
+    looks = measured(noisy, variance, known.flux, known.error, known.distance)
+    return Seen(batch, known, observed_snr(known.flux, variance), looks)
 
 
 def trust_of(trained: Trained) -> TrustRecord:
@@ -131,18 +129,17 @@ def _tries(trained: Trained, rows: EndlessSplit, count: int) -> Iterator[Tried]:
             snr=seen.snr,
             off=off_by(seen).astype(np.float16),  # of which there are 100 MB in 12,288 rows
             redshift=redshift_off_by(seen, made["redshift"].values),
-            stars=np.abs(seen.known.stars.numpy() - stars),
+            stars=np.abs(seen.known.stars - stars),
             measures=seen.looks,
         )
 
 
 def off_by(seen: Seen) -> np.ndarray:
     """Return (rows, pixels) how far the truth is from what is denoised, in errors as told."""
-    off: np.ndarray = ((seen.known.flux - seen.batch.target).abs() / seen.known.error).numpy()
-    return off
+    return np.asarray(np.abs(seen.known.flux - seen.batch.target.numpy()) / seen.known.error)
 
 
 def redshift_off_by(seen: Seen, true: np.ndarray) -> np.ndarray:
     """Return (rows,) the same of redshifts."""
-    found, error = (x.numpy() for x in (seen.known.redshift, seen.known.redshift_error))
-    return np.asarray(np.abs(found - true) / error, dtype=np.float64)
+    known = seen.known
+    return np.asarray(np.abs(known.redshift - true) / known.redshift_error, dtype=np.float64)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from trainlib.config import Model, ProjectionModel, RestFrameModel
 from trainlib.models.hourglass import Hourglass
 from trainlib.models.projection import Projection
-from trainlib.models.rest.statistics import RestStatistics, statistics_in
 from trainlib.models.restframe import RestFrameNetwork
 from trainlib.models.statistics import Statistics, empty_statistics, training_statistics
+from trainlib.rest.statistics import RestStatistics, statistics_in
 
 __all__ = [
     "Denoiser",
@@ -90,5 +90,5 @@ def blank_model(config: Model, state: Mapping[str, Tensor]) -> nn.Module:
     Raises KeyError for a state that is of no network of this kind.
     """
     if isinstance(config, RestFrameModel):
-        return build_model(config, statistics_in(state))
+        return build_model(config, statistics_in({name: x.cpu() for name, x in state.items()}))
     return build_model(config, empty_statistics(len(state["noise_shape"]), basis_rank(config)))

@@ -6,8 +6,6 @@ A pixel whose variance is infinite, or is none, is masked.
 import torch
 from torch import Tensor
 
-from trainlib.models.rest.noise import seen_median
-
 FEATURES = 3
 _TYPICAL = 0.05  # of sigma at a median flux of 0.5: S/N 10
 _SMALLEST = 1e-6
@@ -43,3 +41,10 @@ def level_features(level: Tensor) -> Tensor:
 def wiener_gain(eigenvalues: Tensor, level: Tensor) -> Tensor:
     """Return (rows, rank) share of a coefficient that is signal: l / (l + s^2)."""
     return eigenvalues / (eigenvalues + level.square())
+
+
+def seen_median(values: Tensor) -> Tensor:
+    """Return (rows, 1) medians of what is finite of values (rows, pixels); NaN: nothing is."""
+    seen = values.where(values < torch.inf, torch.nan)
+    median: Tensor = seen.nanmedian(dim=1, keepdim=True).values
+    return median

@@ -3,10 +3,12 @@
 `manifest.json` says what it is, `network.safetensors` holds the arrays, `trust.json` how far its
 word is to be trusted, `README.md` is for people.
 Nothing in it can run: the arrays are plain, and every byte is compared with its digest on opening.
+Only what cannot be derived is held; arrays of other names beside the network's are left alone.
 """
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,9 +17,11 @@ from safetensors.numpy import load
 from simlib.artifact import Record, parse_record, read_record, reading
 from simlib.errors import InputError
 from simlib.location import Location, Place
-from trainlib.onsky.network import Network, TorchNetwork
+from trainlib.onsky.network import network_of
+from trainlib.rest.denoiser import RestDenoiser
 from trainlib.trust.model import TRUST, Trust, TrustRecord
 
+SHIPPED = Path(__file__).parent / "shipped"  # trained on the preset `survey`
 MANIFEST, ARRAYS, CARD = "manifest.json", "network.safetensors", "README.md"
 WAVELENGTH = "wavelength"  # among the arrays, the network's beside it
 _REMEDY = "export the run again with `specdenoise export RUN BUNDLE`"
@@ -29,7 +33,8 @@ class BundleManifest(Record):
     fingerprint: of the network, its pixels, its scale and its trust. model: the section that made
     the network. files: the SHA-256 of each. window_nm, median: how flux is normalised. ranges: that
     the training stars were drawn from. resolution: of the training spectra in the arm. lineage:
-    what it was made from. simulator: that made the training spectra, see `simulator`.
+    what it was made from. results: of its evaluation, None where there was none. simulator: that
+    made the training spectra, see `simulator`.
     """
 
     remedy: ClassVar[str] = _REMEDY
@@ -47,6 +52,7 @@ class BundleManifest(Record):
     lineage: dict[str, Any]
     licence: str
     provenance: dict[str, Any]
+    results: dict[str, Any] | None = None
     simulator: dict[str, Any] | None = None
 
 
@@ -57,7 +63,7 @@ class Opened:
     place: Location
     manifest: BundleManifest
     wavelength: np.ndarray
-    network: Network
+    network: RestDenoiser
     trust: Trust
 
 
@@ -80,7 +86,7 @@ def open_bundle(place: Place) -> Opened:
         arrays = load(held[ARRAYS])
         wavelength = arrays.pop(WAVELENGTH)
         try:
-            network = TorchNetwork(manifest.model, arrays)
+            network = network_of(manifest.model, arrays)
         except InputError as error:
             raise InputError(f"{path}: {error}; {_REMEDY}") from None
     trust = Trust.of(parse_record(folder / TRUST, held[TRUST], TrustRecord))

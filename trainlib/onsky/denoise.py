@@ -4,7 +4,9 @@ A spectrum is brought to flux per wavelength on the network's pixels and to its 
 out is brought back to the pixels and the unit that the spectrum has.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,12 +18,15 @@ from simlib.errors import InputError
 from simlib.fingerprint import quick_checksum
 from simlib.location import Place
 from simlib.spectra.arrays import marks, numbers
-from simlib.spectra.observed import Observed
+from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.pixels import OnPixels, Way, way_of
 from simlib.spectra.units import RELATIVE
-from trainlib.onsky.bundle import Opened, open_bundle
+from trainlib.onsky.bundle import SHIPPED, Opened, open_bundle
 from trainlib.onsky.flags import MASKED, OUTSIDE, SUSPECT, UNUSABLE
-from trainlib.onsky.network import Known
+from trainlib.onsky.objects import observed_in
+from trainlib.rest.axis import threads_of_products
+from trainlib.rest.denoiser import Known
+from trainlib.rest.network import STARS
 from trainlib.trust.model import Told, named_odd, observed_snr
 from trainlib.trust.residuals import MEASURES, Feature, features_in, measured, residuals_of
 from trainlib.trust.verdict import Measures, is_at_edge, verdict
@@ -29,12 +34,11 @@ from trainlib.trust.verdict import Measures, is_at_edge, verdict
 if TYPE_CHECKING:
     from trainlib.onsky.simulator import Refined, Simulator
 
-STARS = ("teff", "logg", "feh", "alpha")
 _STAR_ERRORS = tuple(f"{name}_error" for name in STARS)
 FITTED = (*STARS, "redshift", "ebv")
 NETWORK, POLISH = "network", "polish"
 UNKNOWN = (float("nan"),) * 36  # a covariance
-_AT_ONCE = 512  # spectra that the network is given together
+_AT_ONCE = 256  # spectra that the network is given together
 _MOST_WAYS = 64  # that are kept for the next spectrum of the same pixels
 _WHOLE = 0.98  # share of the pixels from which on their own median is the scale
 _SUSPECT_SIGMA = 5.0
@@ -132,6 +136,8 @@ class Bundle:
         low, high = opened.manifest.window_nm
         self._window = (self.wavelength >= low) & (self.wavelength <= high)
         self._typical = opened.network.typical
+        # What is made once is made here, not by the threads that share it.
+        self._network.denoise(self._typical[np.newaxis], np.ones((1, self._typical.size)))
         self._simulator: Simulator | None = None
         self.unpolished = "" if polish else "it was not asked for"
         if polish:
@@ -144,18 +150,25 @@ class Bundle:
 
     def denoise(
         self,
-        wavelength: np.ndarray,
-        flux: np.ndarray,
-        variance: np.ndarray,
-        mask: np.ndarray | None = None,
+        wavelength: Any,
+        flux: Any = None,
+        variance: Any = None,
+        mask: Any = None,
+        *,
+        stated: Stated | None = None,
     ) -> Denoised | list[Denoised | InputError]:
         """Return what is made of one spectrum (pixels,), or of each of several (rows, pixels).
 
         wavelength: nm, vacuum, (pixels,) or as the flux. flux: per wavelength, on any scale.
         variance: of it; not finite or not positive: the pixel is not used. mask: True or not 0
-        where a pixel is rejected; so is what is masked in an array of numpy.ma. Raises InputError
-        for one that cannot be used; of several it is returned in the place of the answer.
+        where a pixel is rejected; so is what is masked in an array of numpy.ma. In the place of all
+        four an object may be given, see `objects.observed_in`, and what it does not say as stated.
+        Raises InputError for one that cannot be used; of several it is returned in the place of the
+        answer.
         """
+        if flux is None:
+            spectra, is_several = observed_in(wavelength, stated or Stated())
+            return self._each(spectra, is_several)
         values = numbers(flux, "flux")
         count = len(np.atleast_2d(values))
         spread = {
@@ -183,22 +196,40 @@ class Bundle:
             )
             for row in range(count)
         )
-        found = list(self.denoise_observed(rows))
-        if values.ndim > 1:
+        return self._each(rows, values.ndim > 1)
+
+    def _each(
+        self, spectra: Iterable[Observed], is_several: bool
+    ) -> Denoised | list[Denoised | InputError]:
+        found = list(self.denoise_observed(spectra))
+        if is_several:
             return found
         if isinstance(found[0], InputError):
             raise found[0]
         return found[0]
 
     def denoise_observed(self, spectra: Iterable[Observed]) -> Iterator[Denoised | InputError]:
-        """Yield what is made of each spectrum, or why nothing is, in their order."""
-        ways: dict[str, Way] = {}
+        """Yield what is made of each spectrum, or why nothing is, in their order.
+
+        Some are made at a time, on as many threads as products of matrices have.
+        """
         waiting = iter(spectra)
-        while some := list(islice(waiting, _AT_ONCE)):
-            ready = [self._readied(one, ways) for one in some]
-            usable = [one for one in ready if isinstance(one, _Ready)]
-            answers = iter(self._answers(usable) if usable else ())
-            yield from (one if isinstance(one, InputError) else next(answers) for one in ready)
+        threads = threads_of_products()
+        ahead: deque[Future[list[Denoised | InputError]]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            while some := list(islice(waiting, _AT_ONCE)):
+                ahead.append(pool.submit(self._denoised, some))
+                if len(ahead) > threads:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+
+    def _denoised(self, spectra: Sequence[Observed]) -> list[Denoised | InputError]:
+        ways: dict[str, Way] = {}
+        ready = [self._readied(one, ways) for one in spectra]
+        usable = [one for one in ready if isinstance(one, _Ready)]
+        answers = iter(self._answers(usable) if usable else ())
+        return [one if isinstance(one, InputError) else next(answers) for one in ready]
 
     def _readied(self, observed: Observed, ways: dict[str, Way]) -> _Ready | InputError:
         key = quick_checksum(observed.wavelength)
@@ -346,14 +377,19 @@ class Bundle:
         return out
 
 
-def load_bundle(place: Place, *, polish: bool = True) -> Bundle:
-    """Return a bundle that `export` wrote, ready to denoise.
+def load_bundle(place: Place | None = None, *, polish: bool = True) -> Bundle:
+    """Return a bundle that `export` wrote, ready to denoise; None: the package's own.
 
     polish: exchange what the network makes for the fit of a star where that is more probable; not
     done where the simulator's stellar grid is not installed (`Bundle.unpolished` says why). Raises
     InputError where there is no bundle, or where a byte of it is not what was written.
     """
-    return Bundle(open_bundle(place), polish)
+    if place is None and not SHIPPED.exists():
+        raise InputError(
+            "no bundle is in this package; make one with `export` and give --bundle, or its place "
+            "to `load_bundle`"
+        )
+    return Bundle(open_bundle(SHIPPED if place is None else place), polish)
 
 
 def _single(seen: OnPixels, scale: float) -> tuple[np.ndarray, np.ndarray]:

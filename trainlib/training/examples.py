@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from simlib.parameters import AXES
-from trainlib.models import RestStatistics
-from trainlib.models.rest.axis import spline_samples
-from trainlib.models.rest.frame import RestFrame, weights_of
-from trainlib.models.rest.noise import seen_median
-from trainlib.models.rest.statistics import RestSample, rest_statistics
+from trainlib.models.noise_level import seen_median
+from trainlib.models.rest_statistics import RestSample, rest_statistics
 from trainlib.models.restframe import RestFrameNetwork, RestObjective
+from trainlib.rest.axis import spline_samples
+from trainlib.rest.frame import RestFrame, weights_of
+from trainlib.rest.statistics import RestStatistics
 from trainlib.training.augment import Augmenter
 from trainlib.training.batches import Source
 from trainlib.training.data import Spectra
@@ -165,17 +165,18 @@ class RestExamples:
             part.cpu() for part in (batch.noisy, batch.variance, batch.target)
         )
         frame = frames_taken(self.truth, labels, target, variance, augmenter, epoch, start)
-        solution, level = self.frame.solved(noisy, variance, frame)
+        solution, level = self.frame.solved(noisy.numpy(), variance.numpy(), frame)
         offset = augmenter.offsets(epoch, start, len(flux))
         curves = self.truth.coefficients(labels, target.numpy(), offset, frame)
         mean, spread = self.frame.statistics.stars
-        return (
+        prepared = (
             solution,
             level,
-            torch.from_numpy(frame).float(),
-            self.frame.coefficients(torch.from_numpy(curves)),
-            (torch.from_numpy(stars_of(labels)) - mean) / spread,
+            frame.astype(np.float32),
+            self.frame.coefficients(curves),
+            (stars_of(labels) - mean) / spread,
         )
+        return tuple(torch.from_numpy(part) for part in prepared)
 
 
 def _some(spectra: Spectra, first: int, rows: int = _VALIDATION_ROWS) -> Spectra:
@@ -239,8 +240,8 @@ def statistics_of_rest(
         offset = training.offsets(0, first, len(some))
         true = truth.coefficients(some.labels, target.numpy(), offset, frame)
         values[rows] = spline_samples(true)
-        weights[rows] = axis.scatter(weights_of(sigma.square())[0].numpy(), frame)
+        weights[rows] = axis.scatter(weights_of(sigma.square().numpy())[0], frame)
         shape += (sigma / sigma.median(dim=1, keepdim=True).values).double().sum(dim=0)
     sample = RestSample(values, weights, stars_of(clean.labels))
-    noise_shape = (shape / len(clean)).float()
+    noise_shape = (shape / len(clean)).float().numpy()
     return rest_statistics(axis, truth.redshifts, sample, noise_shape, rank, seed)

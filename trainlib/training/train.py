@@ -34,8 +34,8 @@ from trainlib.models import (
     empty_statistics,
 )
 from trainlib.models import training_statistics as compute_statistics
-from trainlib.models.rest.statistics import empty_rest_statistics
 from trainlib.models.restframe import RestFrameNetwork
+from trainlib.rest.statistics import empty_rest_statistics
 from trainlib.runs import State
 from trainlib.training.astray import keep_astray
 from trainlib.training.augment import Augmenter
@@ -262,7 +262,6 @@ def make_statistics(
             f"{source.pixels} pixels cannot fill it; lower it or "
             "raise dataset.n_train"
         )
-    kind = RestStatistics if truth else Statistics
     made: Statistics | RestStatistics = (
         empty_rest_statistics(truth.axis, rank) if truth else empty_statistics(points, rank)
     )
@@ -273,9 +272,13 @@ def make_statistics(
         else:
             target, _ = training.target(clean.flux, 0, 0)
             made = compute_statistics(target, clean.sigma, rank, config.train.seed)
-    return kind(*(
-        ranks.from_first(part.to(ranks.device).contiguous()) for part in vars(made).values()
-    ))  # fmt: skip
+    parts = (
+        ranks.from_first(torch.as_tensor(part).to(ranks.device).contiguous())
+        for part in vars(made).values()
+    )
+    if truth:
+        return RestStatistics(*(part.cpu().numpy() for part in parts))
+    return Statistics(*parts)
 
 
 def make_examples(

@@ -12,7 +12,7 @@ from simlib.errors import InputError
 from simlib.location import Location
 from simlib.parameters import AXES, as_table
 from simlib.simulation.rest_frame import RestSpectra, rest_spectra
-from trainlib.models.rest.axis import RestAxis, spline_coefficients
+from trainlib.rest.axis import RestAxis, spline_coefficients
 from trainlib.training.data import is_bare
 
 LABELS = ("redshift", *AXES, "interpolated_axis")  # of a spectrum, that its truth follows from

@@ -21,8 +21,8 @@ from tests.simlib.spectra import made
 from trainlib.onsky.batch import denoise
 from trainlib.onsky.bundle import BundleManifest, Opened
 from trainlib.onsky.denoise import Bundle
-from trainlib.onsky.network import Known
 from trainlib.onsky.summary import FileDone
+from trainlib.rest.denoiser import Known
 from trainlib.trust.model import Trust
 from trainlib.trust.residuals import MEASURES
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
 
 from simlib.location import Location
 from simlib.units import FWHM_PER_SIGMA
@@ -14,6 +14,7 @@ from tests.trainlib.rest.toy_frame import AXIS, curves, observed, statistics
 from trainlib.config import RestFrameModel
 from trainlib.evaluation.trust import off_by, redshift_off_by, seen_by
 from trainlib.models import build_model
+from trainlib.models.restframe import RestFrameNetwork
 from trainlib.onsky.export import write_bundle
 from trainlib.training.augment import Batch
 from trainlib.trust.model import Tried, TrustRecord, make_trust
@@ -34,28 +35,37 @@ DESCRIBED: dict[str, Any] = {
 }
 
 
-def toy_network() -> nn.Module:
-    return build_model(MODEL, statistics(RANK)).eval()
+def toy_network() -> RestFrameNetwork:
+    """Return a network that corrects what it is given, by a little."""
+    torch.manual_seed(0)
+    network = build_model(MODEL, statistics(RANK)).eval()
+    assert isinstance(network, RestFrameNetwork)
+    for layer in (network.last, network.blocks[0].outer):
+        torch.nn.init.normal_(layer.weight, std=0.01)
+    return network
 
 
 @cache
 def toy_trust() -> TrustRecord:
     """Return how far the network is to be trusted, from stars of S/N 5 to 100."""
-    parts = []
+    parts, network = [], toy_network()
     for number, level in enumerate(np.geomspace(0.005, 0.1, 8)):
         noisy, variance, flux, redshift = observed(150, float(level), 100 + number)
-        scale = noisy.median(dim=1, keepdim=True).values / MEDIAN  # as it is done on the sky
-        batch = Batch((flux / scale).float(), noisy / scale, variance / scale.square())
-        seen = seen_by(toy_network(), batch)
+        scale = np.median(noisy, axis=1, keepdims=True) / MEDIAN  # as it is done on the sky
+        parts_of_batch = (flux / scale, noisy / scale, variance / np.square(scale))
+        batch = Batch(*(torch.from_numpy(part.astype(np.float32)) for part in parts_of_batch))
+        seen = seen_by(network, batch)
         parts.append(Tried(seen.snr, off_by(seen), redshift_off_by(seen, redshift),
-                           np.abs(seen.known.stars.numpy()), seen.looks))  # fmt: skip
+                           np.abs(seen.known.stars), seen.looks))  # fmt: skip
     columns = zip(*(vars(part).values() for part in parts), strict=True)
     return make_trust(Tried(*map(np.concatenate, columns))).record("d" * 16)
 
 
 def write_toy_bundle(place: Path, **described: Any) -> Path:
+    probes = observed(8, 0.02)[:2]
+    described = DESCRIBED | described
     write_bundle(
-        Location.of(place), toy_network(), WAVELENGTH, DESCRIBED | described, "# toy\n", toy_trust()
+        Location.of(place), toy_network(), WAVELENGTH, described, "# toy\n", toy_trust(), probes
     )
     return place
 
@@ -64,7 +74,7 @@ def toy_stars(count: int, level: float, seed: int = 5) -> tuple[list[Star], np.n
     """Return noisy stars, of 1 / level of signal to noise about, and their redshifts."""
     noisy, variance, _, redshift = observed(count, level, seed)
     stars = [
-        Star(WAVELENGTH, SCALE * flux.double().numpy(), SCALE * noise.double().sqrt().numpy())
+        Star(WAVELENGTH, SCALE * flux.astype(float), SCALE * noise.astype(float) ** 0.5)
         for flux, noise in zip(noisy, variance, strict=True)
     ]
     return stars, redshift

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import make_interp_spline
 
-from trainlib.models.rest.axis import RestAxis, spline_coefficients, spline_samples
+from trainlib.rest.axis import RestAxis, spline_coefficients, spline_samples
 
 AXIS = RestAxis(observed=710.0, rest=708.5, pitch=0.05, pixels=300, points=360)
 SHIFTS = np.array([-0.0008, -3e-4, 0.0, 2.2e-4, 0.0007])

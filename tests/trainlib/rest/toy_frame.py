@@ -1,10 +1,10 @@
 """A rest frame of 400 pixels and a family of stars in it, drawn from what the statistics say."""
 
 import numpy as np
-import torch
 
-from trainlib.models.rest.axis import RestAxis, spline_coefficients
-from trainlib.models.rest.statistics import RestSample, RestStatistics, rest_statistics
+from trainlib.models.rest_statistics import RestSample, rest_statistics
+from trainlib.rest.axis import RestAxis, spline_coefficients
+from trainlib.rest.statistics import RestStatistics
 
 AXIS = RestAxis(observed=800.0, rest=798.0, pitch=0.05, pixels=400, points=480)
 RANGE = (-6e-4, 6e-4)  # ten pixels
@@ -26,23 +26,18 @@ def statistics(rank: int = 6) -> RestStatistics:
     """Return the statistics of a thousand of them."""
     seen = AXIS.scatter(np.ones((1, AXIS.pixels), np.float32), np.zeros(1))
     stars = np.random.default_rng(2).normal(size=(1000, 4)).astype(np.float32)
-    shape = torch.from_numpy(1.0 + 2.0 * (np.arange(AXIS.pixels) % 50 < 3)).float()
+    shape = np.float32(1.0 + 2.0 * (np.arange(AXIS.pixels) % 50 < 3))
     sample = RestSample(curves(1000, 1).astype(np.float32), np.repeat(seen, 1000, axis=0), stars)
     return rest_statistics(AXIS, RANGE, sample, shape, rank, seed=0)
 
 
 def observed(
     rows: int, level: float, seed: int = 5
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return noisy flux, variance and true flux (rows, pixels), and redshifts."""
     draw = np.random.default_rng(seed)
     redshift = draw.uniform(*RANGE, rows)
     flux = AXIS.gather(spline_coefficients(curves(rows, seed + 10)), redshift)
     sigma = level * (1.0 + 2.0 * (np.arange(AXIS.pixels) % 50 < 3)) * np.ones((rows, 1))
     noisy = flux + sigma * draw.standard_normal(flux.shape)
-    return (
-        torch.from_numpy(noisy.astype(np.float32)),
-        torch.from_numpy(np.square(sigma).astype(np.float32)),
-        torch.from_numpy(flux),
-        redshift,
-    )
+    return noisy.astype(np.float32), np.square(sigma).astype(np.float32), flux, redshift
