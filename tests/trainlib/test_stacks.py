@@ -130,6 +130,9 @@ def test_what_is_taken_for_a_stored_row_s_stack_is_near_what_the_simulator_gives
     recipe = split.recipe
     lasting = lasting_share(recipe)
     assert lasting.shape == (4096,) and 0.0 <= lasting.min() < 0.2 and 0.8 < lasting.max() <= 1.0
+    made = recipe.observed(recipe.drawn("train", 0, 256))  # of these it is the mean
+    grown = (recipe.variance(made, np.ones(256)) / made["variance"].values).mean(axis=0)
+    assert lasting + (1.0 - lasting) * WHOLE == pytest.approx(grown, rel=1e-3)
     stacks = Stacks(SEED, WHOLE, LEAST, lasting)
     spectra = recipe.observed(recipe.drawn_rows("validation", np.arange(200)))
     sigma = np.sqrt(spectra["variance"].values)
