@@ -80,6 +80,7 @@ def build_dataset(
     recipe = Recipe(config, Location.of(terms, config.storage.options))
     folder = persist("the stellar grid", lambda: folder_of(config))
     if not repair and persist("the dataset", lambda: is_published(folder, config)):
+        _clear(folder)  # of one that was killed while another published the same
         return folder
     persist("the free space", lambda: require_space(config, folder, client))
     started = time.monotonic()
@@ -302,10 +303,14 @@ def _finish(
         seconds=round(seconds, 3),
         provenance=provenance(),
     )
-    if folder.is_local:  # a kill after a block's last file took its place leaves an empty folder
-        for place in (folder, folder / "parts"):
-            clear_leftovers(place.path)
+    _clear(folder)  # a kill after a block's last file took its place leaves an empty folder
+    _clear(folder / "parts")
     publish(folder, manifest)
+
+
+def _clear(folder: Location) -> None:
+    if folder.is_local:
+        clear_leftovers(folder.path)
 
 
 def _summary(

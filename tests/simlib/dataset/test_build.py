@@ -1,7 +1,10 @@
 """A built dataset: contract, provenance, and values that no way of computing them changes."""
 
 import os
+import platform
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +71,18 @@ def test_stored_rows_obey_their_definitions(built: Location) -> None:
     snr = np.median(flux / np.sqrt(variance), axis=1)
     assert np.allclose(snr, data["snr"].values, rtol=1e-5)
     assert 1 < np.median(snr) < 100
+
+
+def test_a_build_of_what_is_complete_clears_what_a_killed_one_left(
+    built: Location, client: Client
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait(60)
+    left = Path(built.path) / f".manifest.json.{platform.node()}.{ended.pid}.1.writing"
+    left.write_bytes(b"{")
+    config = config_at(Path(built.path).parents[2], *BRIGHT)
+    assert build.build_dataset(config, ensure_terms_grid(config), client) == built
+    assert not left.exists()
 
 
 def test_fainter_stars_have_lower_snr(built: Location) -> None:
