@@ -35,12 +35,12 @@ def denoise(
         bool, typer.Option(help="Take the fit of a star where it is likelier than the network's.")
     ] = True,
     target_snr: Annotated[
-        float, typer.Option(min=0.1, help="With --watch: S/N that is forecast.")
-    ] = 40.0,
+        float | None, typer.Option(min=0.1, help="With --watch: S/N that is forecast, else 40.")
+    ] = None,
     patience: Annotated[
-        float,
-        typer.Option(min=0.0, help="With --watch: seconds that a file may take to be whole."),
-    ] = 30.0,
+        float | None,
+        typer.Option(min=0.0, help="With --watch: seconds that a file may take to be whole, 30."),
+    ] = None,
     flux_unit: Annotated[
         str | None, typer.Option(help="Of files that do not say it: nJy, … or relative")
     ] = None,
@@ -65,6 +65,10 @@ def denoise(
 
     if bool(files) == (watch is not None):
         raise InputError("give either files, or a folder to watch with --watch")
+    of_watch = {"target_snr": target_snr, "patience_s": patience}
+    given = {name: value for name, value in of_watch.items() if value is not None}
+    if given and watch is None:
+        raise InputError("--target-snr and --patience act only with --watch; leave them out")
     stated = Stated(flux_unit, wavelength_unit, medium, reject)
     options = storage_options(storage_option)
     opened = load_bundle(None if bundle is None else Location.of(bundle, options), polish=polish)
@@ -75,7 +79,7 @@ def denoise(
         from flows.terminal.watch_text import watch_folder
         from trainlib.onsky.watch import Wanted
 
-        wanted = Wanted(stated, target_snr, patience, plots)
+        wanted = Wanted(stated, plots=plots, **given)
         done = watch_folder(opened, watch, place, wanted, overwrite=overwrite)
     else:
         done = denoise_files(

@@ -608,8 +608,8 @@ DEFAULTS = {
     "dataset info --root": "./data", "runs list --root": "./data",
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,
     "etc-official --magnitude": 22.0, "etc-grid check --rows": 2048, "etc-grid check --seed": 0,
-    "denoise --reject": "usual", "denoise --polish": True, "denoise --target-snr": 40.0,
-    "denoise --patience": 30.0, "simulate --path": "compiled",
+    "denoise --reject": "usual", "denoise --polish": True,
+    "simulate --path": "compiled",
     "etc --instrument": "pfs-redmr-2024-07-14", "etc --convention": "centred",
     "etc --quadrature": "converged", "etc --lsf": "etc", "etc --line-extinction": "factorised",
 }  # fmt: skip

@@ -161,6 +161,8 @@ def test_what_is_said_of_a_watch_follows_its_options(bundle, tmp_path, monkeypat
         ([*words, "a.fits"], "give either files, or a folder to watch"),
         (["denoise", "--out", "out", "--bundle", bundle], "give either files, or a folder"),
         ([*words[:2], "s3://a/b", *words[3:]], "--watch s3://a/b: a folder of this machine"),
+        (["denoise", "a.fits", *words[3:], "--patience", "2"], "act only with --watch; leave"),
+        (["denoise", "a.fits", *words[3:], "--target-snr", "9"], "act only with --watch; leave"),
     ):
         assert run_program(wrong) == 2
         assert told in capfd.readouterr().err

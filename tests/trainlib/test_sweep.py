@@ -42,6 +42,7 @@ def test_an_axis_is_a_list_of_values_or_a_range(text, axis):
         ("lr=3", "write section.key=V1,V2"),
         ("train.lr= ", "write section.key=V1,V2"),
         ("train.lr=3..1", "the first number is the lower one"),
+        ("train.lr=,", "no value is given; write train.lr=V1,V2"),
     ],
 )
 def test_what_is_no_axis_is_told(text, told):

@@ -167,8 +167,18 @@ class Bundle:
         answer.
         """
         if flux is None:
+            if variance is not None or mask is not None:
+                raise InputError(
+                    "variance or mask were given without flux; give wavelength, flux and variance, "
+                    "or one object that holds them all"
+                )
             spectra, is_several = observed_in(wavelength, stated or Stated())
             return self._each(spectra, is_several)
+        if stated is not None:
+            raise InputError(
+                "stated acts only on an object; arrays are in nm, vacuum, and per wavelength: "
+                "convert them, and leave it out"
+            )
         values = numbers(flux, "flux")
         count = len(np.atleast_2d(values))
         spread = {

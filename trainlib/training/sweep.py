@@ -81,6 +81,8 @@ def read_axis(text: str) -> Axis:
         values = tomllib.loads(f"values = [{told}]")["values"]
     except (ValueError, RecursionError):  # text that was spared its quotes
         values = [part.strip() for part in told.split(",") if part.strip()]
+    if not values:
+        raise InputError(f"--over {shown(text)}: no value is given; write {key}=V1,V2,…")
     return Axis(key, values=tuple(values))
 
 
