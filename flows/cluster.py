@@ -21,6 +21,7 @@ from flows.dask_settings import SETTINGS
 from flows.main_guard import refuse_unguarded_script
 from simlib import cache
 from simlib.errors import InputError
+from simlib.processes import usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def worker_memory_gb(cluster: Cluster) -> float:
         return cluster.memory_gb
     if cluster.is_elsewhere:
         return _MEMORY_GB
-    return min(_MEMORY_GB, _SHARE * MEMORY_LIMIT / 1e9 / (cluster.most_workers or _cores()))
+    return min(_MEMORY_GB, _SHARE * MEMORY_LIMIT / 1e9 / (cluster.most_workers or usable_cores()))
 
 
 def _made(cluster: Cluster) -> Any:
@@ -116,14 +117,14 @@ def _set_workers(made: Any, cluster: Cluster) -> None:
     if cluster.adaptive is not None:
         made.adapt(minimum=cluster.adaptive[0], maximum=cluster.adaptive[1])
     elif cluster.kind in ("slurm", "kubernetes"):
-        made.scale(cluster.workers or _cores())
+        made.scale(cluster.workers or usable_cores())
 
 
 def _size(cluster: Cluster) -> str:
     if cluster.adaptive is not None:
         count = f"{cluster.adaptive[0]} to {cluster.adaptive[1]} workers"
     else:
-        number = cluster.workers or _cores()
+        number = cluster.workers or usable_cores()
         count = f"{number} {'threads' if cluster.kind == 'threads' else 'workers'}"
     if cluster.kind == "threads":
         return count
@@ -154,7 +155,7 @@ def _local(cluster: Cluster) -> LocalCluster:
     as_processes = cluster.kind == "local"
     if as_processes:
         refuse_unguarded_script()
-    workers = cluster.adaptive[0] if cluster.adaptive else cluster.workers or _cores()
+    workers = cluster.adaptive[0] if cluster.adaptive else cluster.workers or usable_cores()
     memory = round(1e9 * worker_memory_gb(cluster)) if as_processes else 0
     cache.writable("numba")  # where it cannot be, that is told here, not by each worker
     with _no_key_press_for_workers(), warnings.catch_warnings():
@@ -199,7 +200,3 @@ def _no_key_press_for_workers() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -3,7 +3,6 @@
 All from what 256 spectra and some steps of training take here; beside what a finished build took.
 """
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from simlib.dataset.prices import Prices, read_prices
 from simlib.dataset.publish import folder_of
 from simlib.dataset.scheduler_load import scheduler_load
 from simlib.errors import InputError
+from simlib.processes import usable_cores
 from trainlib.config import HourglassModel
 
 LARGE_ROWS, LARGE_WORKERS = 100_000_000, 1000
@@ -48,7 +48,7 @@ def plan_of(
     is_there = manifest is not None and manifest.blocks is not None
     cut = (manifest.plan.rows, manifest.plan.block) if manifest else cut_of(config.dataset)
     of_one = measure(config)
-    planned = estimate(*cut, workers or len(os.sched_getaffinity(0)), of_one)
+    planned = estimate(*cut, workers or usable_cores(), of_one)
     return {
         "dataset": str(folder),
         "mode": config.dataset.mode,

@@ -1,8 +1,13 @@
-"""Whether another process of this machine still runs."""
+"""What this process may use of its machine, and whether another one there still runs."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_alive(process: int) -> bool:

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from simlib.processes import usable_cores
+
 _PACKAGES = ("specdenoise", "numpy", "numba", "scipy", "xarray", "zarr", "dask", "torch", "prefect")
 _COMPILERS = ("numba", "llvmlite", "numpy")
 _DIGITS = 8
@@ -23,7 +25,7 @@ def provenance() -> dict[str, Any]:
     return {
         "versions": packages | {"python": platform.python_version()},
         "host": platform.node(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
     }

@@ -1,6 +1,5 @@
 """Read all that a dataset holds, and compare it with what was written; on any copy of it."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from simlib.dataset.store import kept_sizes
 from simlib.errors import InputError
 from simlib.fingerprint import digest
 from simlib.location import Location, Place
+from simlib.processes import usable_cores
 
 Progress = Callable[[int, int, int], None]  # blocks done, blocks in all, spectra read now
 
@@ -62,7 +62,7 @@ def verify_dataset(
                  for split in sorted(unreadable)]  # fmt: skip
     blocks = list(manifest.plan.blocks())
     checksums: list[str] = []
-    with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
         found = pool.map(
             lambda block: _block(folder, block, sizes, block.split not in unreadable), blocks
         )

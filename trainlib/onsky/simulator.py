@@ -4,7 +4,6 @@ A denoised spectrum is then made a star's: the most probable one of that simulat
 network's answer on (`simlib.fit.polish`), with the errors of its parameters.
 """
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from simlib.fit.generator import Generator, generator_of
 from simlib.fit.polish import polish
 from simlib.fit.problem import Problem, problem_of
 from simlib.instrument import load_instrument
+from simlib.processes import usable_cores
 from simlib.stellar.grid import grid_fingerprint, open_grid_kept
 from trainlib.config import PlainAugment, WalkAugment
 from trainlib.training.calibration import calibration_of
@@ -69,7 +69,7 @@ class Simulator:
             return self._refined(*given)
         cuts = range(_ROWS, len(named), _ROWS)
         parts = zip(*(np.split(one, cuts) for one in given), strict=True)
-        with ThreadPoolExecutor(_cores()) as pool:  # what takes the time lets others run
+        with ThreadPoolExecutor(usable_cores()) as pool:  # what takes the time lets others run
             found = list(pool.map(lambda part: self._refined(*part), parts))
         columns = zip(*(vars(one).values() for one in found), strict=True)
         return Refined(*(np.concatenate(column) for column in columns))
@@ -95,11 +95,6 @@ class Simulator:
         generator = self.problem.generator
         middle = np.median(denoised[:, slice(*generator.window)], axis=1, keepdims=True)
         return np.asarray(np.where(middle > 0.0, generator.median / middle, 1.0))
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def described_simulator(

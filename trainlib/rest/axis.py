@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solveh_banded
 
+from simlib.processes import usable_cores
 from trainlib.rest.kernels import (
     gather_rows,
     move_rows,
@@ -128,7 +129,7 @@ def _run(
 def threads_of_products() -> int:
     """Return the threads that products of matrices are made on."""
     said = os.environ.get("OMP_NUM_THREADS", "")
-    return int(said) if said.isdecimal() and int(said) else len(os.sched_getaffinity(0))
+    return int(said) if said.isdecimal() and int(said) else usable_cores()
 
 
 def spline_coefficients(samples: np.ndarray) -> np.ndarray:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import torch
 
+from simlib.processes import usable_cores
 from simlib.rng import Purpose, Split
 from trainlib.config import TrainingConfig
 from trainlib.models import basis_rank, build_model, empty_statistics
 from trainlib.training.augment import Augmenter
 from trainlib.training.data import check_pixels
 from trainlib.training.examples import Objective
-from trainlib.training.launch import usable_cores
 from trainlib.training.meter import PEAKS, flops_a_spectrum
 from trainlib.training.optimizer import build_optimizer
 

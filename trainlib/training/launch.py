@@ -15,6 +15,7 @@ import torch
 
 from simlib.errors import InputError, Preempted, Stopped, require_kind
 from simlib.location import Location, Place
+from simlib.processes import usable_cores
 from simlib.provenance import provenance
 from simlib.retry import persist
 from trainlib import runs
@@ -182,11 +183,6 @@ def default_ranks(device: str) -> int:
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.device_count()
     return min(usable_cores(), _CPU_RANKS)
-
-
-def usable_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _environment(threads: int | None, ranks: int, is_here: bool) -> dict[str, str]:
