@@ -8,19 +8,14 @@ import typer
 from flows.cli.options import (
     JsonOption,
     RootOption,
+    RunsArgument,
     StorageOption,
-    complete_run,
     storage_options,
 )
 
 
 def generalise(
-    runs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN …", help="Directories or names of runs.", autocompletion=complete_run
-        ),
-    ],
+    runs: RunsArgument,
     spectra: Annotated[int, typer.Option("--spectra", min=1, help="Of every kind.")] = 512,
     root: RootOption = "./data",
     storage_option: StorageOption = None,

@@ -88,6 +88,12 @@ RunArgument = Annotated[
         autocompletion=complete_run,
     ),
 ]
+RunsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN …", help="Directories or names of runs.", autocompletion=complete_run
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value; may be repeated."),

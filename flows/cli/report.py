@@ -1,26 +1,18 @@
 """The verb `report`."""
 
 import json
-from typing import Annotated
-
-import typer
 
 from flows.cli.options import (
     JsonOption,
     RootOption,
+    RunsArgument,
     StorageOption,
-    complete_run,
     storage_options,
 )
 
 
 def report(
-    runs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN …", help="Directories or names of runs.", autocompletion=complete_run
-        ),
-    ],
+    runs: RunsArgument,
     root: RootOption = "./data",
     storage_option: StorageOption = None,
     as_json: JsonOption = False,

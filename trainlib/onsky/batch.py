@@ -21,7 +21,7 @@ from trainlib.onsky.summary import PLOTS, SUMMARY, TABLES, FileDone, write_summa
 if TYPE_CHECKING:
     from trainlib.onsky.quicklook import QuickLook
 
-_UNUSABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+AWAY = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _denoise_one(
         raise InputError(f"{place}: {target} exists; give --overwrite, or another --out")
     try:
         contents = read_observed(place, stated)
-    except _UNUSABLE as error:
+    except AWAY as error:
         raise InputError(f"{place}: {error.strerror or error}") from None
     return write_denoised(bundle, contents, place, target, overwrite=overwrite, look=look)
 

@@ -13,22 +13,18 @@ from itertools import islice
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from simlib.artifact import Record, encoded, is_leftover, parse_record, write_bytes
+from simlib.artifact import encoded, is_leftover, parse_record, write_bytes
 from simlib.errors import InputError
 from simlib.location import Location
-from simlib.spectra.arrays import numbers
-from simlib.spectra.fits_file import column, names, opened
 from simlib.spectra.observed import Stated
 from simlib.spectra.read import Contents, read_observed
-from trainlib.onsky.answers import empty_row
-from trainlib.onsky.batch import output_name, quick_look, refused, write_denoised
+from trainlib.onsky.batch import AWAY, output_name, quick_look, refused, write_denoised
 from trainlib.onsky.denoise import Bundle
 from trainlib.onsky.stack import Stack, exposures_to, snr_after, star_of
-from trainlib.onsky.summary import SUMMARY, FileDone, printable, write_summary
+from trainlib.onsky.summary import SUMMARY, FileDone, write_summary
+from trainlib.onsky.watched import Row, Watched, exposure_seconds, rows_of, without_blanks
 
 if TYPE_CHECKING:
     from trainlib.onsky.quicklook import QuickLook
@@ -39,27 +35,6 @@ _TICK_MS = 400  # between looks, where no file is told of
 _BETWEEN_SUMMARIES_S = 10.0  # while files wait
 _MOST_SHOWN = 200  # stars of a status
 _OURS = b"'DENOISER'"  # in what this program wrote
-_AWAY = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-
-Row = dict[str, Any]
-
-
-class Watched(Record):
-    """What is recorded of a file: what it was when it was read, and what was made of it.
-
-    rows: of the table; what has no value is left out. stars: that it holds a visit of. seconds: of
-    its exposure. exposures: in a stack.
-    """
-
-    remedy: ClassVar[str] = "remove it, and the file is denoised again"
-    bundle: str
-    size: int
-    written_ns: int
-    output: str
-    rows: list[dict[str, Any]]
-    stars: list[str]
-    exposures: int = 1
-    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -243,7 +218,7 @@ class Night:
         except InputError as error:
             waits.message = str(error)
             return
-        except _AWAY as error:
+        except AWAY as error:
             waits.message = f"{place}: {error.strerror or error}"
             return
         stars = {star for one in contents.spectra if (star := star_of(one)) is not None}
@@ -284,7 +259,7 @@ class Night:
             size=identity[0],
             written_ns=identity[1],
             output=output,
-            rows=[_without_blanks(row) for row in rows],
+            rows=[without_blanks(row) for row in rows],
             stars=stars,
             exposures=exposures,
             seconds=seconds if math.isfinite(seconds) else None,
@@ -308,7 +283,7 @@ class Night:
         """Add the visits in a file to the stacks of their stars."""
         try:
             contents = read_observed(Location.of(self.folder / name), self.wanted.stated)
-        except (InputError, *_AWAY) as error:  # it was there before
+        except (InputError, *AWAY) as error:  # it was there before
             self.problems[name] = f"not stacked: {error}"
             return
         seconds = exposure_seconds(contents)
@@ -355,11 +330,11 @@ class Night:
     def all_done(self) -> list[FileDone]:
         """Return what became of files, of stacks, and of files that were waited for in vain."""
         done = [
-            FileDone(Location.of(self.folder / name), self.out / one.output, _rows(one))
+            FileDone(Location.of(self.folder / name), self.out / one.output, rows_of(one))
             for name, one in self.files.items()
         ]
         done += [
-            FileDone(self.out / one.output, self.out / one.output, _rows(one))
+            FileDone(self.out / one.output, self.out / one.output, rows_of(one))
             for one in self.stacks.values()
         ]
         return done + [
@@ -382,13 +357,13 @@ class Night:
         """Yield a line a star, the newest first: of its stack where there is one."""
         shown: set[str] = set()
         for name in reversed(self.files):
-            for row in _rows(self.files[name]):
+            for row in rows_of(self.files[name]):
                 star = row["spectrum"]
                 stack = self.stacks.get(star) if star in self.files[name].stars else None
                 if stack is not None and star in shown:
                     continue
                 shown.add(star)
-                yield self._star(stack or self.files[name], _rows(stack)[0] if stack else row)
+                yield self._star(stack or self.files[name], rows_of(stack)[0] if stack else row)
 
     def _star(self, record: Watched, row: Row) -> StarSeen:
         snr, exposures = float(row["snr"]), record.exposures
@@ -405,49 +380,5 @@ class Night:
         )
 
 
-def exposure_seconds(contents: Contents) -> float:
-    """Return how long a visit was exposed, NaN where its file does not say it."""
-    if contents.fits is None:
-        return math.nan
-    with suppress(InputError, ValueError, TypeError), opened(contents.fits) as hdus:
-        if "OBSERVATIONS" in names(hdus):
-            return float(np.median(numbers(column(hdus["OBSERVATIONS"], "exptime"), "times")))
-        return float(hdus[0].header.get("EXPTIME", math.nan))
-    return math.nan
-
-
 def _unread(waits: _Waiting) -> str:
     return f"{waits.message} (it was waited for, and may be incomplete)"
-
-
-def _without_blanks(row: Row) -> dict[str, Any]:
-    """Return a row for a record: JSON knows no NaN, and no infinity but as text."""
-    return {name: _of_json(value) for name, value in row.items() if not _is_nan(value)}
-
-
-def _is_nan(value: Any) -> bool:
-    first = value[0] if isinstance(value, tuple) else value
-    return isinstance(first, float) and math.isnan(first)
-
-
-def _of_json(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, str):
-        return printable(value)
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
-
-
-def _rows(record: Watched) -> tuple[Row, ...]:
-    """Return the rows that a record holds, as they were."""
-    blanks = empty_row()
-    return tuple(
-        blanks | {name: _as_it_was(value, blanks.get(name)) for name, value in row.items()}
-        for row in record.rows
-    )
-
-
-def _as_it_was(value: Any, blank: Any) -> Any:
-    if isinstance(blank, tuple):
-        return tuple(value)
-    return float(value) if isinstance(blank, float) else value

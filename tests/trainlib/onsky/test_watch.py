@@ -16,7 +16,8 @@ from simlib.spectra.read import Contents, read_observed
 from tests.simlib.spectra import made
 from tests.trainlib.onsky.toy_bundle import WAVELENGTH, toy_stars, write_toy_bundle
 from trainlib.onsky import watch as watching
-from trainlib.onsky.watch import Night, Wanted, exposure_seconds, watch
+from trainlib.onsky.watch import Night, Wanted, watch
+from trainlib.onsky.watched import exposure_seconds
 
 STAR = "00003-000000000000004d"
 GO_ON = Event()
