@@ -4,9 +4,7 @@ A spectrum is brought to flux per wavelength on the network's pixels and to its 
 out is brought back to the pixels and the unit that the spectrum has.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.interpolate import make_interp_spline
 
+from simlib.cores import on_cores, threads
 from simlib.errors import InputError
 from simlib.fingerprint import quick_checksum
 from simlib.location import Place
@@ -24,7 +23,6 @@ from simlib.spectra.units import RELATIVE
 from trainlib.onsky.bundle import SHIPPED, Opened, open_bundle
 from trainlib.onsky.flags import MASKED, OUTSIDE, SUSPECT, UNUSABLE
 from trainlib.onsky.objects import observed_in
-from trainlib.rest.axis import threads_of_products
 from trainlib.rest.denoiser import Known
 from trainlib.rest.network import STARS
 from trainlib.trust.model import Told, named_odd, observed_snr
@@ -39,6 +37,7 @@ FITTED = (*STARS, "redshift", "ebv")
 NETWORK, POLISH = "network", "polish"
 UNKNOWN = (float("nan"),) * 36  # a covariance
 _AT_ONCE = 256  # spectra that the network is given together
+_LEAST = 16  # that are worth a thread
 _MOST_WAYS = 64  # that are kept for the next spectrum of the same pixels
 _WHOLE = 0.98  # share of the pixels from which on their own median is the scale
 _SUSPECT_SIGMA = 5.0
@@ -221,18 +220,10 @@ class Bundle:
     def denoise_observed(self, spectra: Iterable[Observed]) -> Iterator[Denoised | InputError]:
         """Yield what is made of each spectrum, or why nothing is, in their order.
 
-        Some are made at a time, on as many threads as products of matrices have.
+        Some are made at a time, shared among the cores.
         """
-        waiting = iter(spectra)
-        threads = threads_of_products()
-        ahead: deque[Future[list[Denoised | InputError]]] = deque()
-        with ThreadPoolExecutor(threads) as pool:
-            while some := list(islice(waiting, _AT_ONCE)):
-                ahead.append(pool.submit(self._denoised, some))
-                if len(ahead) > threads:
-                    yield from ahead.popleft().result()
-            while ahead:
-                yield from ahead.popleft().result()
+        for some in on_cores(self._denoised, _shared(spectra)):
+            yield from some
 
     def _denoised(self, spectra: Sequence[Observed]) -> list[Denoised | InputError]:
         ways: dict[str, Way] = {}
@@ -400,6 +391,14 @@ def load_bundle(place: Place | None = None, *, polish: bool = True) -> Bundle:
             "to `load_bundle`"
         )
     return Bundle(open_bundle(SHIPPED if place is None else place), polish)
+
+
+def _shared(spectra: Iterable[Observed]) -> Iterator[list[Observed]]:
+    """Yield spectra in parts that keep all cores busy, few or many as there are."""
+    waiting, cores = iter(spectra), threads()
+    while some := list(islice(waiting, _AT_ONCE * cores)):
+        each = max(-(-len(some) // cores), _LEAST)
+        yield from (some[n : n + each] for n in range(0, len(some), each))
 
 
 def _single(seen: OnPixels, scale: float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,6 @@ network's answer on (`simlib.fit.polish`), with the errors of its parameters.
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -20,7 +19,6 @@ from simlib.fit.generator import Generator, generator_of
 from simlib.fit.polish import polish
 from simlib.fit.problem import Problem, problem_of
 from simlib.instrument import load_instrument
-from simlib.processes import usable_cores
 from simlib.stellar.grid import grid_fingerprint, open_grid_kept
 from trainlib.config import PlainAugment, WalkAugment
 from trainlib.training.calibration import calibration_of
@@ -30,7 +28,6 @@ _AUGMENT: TypeAdapter[PlainAugment | WalkAugment] = TypeAdapter(
     Annotated[PlainAugment | WalkAugment, Field(discriminator="calibration")]
 )
 _SAME = 1e-6  # nm, between pixels
-_ROWS = 64  # that one core fits at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,19 +61,6 @@ class Simulator:
         """
         unknown = np.full((len(named), 1), np.nan)  # the dust
         start = np.concatenate([named.astype(float), unknown], axis=1)
-        given = (flux, variance, denoised, start)
-        if len(named) <= _ROWS:
-            return self._refined(*given)
-        cuts = range(_ROWS, len(named), _ROWS)
-        parts = zip(*(np.split(one, cuts) for one in given), strict=True)
-        with ThreadPoolExecutor(usable_cores()) as pool:  # what takes the time lets others run
-            found = list(pool.map(lambda part: self._refined(*part), parts))
-        columns = zip(*(vars(one).values() for one in found), strict=True)
-        return Refined(*(np.concatenate(column) for column in columns))
-
-    def _refined(
-        self, flux: np.ndarray, variance: np.ndarray, denoised: np.ndarray, start: np.ndarray
-    ) -> Refined:
         unit = self._units(denoised)
         found = polish(
             self.problem, flux * unit, variance * unit * unit, denoised * unit, start, errors=True

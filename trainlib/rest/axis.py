@@ -5,16 +5,14 @@ pixels of a redshifted star look; `scatter` is its exact adjoint and brings what
 (weights, weighted residuals) to the coefficients that it is about.
 """
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from simlib.processes import usable_cores
+from simlib.cores import on_cores, threads
 from trainlib.rest.kernels import (
     gather_rows,
     move_rows,
@@ -110,26 +108,18 @@ def _run(
     *by_row: np.ndarray,
     is_shared: bool = False,
 ) -> None:
-    """Run a loop over rows, on as many threads as products have; is_shared: of `values`."""
+    """Run a loop over rows, shared among the cores; is_shared: of `values`."""
     values = np.ascontiguousarray(values, dtype=np.float32)
 
-    def part(first: int, stop: int) -> None:
-        own = values if is_shared else values[first:stop]
-        loop(own, *(column[first:stop] for column in by_row), out[first:stop])
+    def part(some: slice) -> None:
+        loop(values if is_shared else values[some], *(column[some] for column in by_row), out[some])
 
-    threads = min(threads_of_products(), len(out) // _ROWS_A_THREAD)
-    if threads < 2:
-        part(0, len(out))
+    count = min(threads(), len(out) // _ROWS_A_THREAD)
+    if count < 2:
+        part(slice(None))
         return
-    cuts = [len(out) * n // threads for n in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(part, cuts[:-1], cuts[1:]))
-
-
-def threads_of_products() -> int:
-    """Return the threads that products of matrices are made on."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    return int(said) if said.isdecimal() and int(said) else usable_cores()
+    cuts = [len(out) * n // count for n in range(count + 1)]
+    list(on_cores(part, map(slice, cuts[:-1], cuts[1:])))
 
 
 def spline_coefficients(samples: np.ndarray) -> np.ndarray:

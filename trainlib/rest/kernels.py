@@ -14,7 +14,7 @@ from simlib.simulation.compiled.kernel import OPTIONS
 _ONE, _TWO, _THREE = np.float32(1.0), np.float32(2.0), np.float32(3.0)
 _FIVE, _TEN, _TWENTY, _THIRTY = (np.float32(x / 120.0) for x in (5.0, 10.0, 20.0, 30.0))
 _FIFTY, _SIXTY, _26, _66 = (np.float32(x / 120.0) for x in (50.0, 60.0, 26.0, 66.0))
-_TOGETHER = 32  # numbers that a loop adds up in one go
+_FACTORS = 4  # that are multiplied before their logarithm is taken: they fit into a number
 _OF_120, _OF_24, _OF_12 = (np.float32(1.0 / x) for x in (120.0, 24.0, 12.0))
 
 
@@ -155,80 +155,97 @@ def rest_rows(values, first, step, out):
             out[n, j] = seen[i] + t * (seen[i + 1] - seen[i])
 
 
-@njit(**(OPTIONS | {"fastmath": {"contract", "nsz", "reassoc"}}))
-def _sum_of_products(one, other):
-    total = np.float32(0.0)
-    for i in range(len(one)):
-        total += one[i] * other[i]
-    return total
-
-
 @njit(**OPTIONS)
-def _take(bank, chosen, shift, sign, begin, few, signed):
-    """Put the directions at chosen places of a bank into columns, and once more times a sign."""
-    for i in range(len(chosen)):
-        row = bank[chosen[i], shift]
-        for a in range(len(row)):
-            few[a, begin + i] = row[a]
-            signed[a, begin + i] = sign * row[a]
+def _add_products(one, two, sign, out):
+    """Add what two pixels say of products of directions, (directions, directions, shifts), below.
 
-
-@njit(**OPTIONS)
-def _evidence(products, along, squares, squared):
-    """Return the logarithm of the evidence of a spectrum at one shift.
-
-    products: of the mean and the directions over what is seen; its lower triangle is overwritten.
-    along: the same with the spectrum. squares: variance of each direction; squared: of a pixel.
+    one, two: (directions, shifts) of the bank, the mean first.
     """
-    misfit, volume = products[0, 0] - 2.0 * along[0], 0.0
+    for a in range(len(out)):
+        for b in range(a + 1):
+            products = out[a, b]
+            for s in range(len(products)):
+                products[s] += sign * (one[a, s] * one[b, s] + two[a, s] * two[b, s])
+
+
+@njit(**OPTIONS)
+def _add_all(bank, chosen, sign, out):
+    """Do so for chosen places of a bank."""
+    nothing = np.zeros_like(bank[0])
+    for i in range(0, len(chosen), 2):
+        other = bank[chosen[i + 1]] if i + 1 < len(chosen) else nothing
+        _add_products(bank[chosen[i]], other, sign, out)
+
+
+@njit(**OPTIONS)
+def _evidence(products, along, squares, squared, out):
+    """Put the logarithm of the evidence of a spectrum at each shift into `out`.
+
+    products: of the mean and the directions over what is seen, (directions, directions, shifts);
+    its lower triangle is overwritten. along: the same with the spectrum. squares: variance of each
+    direction; squared: of a pixel.
+    """
+    shifts = len(out)
+    left, ratio = np.empty(shifts), np.ones(shifts)
+    for s in range(shifts):
+        out[s] = (products[0, 0, s] - 2.0 * along[0, s]) / squared
     for j in range(1, len(along)):
-        row = products[j]
-        least = squared / squares[j - 1]
-        off, left = along[j] - row[0], row[j] + least
+        row, off = products[j], along[j]
+        for s in range(shifts):
+            off[s] -= row[0, s]
+            left[s] = row[j, s] + squared / squares[j - 1, s]
         for k in range(1, j):
-            value = row[k]
+            value, column = row[k], products[k]
             for m in range(1, k):
-                value -= row[m] * products[k, m]
-            row[k] = value / products[k, k]
-            left -= row[k] * row[k]
-            off -= row[k] * products[k, 0]
-        left = max(left, least)  # it is, but for rounding
-        row[j] = np.sqrt(left)
-        row[0] = off / row[j]
-        misfit -= row[0] * row[0]
-        volume += np.log(left / least)
-    return -0.5 * (misfit / squared + volume)
+                for s in range(shifts):
+                    value[s] -= row[m, s] * column[m, s]
+            for s in range(shifts):
+                value[s] /= column[k, s]
+                left[s] -= value[s] * value[s]
+                off[s] -= value[s] * column[0, s]
+        for s in range(shifts):
+            least = squared / squares[j - 1, s]
+            left[s] = max(left[s], least)  # it is, but for rounding
+            row[j, s] = np.sqrt(left[s])
+            row[0, s] = off[s] / row[j, s]
+            out[s] -= row[0, s] * row[0, s] / squared
+            ratio[s] *= left[s] / least
+        if j % _FACTORS == 0 or j + 1 == len(along):
+            for s in range(shifts):
+                out[s] += np.log(ratio[s])
+                ratio[s] = 1.0
+    for s in range(shifts):
+        out[s] *= -0.5
 
 
 @njit(**OPTIONS)
 def evidence_rows(along, seen, is_alone, is_pair, pairs, pixels, whole, squares, squared, out):
     """Put the evidence (rows, shifts) of spectra of which some pixels are seen into `out`.
 
-    along: products (rows, shifts, directions) of the sums of two seen pixels with the bank.
-    is_alone: the pixels that are seen while their neighbour is not; is_pair: the pairs that are.
-    pairs: the bank (pairs, shifts, directions), the mean first; pixels: the same of single ones.
-    whole: products of directions over all pairs; those over a few are taken from them, or stand
-    alone, whichever pairs are fewer.
+    along: products (rows, directions, shifts) of the sums of two seen pixels with the bank; they
+    are overwritten. is_alone: the pixels that are seen while their neighbour is not; is_pair: the
+    pairs that are. pairs: the bank (pairs, directions, shifts), the mean first; pixels: the same of
+    single ones. whole: products of directions over all pairs; those over a few are taken from them,
+    or stand alone, whichever pairs are fewer.
     """
-    _, shifts, each = pairs.shape
-    width = len(pixels) + len(pairs) + _TOGETHER
-    few, signed = np.zeros((each, width), np.float32), np.zeros((each, width), np.float32)
-    products, own = np.empty((each, each)), np.empty(each)
+    few = np.empty(whole.shape, np.float32)
+    products = np.empty(whole.shape)
     for n in range(len(out)):
         is_mostly = 2 * np.count_nonzero(is_pair[n]) > len(pairs)
         sign = np.float32(-1.0 if is_mostly else 1.0)
-        chosen, alone = np.flatnonzero(is_pair[n] != is_mostly), np.flatnonzero(is_alone[n])
-        count = len(chosen) + len(alone)
-        width = _TOGETHER * (-(-count // _TOGETHER))  # whole vectors: the last ones hold zeros
-        values = np.zeros(width, np.float32)
-        values[len(chosen) : count] = seen[n][alone]
-        few[:, count:width], signed[:, count:width] = np.float32(0.0), np.float32(0.0)
-        for s in range(shifts):
-            _take(pairs, chosen, s, sign, 0, few, signed)
-            _take(pixels, alone, s, _ONE, len(chosen), few, signed)
-            for a in range(each):
-                for b in range(a + 1):
-                    made = np.float64(_sum_of_products(signed[a, :width], few[b, :width]))
-                    products[a, b] = whole[s, a, b] + made if is_mostly else made
-                own[a] = along[n, s, a] + np.float64(_sum_of_products(few[a, :width], values))
-            out[n, s] = _evidence(products, own, squares[s], squared[n])
+        few[:] = np.float32(0.0)
+        _add_all(pairs, np.flatnonzero(is_pair[n] != is_mostly), sign, few)
+        alone = np.flatnonzero(is_alone[n])
+        _add_all(pixels, alone, np.float32(1.0), few)
+        own = along[n]
+        for i in range(len(alone)):
+            values = pixels[alone[i]]
+            for a in range(len(own)):
+                for s in range(own.shape[1]):
+                    own[a, s] += np.float64(values[a, s] * seen[n, alone[i]])
+        for a in range(len(few)):
+            for b in range(a + 1):
+                for s in range(few.shape[2]):
+                    base = whole[a, b, s] if is_mostly else 0.0
+                    products[a, b, s] = base + np.float64(few[a, b, s])
+        _evidence(products, own, squares, squared[n], out[n])

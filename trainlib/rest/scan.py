@@ -57,16 +57,16 @@ class Scan:
         bank[:, 0] -= self.centre
         pairs = by_twos(bank[:, 1:])
         squares, turn = np.linalg.eigh((pairs @ pairs.swapaxes(1, 2)).astype(float))
-        self.squares = np.maximum(squares, 1e-12)
-        turn = (turn / np.sqrt(self.squares)[:, np.newaxis]).swapaxes(1, 2).astype(np.float32)
+        squares = np.maximum(squares, 1e-12)
+        self.squares = np.ascontiguousarray(squares.T)  # (directions but the mean, shifts)
+        turn = (turn / np.sqrt(squares)[:, np.newaxis]).swapaxes(1, 2).astype(np.float32)
         bank[:, 1:] = turn @ bank[:, 1:]
         whole = by_twos(bank)
-        # (pixels or pairs of them, shifts, directions)
-        self.pixels, self.pairs = (
-            np.ascontiguousarray(np.moveaxis(one, 2, 0)) for one in (bank, whole)
-        )
+        # (pixels or pairs of them, directions, shifts): loops run over shifts
+        self.pixels, self.pairs = (np.ascontiguousarray(one.transpose(2, 1, 0))
+                                   for one in (bank, whole))  # fmt: skip
         whole = whole.astype(float)
-        self.products = whole @ whole.swapaxes(1, 2)
+        self.products = np.ascontiguousarray((whole @ whole.swapaxes(1, 2)).transpose(1, 2, 0))
 
     def __call__(self, flux: np.ndarray, variance: np.ndarray) -> Redshifts:
         """Return the redshifts of spectra (rows, pixels), finite; infinite variance: masked."""
@@ -100,19 +100,19 @@ class Scan:
         return evidence
 
     def _along(self, pairs: np.ndarray) -> np.ndarray:
-        """Return products (rows, shifts, directions) of sums of two pixels with the bank."""
+        """Return products (rows, directions, shifts) of sums of two pixels with the bank."""
         count, *shape = self.pairs.shape
         along = pairs @ self.pairs.reshape(count, -1)
         return np.asarray(along.astype(float).reshape(-1, *shape))
 
     def _of_all(self, seen: np.ndarray, squared: np.ndarray) -> np.ndarray:
         """Return the evidence of whole spectra. squared: (rows, 1), their variance of a pixel."""
-        along, squared = self._along(by_twos(seen)), squared[:, :, np.newaxis]
-        inside = np.square(along[..., 1:] - self.products[:, 1:, 0])
-        inside *= self.squares / (self.squares + squared)
-        misfit = self.products[:, 0, 0] - 2.0 * along[..., 0] - inside.sum(axis=2)
-        volume = np.log1p(self.squares / squared).sum(axis=2)
-        return np.asarray(-0.5 * (misfit / squared[..., 0] + volume))
+        along, of_pixel = self._along(by_twos(seen)), squared[:, :, np.newaxis]
+        inside = np.square(along[:, 1:] - self.products[1:, 0])
+        inside *= self.squares / (self.squares + of_pixel)
+        misfit = self.products[0, 0] - 2.0 * along[:, 0] - inside.sum(axis=1)
+        volume = np.log1p(self.squares / of_pixel).sum(axis=1)
+        return np.asarray(-0.5 * (misfit / squared + volume))
 
     def _of_seen(self, seen: np.ndarray, is_seen: np.ndarray, squared: np.ndarray) -> np.ndarray:
         """Return the same of spectra of which some pixels are seen; the others are 0.

@@ -22,6 +22,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from simlib.artifact import Record
+from simlib.simulation.compiled.median import middle_of_seen
 from trainlib.trust.residuals import MEASURES
 
 TRUST = "trust.json"
@@ -197,11 +198,10 @@ def _limited(trust: Trust, tried: Tried) -> Trust:
 
 def observed_snr(made: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """Return (rows,) median over the seen pixels of denoised flux over the noise's sigma."""
-    found = np.empty(len(made))
-    for row, (flux, noise) in enumerate(zip(made, variance, strict=True)):
-        seen = noise < np.inf
-        found[row] = np.median(flux[seen] / np.sqrt(noise[seen])) if seen.any() else np.nan
-    return found
+    seen = variance < np.inf
+    over = made / np.sqrt(np.where(seen, variance, np.float32(1.0)))
+    middles = middle_of_seen(np.where(seen, over, np.inf).astype(np.float32), np.nan)
+    return np.asarray(middles.mean(axis=1, dtype=float))
 
 
 def quantile(values: np.ndarray, level: float) -> float:

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simlib.simulation.compiled.median import middle_of_seen
+from trainlib.trust.kernels import largest_rows, sum_rows
+
 MEASURES = ("misfit", "runs", "features", "distance")
 NARROW, WIDE = (3, 5, 9, 15), (31, 63, 127, 255)  # pixels of a run: of a line, and of more
-_AT_ONCE = 32  # rows: they stay in the processor's cache
+_AT_ONCE = 8  # rows: they stay in the processor's cache
 _FAR, _ALONE = 5.0, 0.4
 _MOST_WEIGHT = 25.0  # of a pixel, over the median's
 _MOST_FEATURES = 8
@@ -34,7 +37,7 @@ class Feature:
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """Sums from the first pixel on, (rows, pixels + 1), of w r, w and w e. shared: (rows, 1)."""
+    """Sums from the first pixel on, (rows, pixels + 1), of w r, w and w e. shared: (rows,)."""
 
     misfit: np.ndarray
     of_residual: np.ndarray
@@ -49,16 +52,19 @@ class Residuals:
         if pixels in NARROW:
             squared += np.square(_sums(self.of_error, pixels))
         # noise that resampling made neighbours share
-        squared *= 1.0 + 2.0 * self.shared * (1.0 - 1.0 / pixels)
+        squared *= 1.0 + 2.0 * self.shared[:, np.newaxis] * (1.0 - 1.0 / pixels)
         with np.errstate(divide="ignore", invalid="ignore"):
             found: np.ndarray = np.where(squared > 0.0, top / np.sqrt(squared), 0.0)
         return found
 
     def largest(self, runs: tuple[int, ...]) -> np.ndarray:
         """Return (rows,) the largest |S| of runs of such lengths."""
-        fitting = [one for one in runs if one < self.of_weight.shape[1]]
-        found = [np.abs(self.significance(one)).max(axis=1) for one in fitting]
-        return np.max(found, axis=0) if found else np.zeros(len(self.misfit))
+        squares = np.zeros(len(self.misfit))
+        for pixels in runs:
+            if pixels < self.of_weight.shape[1]:
+                largest_rows(self.of_residual, self.of_weight, self.of_error, self.shared, pixels,
+                             pixels in NARROW, squares)  # fmt: skip
+        return np.sqrt(squares)
 
 
 def residuals_of(
@@ -72,26 +78,14 @@ def residuals_of(
 
     An infinite variance masks a pixel. shared: (rows,), correlation of neighbours' noise.
     """
-    seen = variance < np.inf
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        noise = np.where(seen, variance, 1.0).astype(np.float64)
-        residual = np.where(seen, flux - made, 0.0).astype(np.float64)
-        pull = np.abs(residual) / np.sqrt(noise)
-        beside = np.pad(pull, ((0, 0), (1, 1)))
-        is_alone = np.maximum(beside[:, :-2], beside[:, 2:]) < _ALONE * pull
-        seen &= ~((pull > _FAR) & is_alone)
-        weight = np.where(seen, 1.0 / noise, 0.0)
-        weight = np.minimum(weight, _MOST_WEIGHT / _usual(noise, variance < np.inf))
-        squares = np.where(seen, residual**2 / (noise + np.square(error, dtype=np.float64)), 0.0)
-        count = seen.sum(axis=1)
-        misfit = np.sqrt(np.minimum(squares, _FAR**2).sum(axis=1) / count)
-    return Residuals(
-        misfit=np.where(count > 0, misfit, np.nan),
-        of_residual=_from_first(weight * residual),
-        of_weight=_from_first(weight),
-        of_error=_from_first(weight * error),
-        shared=np.broadcast_to(shared, len(flux))[:, np.newaxis],
+    flux, variance, made, error = (
+        np.ascontiguousarray(part, dtype=np.float32) for part in (flux, variance, made, error)
     )
+    usual = middle_of_seen(variance, 1.0).mean(axis=1, dtype=float)
+    rows, pixels = flux.shape
+    misfit, sums = np.empty(rows), np.empty((3, rows, pixels + 1))
+    sum_rows(flux, variance, made, error, usual, (_FAR, _ALONE, _MOST_WEIGHT), misfit, *sums)
+    return Residuals(misfit, *sums, np.broadcast_to(np.asarray(shared, float), rows))
 
 
 def measured(
@@ -138,20 +132,6 @@ def _features(seen: Residuals, wavelength: np.ndarray, least: float) -> Iterator
         yield Feature(float(wavelength[at]), int(width[at]), float(best[at]))
         reach = max(NARROW)  # what lies nearer is of the same
         best[max(at - reach, 0) : at + reach + 1] = 0.0
-
-
-def _usual(noise: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return (rows, 1) median variance of the seen pixels, 1 where there is none."""
-    usual: np.ndarray = np.median(noise, axis=1)
-    for row in np.flatnonzero(~seen.all(axis=1)):
-        usual[row] = np.median(noise[row, seen[row]]) if seen[row].any() else 1.0
-    return usual[:, np.newaxis]
-
-
-def _from_first(values: np.ndarray) -> np.ndarray:
-    sums = np.zeros((len(values), values.shape[1] + 1))
-    np.cumsum(values, axis=1, out=sums[:, 1:])
-    return sums
 
 
 def _sums(from_first: np.ndarray, pixels: int) -> np.ndarray:

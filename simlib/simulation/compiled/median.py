@@ -21,6 +21,30 @@ _ONE, _NONE = np.int32(1), np.int32(0)
 _INFINITY = np.float32(np.inf)
 
 
+def middle_of_seen(values: np.ndarray, none: float) -> np.ndarray:
+    """Return (rows, 2) the two middle ones of the values in each row that are below infinity.
+
+    values: float32 (rows, n); infinite ones, and what is no number, do not count. none: of a row
+    without any.
+    """
+    out = np.empty((len(values), 2), np.float32)
+    _middle_rows(np.ascontiguousarray(values), np.float32(none), out)
+    return out
+
+
+@njit(**_OPTIONS)
+def _middle_rows(values, none, out):
+    seen, scratch = np.empty(values.shape[1], np.float32), np.empty(_SAMPLED, np.float32)
+    for row in range(len(values)):
+        count = 0
+        for i in range(values.shape[1]):
+            seen[count] = values[row, i]
+            count += values[row, i] < _INFINITY
+        out[row] = none
+        if count:
+            out[row, 0], out[row, 1] = two_middles(seen[:count], scratch)
+
+
 @njit(**_OPTIONS)
 def two_middles(values, scratch):
     """Return the two middle values (twice the same for an odd count); no value may be NaN.
