@@ -50,6 +50,14 @@ class Stated:
             )
 
 
+def usable_pixels(flux: np.ndarray, variance: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return where a pixel says something of the star; all of one shape."""
+    with np.errstate(invalid="ignore"):
+        is_flux = np.abs(flux) < MOST_FLUX
+        is_variance = (variance > 0.0) & (variance < MOST_FLUX**2)
+    return np.asarray(~mask & is_flux & is_variance)
+
+
 @dataclass(frozen=True, eq=False)
 class Observed:
     """One spectrum. Arrays are (pixels,) float64 but for `mask`, which is True where rejected.
@@ -87,10 +95,7 @@ class Observed:
     @property
     def is_usable(self) -> np.ndarray:
         """Return where a pixel says something of the star."""
-        with np.errstate(invalid="ignore"):
-            is_flux = np.abs(self.flux) < MOST_FLUX
-            is_variance = (self.variance > 0.0) & (self.variance < MOST_FLUX**2)
-        return np.asarray(~self.mask & is_flux & is_variance)
+        return usable_pixels(self.flux, self.variance, self.mask)
 
     def refuse_wavelengths(self) -> None:
         """Raise InputError unless the wavelengths are numbers that go one way."""

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import csr_array
 
 from simlib.errors import InputError
-from simlib.spectra.observed import Observed
+from simlib.spectra.observed import Observed, usable_pixels
 
 _SAME = 1e-3  # of a pixel: grids that differ by less are one
 _FINE = 0.6  # pixels narrower than this, of a new one, are averaged
@@ -28,16 +28,17 @@ _MOST_BACK = 200_000  # pixels that are put back into all holes together; at the
 
 @dataclass(frozen=True, eq=False)
 class OnPixels:
-    """A spectrum on the network's pixels, (pixels,) float64, in the unit that it had.
+    """Spectra on the network's pixels, (rows, pixels) float64, in the unit that they had.
 
-    variance: infinite where nothing is known; the flux is 0 there. covered: share of the pixels
-    where something is. shared: correlation of the noise of neighbours, 0 where grids agree.
+    variance: infinite where nothing is known; the flux is 0 there. covered: (rows,), share of the
+    pixels where something is. shared: (rows,), correlation of the noise of neighbours, 0 where
+    grids agree.
     """
 
     flux: np.ndarray
     variance: np.ndarray
-    covered: float
-    shared: float
+    covered: np.ndarray
+    shared: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,21 +122,41 @@ class Way:
             shape=(self.new.size, self.old.size),
         )
 
-    def bring(self, observed: Observed) -> OnPixels:
-        """Return a spectrum on the new pixels; its own wavelengths are those of `old`, or fall.
+    def bring(
+        self,
+        wavelength: np.ndarray,
+        flux: np.ndarray,
+        variance: np.ndarray,
+        mask: np.ndarray,
+        beside: np.ndarray | None,
+    ) -> OnPixels:
+        """Return spectra (rows, pixels) on the new pixels; see `Observed` for what they are.
 
-        Raises InputError where none of its pixels can be used there.
+        wavelength: (pixels,), those of `old`, or fall. beside: (rows, 2, pixels), or None.
         """
-        order = slice(None, None, -1 if observed.wavelength[0] > observed.wavelength[-1] else 1)
-        found = self._brought(observed, self._spread(observed.is_usable[order]), order)
-        if found.covered == 0.0:
-            low, high = self.old[0], self.old[-1]
-            raise InputError(
-                f"spectrum {observed.name}: none of its {observed.flux.size} pixels "
-                f"({low:.1f}-{high:.1f} nm) can be used between {self.new[0]:.1f} and "
-                f"{self.new[-1]:.1f} nm: masked, without a variance, or elsewhere"
-            )
-        return found
+        falls = bool(wavelength[0] > wavelength[-1])
+        order = slice(None, None, -1 if falls else 1)
+        usable = self._spread(usable_pixels(flux, variance, mask)[:, order])
+        flux, variance = (self._spread(values[:, order]) for values in (flux, variance))
+        bands = self._beside(beside, usable, falls)
+        shared = np.zeros(len(flux))
+        if self.is_identity:
+            seen, variance = usable, _times(variance, bands, np.ones(self.new.size))
+        else:
+            rows = [
+                self._brought(flux[row], variance[row], usable[row], [band[row] for band in bands])
+                for row in range(len(flux))
+            ]
+            columns = [np.array(column) for column in zip(*rows, strict=True)]
+            flux, variance, seen, shared = columns
+        with np.errstate(invalid="ignore"):
+            seen = seen & (variance > 0.0) & (variance < np.inf) & np.isfinite(flux)
+        return OnPixels(
+            flux=np.where(seen, flux, 0.0),
+            variance=np.where(seen, variance, np.inf),
+            covered=seen.mean(axis=1),
+            shared=shared,
+        )
 
     def _spread(self, values: np.ndarray) -> np.ndarray:
         """Return values of the pixels that a spectrum has at their places; 0 between them."""
@@ -145,48 +166,44 @@ class Way:
         spread[..., self.kept] = values
         return spread
 
-    def _beside(self, observed: Observed, usable: np.ndarray) -> list[np.ndarray] | None:
+    def _beside(
+        self, beside: np.ndarray | None, usable: np.ndarray, falls: bool
+    ) -> list[np.ndarray]:
         """Return covariances of pairs of usable pixels, a band for each distance between them."""
-        if observed.beside is None:
-            return None
-        falls = observed.wavelength[0] > observed.wavelength[-1]
         bands = []
-        for apart, band in enumerate(observed.beside, start=1):
+        for apart in () if beside is None else (1, 2):
+            band = np.asarray(beside)[:, apart - 1]
             # A pixel's is that with one further on in the file: turned round, with one before it.
-            pairs = band[:-apart][:: -1 if falls else 1]
-            spread = self._spread(np.append(pairs, np.zeros(band.size - pairs.size)))
-            bands.append(np.where(usable[:-apart] & usable[apart:], spread[:-apart], 0.0))
+            pairs = band[:, :-apart][:, :: -1 if falls else 1]
+            if self.kept.size != self.old.size:
+                pairs = self._spread(np.pad(pairs, ((0, 0), (0, band.shape[1] - pairs.shape[1]))))
+                pairs = pairs[:, :-apart]
+            bands.append(np.where(usable[:, :-apart] & usable[:, apart:], pairs, 0.0))
         return bands
 
-    def _brought(self, observed: Observed, usable: np.ndarray, order: slice) -> OnPixels:
+    def _brought(
+        self, flux: np.ndarray, variance: np.ndarray, usable: np.ndarray, bands: list[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Return flux, variance, what is seen, and what neighbours share, of one spectrum."""
         if not usable.any():
             none = np.zeros(self.new.size)
-            return OnPixels(none, none + np.inf, 0.0, 0.0)
-        filled = [
-            _filled(self._spread(values[order]), usable)
-            for values in (observed.flux, observed.variance)
-        ]
-        beside = self._beside(observed, usable)
-        if self.is_identity:
-            flux, seen = filled[0], usable
-            variance = _times(filled[1], beside, np.ones(self.new.size))
-            shared = 0.0
-        else:
-            matrix = self.matrix
-            flux = matrix @ filled[0]
-            foreign = abs(matrix) @ (~usable).astype(float)
-            seen = self._inside & (foreign < _FOREIGN)
-            own = matrix.multiply(matrix) @ filled[1]
-            variance = matrix @ _times(filled[1], beside, matrix.T @ np.ones(self.new.size))
-            variance = np.maximum(variance, own)
-            shared = _shared(matrix, filled[1], own, seen)
-        seen = seen & (variance > 0.0) & np.isfinite(variance) & np.isfinite(flux)
-        return OnPixels(
-            flux=np.where(seen, flux, 0.0),
-            variance=np.where(seen, variance, np.inf),
-            covered=float(seen.mean()),
-            shared=shared,
-        )
+            return none, none, none > 0.0, 0.0
+        flux, variance = (_filled(values, usable) for values in (flux, variance))
+        matrix = self.matrix
+        foreign = abs(matrix) @ (~usable).astype(float)
+        seen = self._inside & (foreign < _FOREIGN)
+        own = matrix.multiply(matrix) @ variance
+        whole = matrix @ _times(variance, bands, matrix.T @ np.ones(self.new.size))
+        return matrix @ flux, np.maximum(whole, own), seen, _shared(matrix, variance, own, seen)
+
+
+def nothing_seen(observed: Observed, way: Way) -> InputError:
+    """Return what is told of a spectrum of which no pixel can be used."""
+    return InputError(
+        f"spectrum {observed.name}: none of its {observed.flux.size} pixels "
+        f"({way.old[0]:.1f}-{way.old[-1]:.1f} nm) can be used between {way.new[0]:.1f} and "
+        f"{way.new[-1]:.1f} nm: masked, without a variance, or elsewhere"
+    )
 
 
 def way_of(observed: Observed, new: np.ndarray) -> Way:
@@ -230,12 +247,12 @@ def _filled(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
     return filled
 
 
-def _times(variance: np.ndarray, beside: list[np.ndarray] | None, vector: np.ndarray) -> np.ndarray:
-    """Return covariance × vector, of a covariance that is known by its bands."""
+def _times(variance: np.ndarray, bands: list[np.ndarray], vector: np.ndarray) -> np.ndarray:
+    """Return covariance × vector (…, pixels), of a covariance that is known by its bands."""
     product = variance * vector
-    for apart, band in enumerate(beside or (), start=1):
-        product[:-apart] += band * vector[apart:]
-        product[apart:] += band * vector[:-apart]
+    for apart, band in enumerate(bands, start=1):
+        product[..., :-apart] += band * vector[apart:]
+        product[..., apart:] += band * vector[:-apart]
     return np.asarray(product)
 
 

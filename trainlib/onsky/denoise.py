@@ -10,19 +10,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.interpolate import make_interp_spline
 
 from simlib.cores import on_cores, threads
 from simlib.errors import InputError
-from simlib.fingerprint import quick_checksum
 from simlib.location import Place
 from simlib.spectra.arrays import marks, numbers
 from simlib.spectra.observed import Observed, Stated
-from simlib.spectra.pixels import OnPixels, Way, way_of
 from simlib.spectra.units import RELATIVE
 from trainlib.onsky.bundle import SHIPPED, Opened, open_bundle
-from trainlib.onsky.flags import MASKED, OUTSIDE, SUSPECT, UNUSABLE
 from trainlib.onsky.objects import observed_in
+from trainlib.onsky.ready import Own, Ready, Target, brought_back, make_ready
 from trainlib.rest.denoiser import Known
 from trainlib.rest.network import STARS
 from trainlib.trust.model import Told, named_odd, observed_snr
@@ -38,11 +35,7 @@ NETWORK, POLISH = "network", "polish"
 UNKNOWN = (float("nan"),) * 36  # a covariance
 _AT_ONCE = 256  # spectra that the network is given together
 _LEAST = 16  # that are worth a thread
-_MOST_WAYS = 64  # that are kept for the next spectrum of the same pixels
-_WHOLE = 0.98  # share of the pixels from which on their own median is the scale
-_SUSPECT_SIGMA = 5.0
 _NORMAL_95 = 1.96  # sigma that hold 95 % of a normal
-_DEGREE = 5  # of the spline through denoised pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,16 +103,6 @@ class _Found:
     odd: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class _Ready:
-    """A spectrum on the network's pixels; scale: of its flux there, over the normalised one."""
-
-    observed: Observed
-    way: Way
-    seen: OnPixels
-    scale: float
-
-
 class Bundle:
     """A network that denoises observed spectra. Made by `load_bundle`.
 
@@ -133,10 +116,11 @@ class Bundle:
         self.trust = opened.trust
         self._network = opened.network
         low, high = opened.manifest.window_nm
-        self._window = (self.wavelength >= low) & (self.wavelength <= high)
-        self._typical = opened.network.typical
+        window = (self.wavelength >= low) & (self.wavelength <= high)
+        typical = opened.network.typical
+        self._target = Target(self.wavelength, window, opened.manifest.median, typical)
         # What is made once is made here, not by the threads that share it.
-        self._network.denoise(self._typical[np.newaxis], np.ones((1, self._typical.size)))
+        self._network.denoise(typical[np.newaxis], np.ones((1, typical.size)))
         self._simulator: Simulator | None = None
         self.unpolished = "" if polish else "it was not asked for"
         if polish:
@@ -226,113 +210,71 @@ class Bundle:
             yield from some
 
     def _denoised(self, spectra: Sequence[Observed]) -> list[Denoised | InputError]:
-        ways: dict[str, Way] = {}
-        ready = [self._readied(one, ways) for one in spectra]
-        usable = [one for one in ready if isinstance(one, _Ready)]
-        answers = iter(self._answers(usable) if usable else ())
-        return [one if isinstance(one, InputError) else next(answers) for one in ready]
+        ready, refused = make_ready(spectra, self._target)
+        answers = iter(self._answers(ready) if ready.spectra else ())
+        return [refused[row] if row in refused else next(answers) for row in range(len(spectra))]
 
-    def _readied(self, observed: Observed, ways: dict[str, Way]) -> _Ready | InputError:
-        key = quick_checksum(observed.wavelength)
-        try:
-            if key not in ways:
-                if len(ways) >= _MOST_WAYS:  # of a file whose fibres have each their own pixels
-                    ways.clear()
-                ways[key] = way_of(observed, self.wavelength)
-            way = ways[key]
-            seen = way.bring(_per_wavelength(observed))
-            seen = _held(observed, seen, self._scale(observed, seen))
-            return _Ready(observed, way, seen, self._scale(observed, seen))
-        except InputError as error:
-            return error
-
-    def _scale(self, observed: Observed, seen: OnPixels) -> float:
-        """Return the flux of one, normalised.
-
-        Where much of the arm is not seen, the median of the rest is compared with a typical star's.
-        """
-        here = self._window & np.isfinite(seen.variance)
-        if not here.any():
-            here = np.isfinite(seen.variance)
-        middle = float(np.median(seen.flux[here]))
-        is_whole = seen.covered >= _WHOLE
-        usual = self.manifest.median if is_whole else float(np.median(self._typical[here]))
-        scale = middle / usual
-        if not scale > 0.0:
-            raise InputError(
-                f"spectrum {observed.name}: its median flux is {middle:.3g}; a positive one was "
-                "expected: there is no star to be seen"
-            )
-        return scale
-
-    def _answers(self, ready: Sequence[_Ready]) -> list[Denoised]:
-        flux, variance = (
-            np.stack(part)
-            for part in zip(*(_single(one.seen, one.scale) for one in ready), strict=True)
-        )
-        known = self._network.denoise(flux, variance)
-        found = self._judged(flux, variance, known, ready)
-        answers = [self._answer(one, found, row) for row, one in enumerate(ready)]
+    def _answers(self, ready: Ready) -> list[Denoised]:
+        known = self._network.denoise(ready.flux, ready.variance)
+        found = self._judged(ready, known)
+        sigma = known.error * found.told.pixel
+        everyone = np.ones(len(ready.spectra), dtype=bool)
+        own = brought_back(ready, self.wavelength, known.flux, sigma, everyone)
+        at_edge = is_at_edge(known.redshift, self._network.redshifts, self.wavelength)
+        answers = [self._answer(ready, found, own[row], row, bool(at_edge[row]))
+                   for row in range(len(own))]  # fmt: skip
         if self._simulator is None:
             return answers
         named = np.column_stack([known.stars, known.redshift])
-        fits = self._simulator.refined(flux, variance, known.flux, named)
+        fits = self._simulator.refined(ready.flux, ready.variance, known.flux, named)
+        better = brought_back(ready, self.wavelength, fits.flux, fits.error, fits.is_accepted)
         return [
-            self._refined(answers[row], one, fits, row) if fits.is_accepted[row] else answers[row]
-            for row, one in enumerate(ready)
+            _refined(answer, better[row], fits, row) if row in better else answer
+            for row, answer in enumerate(answers)
         ]
 
-    def _judged(
-        self, flux: np.ndarray, variance: np.ndarray, known: Known, ready: Sequence[_Ready]
-    ) -> _Found:
+    def _judged(self, ready: Ready, known: Known) -> _Found:
+        flux, variance = ready.flux, ready.variance
         snr = observed_snr(known.flux, variance)
-        shared = np.array([one.seen.shared for one in ready])
-        looks = measured(flux, variance, known.flux, known.error, known.distance, shared)
-        covered = np.array([one.seen.covered for one in ready])
-        odd = self.trust.odd(snr, looks, covered)
+        looks = measured(flux, variance, known.flux, known.error, known.distance, ready.shared)
+        odd = self.trust.odd(snr, looks, ready.covered)
         told = self.trust.told(snr, flux.shape[1])
         return _Found(flux, variance, known, told, snr, looks, odd)
 
-    def _answer(self, ready: _Ready, found: _Found, row: int) -> Denoised:
-        """Bring a row of what the network made back to the spectrum's own pixels and unit."""
-        observed, seen, known, told = ready.observed, ready.seen, found.known, found.told
-        made = known.flux[row].astype(np.float64) * ready.scale
-        sigma = known.error[row] * told.pixel[row] * ready.scale
-        unit = observed.unit.per_wavelength(observed.wavelength)
-        flux, error = (self._back(curve, ready) / unit for curve in (made, sigma))
-        flag, suspects = _flagged(observed, flux, error)
-        redshift, log_odds = float(known.redshift[row]), float(known.log_odds[row])
+    def _answer(self, ready: Ready, found: _Found, own: Own, row: int, at_edge: bool) -> Denoised:
+        """Return all that is told of a row of what the network made."""
+        known, told = found.known, found.told
+        log_odds = float(known.log_odds[row])
         redshift_error = float(known.redshift_error[row] * told.redshift[row])
-        count = int(np.count_nonzero(flag & (OUTSIDE | MASKED | UNUSABLE) == 0))
         odd = named_odd(found.odd[row])
-        named = (*known.stars[row], *told.stars[row])
-        star: dict[str, Any] = dict(zip((*STARS, *_STAR_ERRORS), map(float, named), strict=True))
+        named = (*known.stars[row].tolist(), *told.stars[row].tolist())
+        trained = self.manifest.resolution
         measures = Measures(
             snr=float(found.snr[row]),
-            covered=seen.covered,
-            suspects=suspects / max(count, 1),
+            covered=float(ready.covered[row]),
+            suspects=own.suspects / max(own.seen, 1),
             log_odds=log_odds,
-            at_edge=is_at_edge(redshift, self._network.redshifts, self.wavelength),
-            sharpness=(observed.resolution or self.manifest.resolution) / self.manifest.resolution,
+            at_edge=at_edge,
+            sharpness=(ready.spectra[row].resolution or trained) / trained,
             odd=odd,
         )
         return Denoised(
-            flux=flux,
-            error=error,
-            flag=flag,
+            flux=own.flux,
+            error=own.error,
+            flag=own.flag,
             error_95=float(told.pixel_95[row]),
-            redshift=redshift,
+            redshift=float(known.redshift[row]),
             redshift_error=redshift_error,
             redshift_error_95=redshift_error * float(told.redshift_95[row]),
             second_redshift=float(known.second_redshift[row]),
             log_odds=log_odds,
             snr=measures.snr,
-            covered=seen.covered,
+            covered=measures.covered,
             misfit=float(found.looks[row, MEASURES.index("misfit")]),
-            suspects=suspects,
+            suspects=own.suspects,
             features=self._features(found, row) if not odd["features"] < 1.0 else (),
-            shared=seen.shared,
-            **star,
+            shared=float(ready.shared[row]),
+            **dict(zip((*STARS, *_STAR_ERRORS), named, strict=True)),
             verdict=verdict(measures),
         )
 
@@ -340,42 +282,6 @@ class Bundle:
         one, known = slice(row, row + 1), found.known
         seen = residuals_of(found.flux[one], found.variance[one], known.flux[one], known.error[one])
         return features_in(seen, self.wavelength, self.trust.limit_of_features(found.snr[row]))
-
-    def _refined(self, answer: Denoised, ready: _Ready, fits: "Refined", row: int) -> Denoised:
-        """Return an answer with what a fit made of the spectrum in the place of the network's."""
-        observed = ready.observed
-        unit = observed.unit.per_wavelength(observed.wavelength)
-        flux, error = (self._back(curve[row].astype(np.float64) * ready.scale, ready) / unit
-                       for curve in (fits.flux, fits.error))  # fmt: skip
-        flag, suspects = _flagged(observed, flux, error)
-        sigma = np.sqrt(np.diag(fits.covariance[row]))
-        told: dict[str, Any] = {}
-        for name, value, width in zip(FITTED, fits.stars[row], sigma, strict=True):
-            told |= {name: float(value), f"{name}_error": float(width)}
-        told["redshift_error_95"] = _NORMAL_95 * told["redshift_error"]
-        return replace(
-            answer,
-            flux=flux,
-            error=error,
-            error_95=_NORMAL_95,
-            flag=flag,
-            suspects=suspects,
-            source=POLISH,
-            covariance=tuple(fits.covariance[row].ravel().tolist()),
-            **told,
-        )
-
-    def _back(self, curve: np.ndarray, ready: _Ready) -> np.ndarray:
-        """Return a curve on the network's pixels at those of the spectrum, NaN beyond them."""
-        at = ready.observed.wavelength
-        if ready.way.is_identity:
-            curve = curve[ready.way.kept]
-            return curve if at[0] < at[-1] else curve[::-1]
-        half = 0.5 * (self.wavelength[1] - self.wavelength[0])
-        inside = (at >= self.wavelength[0] - half) & (at <= self.wavelength[-1] + half)
-        out = np.full(at.shape, np.nan)
-        out[inside] = make_interp_spline(self.wavelength, curve, k=_DEGREE)(at[inside])
-        return out
 
 
 def load_bundle(place: Place | None = None, *, polish: bool = True) -> Bundle:
@@ -401,61 +307,21 @@ def _shared(spectra: Iterable[Observed]) -> Iterator[list[Observed]]:
         yield from (some[n : n + each] for n in range(0, len(some), each))
 
 
-def _single(seen: OnPixels, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return normalised flux and its variance in single precision; infinite where it holds none."""
-    with np.errstate(over="ignore", under="ignore"):
-        flux = (seen.flux / scale).astype(np.float32)
-        variance = (seen.variance / scale / scale).astype(np.float32)
-    is_held = np.isfinite(flux) & (variance > 0.0)
-    return np.where(is_held, flux, np.float32(0.0)), np.where(is_held, variance, np.float32(np.inf))
-
-
-def _held(observed: Observed, seen: OnPixels, scale: float) -> OnPixels:
-    """Return what is seen without the pixels that single precision cannot hold.
-
-    They are masked before the scale is taken. Raises InputError where it can hold none.
-    """
-    is_held = np.isfinite(_single(seen, scale)[1])
-    if np.array_equal(is_held, np.isfinite(seen.variance)):
-        return seen
-    if not is_held.any():
-        raise InputError(
-            f"spectrum {observed.name}: flux and variance are of so different sizes that single "
-            "precision holds none of its pixels; are both in the same unit?"
-        )
+def _refined(answer: Denoised, own: Own, fits: "Refined", row: int) -> Denoised:
+    """Return an answer with what a fit made of the spectrum in the place of the network's."""
+    sigma = np.sqrt(np.diag(fits.covariance[row]))
+    told: dict[str, Any] = {}
+    for name, value, width in zip(FITTED, fits.stars[row], sigma, strict=True):
+        told |= {name: float(value), f"{name}_error": float(width)}
+    told["redshift_error_95"] = _NORMAL_95 * told["redshift_error"]
     return replace(
-        seen,
-        flux=np.where(is_held, seen.flux, 0.0),
-        variance=np.where(is_held, seen.variance, np.inf),
-        covered=float(is_held.mean()),
+        answer,
+        flux=own.flux,
+        error=own.error,
+        error_95=_NORMAL_95,
+        flag=own.flag,
+        suspects=own.suspects,
+        source=POLISH,
+        covariance=tuple(fits.covariance[row].ravel().tolist()),
+        **told,
     )
-
-
-def _per_wavelength(observed: Observed) -> Observed:
-    """Return a spectrum as flux per wavelength."""
-    factor = observed.unit.per_wavelength(observed.wavelength)
-    beside = observed.beside
-    with np.errstate(over="ignore", invalid="ignore"):  # of pixels that cannot be used
-        return replace(
-            observed,
-            flux=observed.flux * factor,
-            variance=observed.variance * factor**2,
-            # the factor changes little from one pixel to the next
-            beside=None if beside is None else beside * factor**2,
-        )
-
-
-def _flagged(observed: Observed, flux: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the flag of each pixel, and how many are suspect."""
-    flag = np.where(np.isfinite(flux), 0, OUTSIDE).astype(np.int32)
-    flag |= np.where(observed.mask, MASKED, 0).astype(np.int32)
-    flag |= np.where(observed.is_usable | observed.mask, 0, UNUSABLE).astype(np.int32)
-    seen = flag == 0
-    if not seen.any():
-        return flag, 0
-    with np.errstate(over="ignore"):  # then a pixel is as far off as can be
-        width = np.hypot(np.sqrt(observed.variance[seen]), error[seen])
-        pull = np.abs(observed.flux[seen] - flux[seen]) / width
-    far = pull > _SUSPECT_SIGMA
-    flag[np.flatnonzero(seen)[far]] |= SUSPECT
-    return flag, int(np.count_nonzero(far))

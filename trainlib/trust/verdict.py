@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 GOOD = "good"
 _EDGE_PIXELS = 1.5
@@ -61,11 +62,12 @@ def suspicion(measures: Measures) -> float:
     return max(much for _, much in _all(measures))
 
 
-def is_at_edge(redshift: float, known: tuple[float, float], wavelength: np.ndarray) -> bool:
-    """Return whether a redshift is at the end of those that a network knows, or beyond."""
+def is_at_edge(redshift: ArrayLike, known: tuple[float, float], wavelength: np.ndarray) -> Any:
+    """Return whether redshifts are at the end of those that a network knows, or beyond."""
     pixel = (wavelength[1] - wavelength[0]) / float(np.mean(wavelength))
     low, high = known
-    return not low - _EDGE_PIXELS * pixel < redshift < high + _EDGE_PIXELS * pixel
+    is_below = np.less(redshift, high + _EDGE_PIXELS * pixel)
+    return ~(np.greater(redshift, low - _EDGE_PIXELS * pixel) & is_below)
 
 
 def _all(measures: Measures) -> list[tuple[Kind, float]]:

@@ -5,7 +5,7 @@ import pytest
 
 from simlib.errors import InputError
 from simlib.spectra.observed import Observed
-from simlib.spectra.pixels import way_of
+from simlib.spectra.pixels import OnPixels, Way, nothing_seen, way_of
 from simlib.spectra.units import RELATIVE
 
 PITCH = 0.05
@@ -30,12 +30,22 @@ def observed(wavelength, flux, variance, mask=None, beside=None):
                     RELATIVE, beside)  # fmt: skip
 
 
+def brought(one: Observed, way: Way | None = None) -> OnPixels:
+    """Return one spectrum on the new pixels, (pixels,)."""
+    way = way or way_of(one, NEW)
+    beside = None if one.beside is None else one.beside[None]
+    found = way.bring(one.wavelength, one.flux[None], one.variance[None], one.mask[None], beside)
+    if found.covered[0] == 0.0:
+        raise nothing_seen(one, way)
+    return OnPixels(*(column[0] for column in vars(found).values()))
+
+
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_smooth_curve_stays_what_it_is(name, order):
     old = GRIDS[name][::order]
     one = observed(old, spectrum(old), 1e-4)
-    found = way_of(one, NEW).bring(one)
+    found = brought(one)
     assert found.covered == 1.0
     assert np.max(np.abs(found.flux - spectrum(NEW))) < (4e-3 if name == "coarse" else 5e-4)
 
@@ -49,7 +59,7 @@ def test_the_error_of_a_mean_over_many_pixels_is_right(name):
     way = way_of(one, NEW)
     for _ in range(12):
         one = observed(old, sigma * draw.standard_normal(old.size), sigma**2)
-        found = way.bring(one)
+        found = brought(one, way)
         for part in np.array_split(np.arange(50, 1950), 10):
             weight = 1.0 / found.variance[part]
             pulls.append(np.sum(found.flux[part] * weight) / np.sqrt(np.sum(weight)))
@@ -59,7 +69,7 @@ def test_the_error_of_a_mean_over_many_pixels_is_right(name):
 def test_the_covariance_that_a_file_states_counts():
     beside = np.stack([np.full(NEW.size, 0.3), np.full(NEW.size, 0.1)])
     one = observed(NEW, NEW, 1.0, beside=beside)
-    variance = way_of(one, NEW).bring(one).variance
+    variance = brought(one).variance
     assert np.allclose(variance[2:-2], 1.0 + 2 * 0.3 + 2 * 0.1)
 
 
@@ -73,7 +83,7 @@ def test_the_covariance_of_falling_wavelengths_is_of_the_same_pairs(name):
     turned = np.zeros_like(beside)
     turned[0, :-1], turned[1, :-2] = beside[0, -2::-1], beside[1, -3::-1]
     falling = observed(old[::-1], spectrum(old)[::-1], 1.0, bad[::-1], turned)
-    expected, found = (way_of(one, NEW).bring(one) for one in (rising, falling))
+    expected, found = (brought(one) for one in (rising, falling))
     assert np.ptp(expected.variance[np.isfinite(expected.variance)]) > 0.1 / old.size * NEW.size
     np.testing.assert_allclose(found.variance, expected.variance)
 
@@ -81,7 +91,7 @@ def test_the_covariance_of_falling_wavelengths_is_of_the_same_pairs(name):
 def test_a_rejected_pixel_shares_no_noise_with_its_neighbours():
     beside = np.full((2, NEW.size), 0.2)
     one = observed(NEW, NEW, 1.0, np.arange(NEW.size) == 700, beside)
-    variance = way_of(one, NEW).bring(one).variance
+    variance = brought(one).variance
     assert np.allclose(variance[[698, 699, 701, 702]], 1.0 + 3 * 0.2)
     assert np.allclose(variance[[697, 703]], 1.0 + 4 * 0.2)
 
@@ -95,7 +105,7 @@ def test_a_rejected_pixel_leaves_no_trace_in_others(name):
     for one in (observed(old, flux, 1e-4, bad), observed(old, np.where(bad, np.nan, flux), 1e-4),
                 observed(old, flux, np.where(bad, -1.0, 1e-4)),
                 observed(old, flux, np.where(bad, 0.0, 1e-4))):  # fmt: skip
-        found = way_of(one, NEW).bring(one)
+        found = brought(one)
         lost = np.flatnonzero(~np.isfinite(found.variance))
         assert 1 <= lost.size <= max(3, 2 * 0.2 / PITCH)
         assert np.max(np.abs(NEW[lost] - old[at])) < 0.21
@@ -107,13 +117,10 @@ def test_a_rejected_pixel_leaves_no_trace_in_others(name):
 def test_what_lies_beyond_is_not_seen_and_its_share_is_told():
     old = np.arange(820.0, 845.0, PITCH) + 0.013
     one = observed(old, spectrum(old), 1e-4)
-    found = way_of(one, NEW).bring(one)
+    found = brought(one)
     assert found.covered == pytest.approx(25.0 / 100.0, abs=0.002)
     assert np.all(np.isinf(found.variance[NEW < 820.0]))
-    assert (
-        found.shared > 0.1
-        and way_of(observed(NEW, NEW, 1.0), NEW).bring(observed(NEW, NEW, 1.0)).shared == 0.0
-    )
+    assert found.shared > 0.1 and brought(observed(NEW, NEW, 1.0)).shared == 0.0
 
 
 def test_a_spectrum_of_elsewhere_or_without_a_pixel_is_refused():
@@ -124,7 +131,7 @@ def test_a_spectrum_of_elsewhere_or_without_a_pixel_is_refused():
         observed(NEW, NEW * np.nan, 1.0),
     ):
         with pytest.raises(InputError, match="spectrum a: none of its .* pixels"):
-            way_of(one, NEW).bring(one)
+            brought(one)
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -137,8 +144,8 @@ def test_pixels_that_were_left_out_are_as_rejected_ones(name, order, lost):
     bad[np.argmin(np.abs(old - 870.0))] = bad[np.argmin(np.abs(old - 870.0)) + 2] = True
     masked = observed(old, spectrum(old), 1e-4, bad)
     dropped = observed(old[~bad], spectrum(old[~bad]), 1e-4)
-    expected = way_of(masked, NEW).bring(masked)
-    found = way_of(dropped, NEW).bring(dropped)
+    expected = brought(masked)
+    found = brought(dropped)
     assert expected.covered < 1.0
     assert np.array_equal(np.isfinite(found.variance), np.isfinite(expected.variance))
     assert np.allclose(found.flux, expected.flux, rtol=1e-9, atol=1e-12)
@@ -148,14 +155,14 @@ def test_pixels_that_were_left_out_are_as_rejected_ones(name, order, lost):
 
 def test_a_single_pixel_is_brought():
     one = observed(NEW[700:701], np.ones(1), 1.0)
-    found = way_of(one, NEW).bring(one)
+    found = brought(one)
     assert np.flatnonzero(np.isfinite(found.variance)).tolist() == [700]
 
 
 def test_wavelengths_with_few_decimals_lose_no_pixel():
     old = np.round(np.arange(799.0, 901.0, 0.053), 2)
     one = observed(old, spectrum(old), 1e-4)
-    assert way_of(one, NEW).bring(one).covered == 1.0
+    assert brought(one).covered == 1.0
 
 
 def test_a_very_wide_hole_is_as_any_other():
@@ -163,10 +170,10 @@ def test_a_very_wide_hole_is_as_any_other():
     near = NEW[:1000]
     one = observed(np.append(near, 5e5), np.ones(1001), 1.0)
     assert way_of(one, NEW).old.size < 300_000
-    seen = np.isfinite(way_of(one, NEW).bring(one).variance)
+    seen = np.isfinite(brought(one).variance)
     assert seen[:1000].all() and not seen[1000:].any()
     fine = np.r_[100.0 + 0.002 * np.arange(30), np.arange(850.0, 900.0, 0.002)]
     one = observed(fine, np.ones(fine.size), 1.0)
     assert way_of(one, NEW).old.size < 300_000
-    seen = np.isfinite(way_of(one, NEW).bring(one).variance)
+    seen = np.isfinite(brought(one).variance)
     assert not seen[:1001].any() and seen[1001:1999].all()
