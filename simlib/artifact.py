@@ -118,26 +118,26 @@ def _digest(value: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
-def write_bytes(place: Location, data: bytes) -> None:
-    """Write a file, in place of the one that is there."""
+def write_bytes(place: Location, *data: bytes | memoryview) -> None:
+    """Write a file, in place of the one that is there. data: one after the other."""
     if place.is_local:
         with replacing(place.path) as file:
-            file.write(data)
+            file.writelines(data)
     else:
         filesystem, path = place.filesystem()
-        filesystem.pipe_file(path, data)  # object stores put whole objects
+        filesystem.pipe_file(path, b"".join(data))  # object stores put whole objects
 
 
-def create_bytes(place: Location, data: bytes) -> bool:
+def create_bytes(place: Location, *data: bytes | memoryview) -> bool:
     """Write a file where there is none; return whether it was written: of many, one wins.
 
-    Behind a URL the store sees to that (If-None-Match); where it ignores the condition, as some
-    gateways do, the last of those that write at once holds.
+    data: one after the other. Behind a URL the store sees to that (If-None-Match); where it ignores
+    the condition, as some gateways do, the last of those that write at once holds.
     """
     if place.is_local:
         try:
             with _scratch_file(place.path) as (file, scratch):
-                file.write(data)
+                file.writelines(data)
                 _flush(file)
                 _put(scratch, place.path)
         except FileExistsError:
@@ -145,7 +145,7 @@ def create_bytes(place: Location, data: bytes) -> bool:
         return True
     filesystem, path = place.filesystem()
     try:
-        filesystem.pipe_file(path, data, mode="create")
+        filesystem.pipe_file(path, b"".join(data), mode="create")
     except OSError as error:  # FileExistsError from some stores, a plain one from others
         if not (_is_condition(error) or place.exists()):
             raise

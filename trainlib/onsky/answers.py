@@ -1,7 +1,8 @@
 """One row a spectrum: what is told of it in a file's table and in the table over all files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from simlib.errors import InputError
@@ -43,8 +44,16 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "notes": ("", "what was assumed"),
     "message": ("", "why there is no answer"),
 }
+_FOUND = tuple(field.name for field in fields(Denoised) if field.name in COLUMNS)
 _COUNTS = ("suspects",)
 _TEXTS = ("spectrum", "product", "verdict", "source", "features", "frame", "notes", "message")
+_EMPTY: dict[str, Any] = {
+    **{name: float("nan") for name in COLUMNS},
+    **dict.fromkeys(_TEXTS, ""),
+    **dict.fromkeys(_COUNTS, 0),
+    "verdict": REFUSED,
+    "covariance": UNKNOWN,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +71,7 @@ class Answer:
             return cls(observed, None, str(found))
         return cls(observed, found)
 
+    @cached_property
     def row(self) -> dict[str, Any]:
         """Return what is told of the spectrum, by the names of `COLUMNS`."""
         seen = self.observed
@@ -74,20 +84,15 @@ class Answer:
         }
         if self.denoised is None:
             return told | {"message": self.message}
-        found = {name: getattr(self.denoised, name)
-                 for name in COLUMNS if hasattr(self.denoised, name)}  # fmt: skip
+        found = {name: getattr(self.denoised, name) for name in _FOUND}
         return told | found | {"features": "; ".join(map(str, self.denoised.features))}
 
 
 def empty_row() -> dict[str, Any]:
     """Return the row of what was refused."""
-    texts = dict.fromkeys(_TEXTS, "")
-    numbers = {name: float("nan") for name in COLUMNS if name not in (*_TEXTS, *_COUNTS)}
-    others = {"verdict": REFUSED, "covariance": UNKNOWN}
-    return numbers | texts | dict.fromkeys(_COUNTS, 0) | others
+    return dict(_EMPTY)
 
 
 def table_of(answers: Sequence[Answer]) -> dict[str, list[Any]]:
     """Return the columns of all answers."""
-    rows = [answer.row() for answer in answers]
-    return {name: [row[name] for row in rows] for name in COLUMNS}
+    return {name: [answer.row[name] for answer in answers] for name in COLUMNS}

@@ -175,12 +175,12 @@ def write_denoised(
     if drawn:
         write_files(target.parent, drawn)
     if overwrite:
-        write_bytes(target, data)
-    elif not create_bytes(target, data):
+        write_bytes(target, *data)
+    elif not create_bytes(target, *data):
         raise InputError(f"{place}: {target} exists; give --overwrite, or another --out")
     names = [_plot_name(target, number) for number in range(len(answers))]
     return tuple(
-        answer.row() | {"plot": name if name in drawn else ""}
+        answer.row | {"plot": name if name in drawn else ""}
         for answer, name in zip(answers, names, strict=True)
     )
 

@@ -33,8 +33,10 @@ _CARDS = {  # of one spectrum: card, column, comment
 }
 
 
-def mirrored(contents: Contents, answers: Sequence[Answer], manifest: BundleManifest) -> bytes:
-    """Return the bytes of the file to write.
+def mirrored(
+    contents: Contents, answers: Sequence[Answer], manifest: BundleManifest
+) -> tuple[bytes | memoryview, ...]:
+    """Return the bytes of the file to write, one part behind the other.
 
     Of a file that is no FITS the spectra stand in front: WAVELENGTH (nm, vacuum), FLUX, VARIANCE,
     MASK. Raises InputError for a file that holds such parts already.
@@ -44,17 +46,17 @@ def mirrored(contents: Contents, answers: Sequence[Answer], manifest: BundleMani
     behind = max(contents.parts.get(name, 0) for name in PARTS)
     own = _own_parts(contents.spectra, answers, manifest, behind)
     if contents.fits is None:
-        return _bytes([fits.PrimaryHDU(), *_spectra_parts(contents.spectra), *own])
+        return (_bytes([fits.PrimaryHDU(), *_spectra_parts(contents.spectra), *own]),)
     added = _bytes([fits.PrimaryHDU(), *own])[BLOCK:]  # the empty part in front is one block
-    return contents.fits + added
+    return contents.fits, added
 
 
-def _bytes(hdus: Sequence[Any]) -> bytes:
+def _bytes(hdus: Sequence[Any]) -> memoryview:
     held = BytesIO()
     for hdu in hdus:
         hdu.add_checksum(when="of the part")  # by default the time, and no two files were alike
     fits.HDUList(list(hdus)).writeto(held, output_verify="exception")
-    return held.getvalue()
+    return held.getbuffer()
 
 
 def _groups(spectra: Sequence[Observed]) -> list[tuple[slice, int]]:
@@ -64,9 +66,13 @@ def _groups(spectra: Sequence[Observed]) -> list[tuple[slice, int]]:
     return [(slice(row, row + 1), row + 1) for row in range(len(spectra))]
 
 
-def _stacked(arrays: Sequence[np.ndarray], kind: type) -> np.ndarray:
+def _stacked(arrays: Sequence[np.ndarray], kind: str) -> np.ndarray:
+    """Return arrays as rows of one, as files of FITS hold them: nothing is turned round again."""
+    rows = np.empty((len(arrays), *arrays[0].shape), kind)
     with np.errstate(over="ignore", under="ignore"):
-        return np.asarray(arrays[0] if len(arrays) == 1 else np.stack(arrays)).astype(kind)
+        for row, array in zip(rows, arrays, strict=True):
+            row[...] = array
+    return rows[0] if len(arrays) == 1 else rows
 
 
 def _spectra_parts(spectra: Sequence[Observed]) -> list[fits.ImageHDU]:
@@ -75,7 +81,7 @@ def _spectra_parts(spectra: Sequence[Observed]) -> list[fits.ImageHDU]:
         group = spectra[some]
         for name, unit in (("WAVELENGTH", "nm"), ("FLUX", group[0].unit.name),
                            ("VARIANCE", f"({group[0].unit.name})**2"), ("MASK", "")):  # fmt: skip
-            kind = np.int32 if name == "MASK" else np.float64
+            kind = ">i4" if name == "MASK" else ">f8"
             values = _stacked([getattr(one, name.lower()) for one in group], kind)
             part = fits.ImageHDU(values, name=name, ver=version)
             if unit:
@@ -94,7 +100,7 @@ def _own_parts(
     for some, version in _groups(spectra):
         group, found = spectra[some], answers[some]
         for name in PARTS:
-            kind = np.int32 if name == FLAG else np.float32
+            kind = ">i4" if name == FLAG else ">f4"
             arrays = [_values(one, answer, name) for one, answer in zip(group, found, strict=True)]
             part = fits.ImageHDU(_stacked(arrays, kind), name=name, ver=behind + version)
             if name == FLAG:
@@ -134,7 +140,7 @@ def _lineage(manifest: BundleManifest) -> fits.Header:
 
 
 def _told(answer: Answer) -> fits.Header:
-    row = answer.row()
+    row = answer.row
     header = fits.Header()
     for card, (column, comment) in _CARDS.items():
         value = row[column]
@@ -163,5 +169,7 @@ def _table(answers: Sequence[Answer], manifest: BundleManifest) -> fits.BinTable
 
 def plain_text(value: object, most: int = 60) -> str:
     """Return a text that a FITS header can hold."""
-    kept = "".join(letter if " " <= letter <= "~" else "?" for letter in str(value))
-    return kept[:most]
+    text = str(value)
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+    return text[:most]

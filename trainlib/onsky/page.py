@@ -71,6 +71,8 @@ def batch_page(
         rows=rows,
         kinds=dict(kinds.most_common()),
         columns=_SHOWN,
+        number=_number,
+        spread=_spread,
         km_s=1e-3 * SPEED_OF_LIGHT_M_S,
         has_pictures=bool(names),
         refresh_s=refresh_s,
@@ -89,6 +91,16 @@ def _template() -> jinja2.Template:
     return jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(text)
+
+
+def _number(value: float, digits: int) -> Markup:
+    return Markup(f"{value:.{digits}f}" if math.isfinite(value) else "–")
+
+
+def _spread(value: float, error: float, digits: int) -> Markup:
+    """Return a number with its error, where that is known."""
+    beside = f" <small>± {_number(error, digits)}</small>" if math.isfinite(error) else ""
+    return Markup(f"{_number(value, digits)}{beside}")
 
 
 def _told(value: Any) -> Any:

@@ -19,9 +19,10 @@ _WIDE = 5.0  # sigma, of the velocities that are tried
 
 
 def starting_values(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return JSON of where to start, one object a spectrum that was denoised."""
-    told = [_start(row) for row in rows if math.isfinite(row["redshift"])]
-    return (json.dumps(told, indent=1, allow_nan=False) + "\n").encode()
+    """Return JSON of where to start, a line for each spectrum that was denoised."""
+    told = [json.dumps(_start(row), allow_nan=False)
+            for row in rows if math.isfinite(row["redshift"])]  # fmt: skip
+    return ("[" + ",\n ".join(told) + "]\n").encode()
 
 
 def _start(row: Mapping[str, Any]) -> dict[str, Any]:

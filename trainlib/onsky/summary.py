@@ -132,6 +132,8 @@ def _parquet(rows: Sequence[Row]) -> bytes:
 
 def printable(text: str) -> str:
     """Return a text on one line that UTF-8 can hold, as Python escapes what is not so."""
+    if text.isprintable():
+        return text
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
