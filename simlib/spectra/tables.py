@@ -14,7 +14,6 @@ from simlib.spectra.arrays import MOST_VALUES
 from simlib.spectra.columns import Columns, has_spectrum, read_columns
 from simlib.spectra.fits_file import cards, column_names, is_table, names
 from simlib.spectra.observed import Observed, Stated
-from simlib.tables import columns_in
 
 _TOLD = ("medium", "flux_unit", "wavelength_unit")
 _MOST_COLUMNS = 1000
@@ -78,6 +77,8 @@ def read_csv(data: bytes, stated: Stated) -> list[Observed]:
 
     A comment `# medium: air` (or flux_unit, wavelength_unit) says what no name of a column does.
     """
+    from simlib.tables import columns_in  # noqa: PLC0415  (loads pandas)
+
     table = columns_in(_decoded(data).replace("\r\n", "\n").replace("\r", "\n"), "its table")
     told = {
         name.strip().lower(): value.strip()

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.interpolate import make_interp_spline
 
 from simlib.errors import InputError
 from simlib.fingerprint import quick_checksum
@@ -255,6 +254,8 @@ def _back(curves: np.ndarray, way: Way, at: np.ndarray, wavelength: np.ndarray) 
     if way.is_identity:
         kept = curves if way.kept.size == curves.shape[1] else curves[:, way.kept]
         return kept if at[0] < at[-1] else kept[:, ::-1]
+    from scipy.interpolate import make_interp_spline  # noqa: PLC0415  (slow to load)
+
     half = 0.5 * (wavelength[1] - wavelength[0])
     inside = (at >= wavelength[0] - half) & (at <= wavelength[-1] + half)
     out = np.full((len(curves), at.size), np.nan)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dposv
 
 from trainlib.rest.axis import COARSE, RestAxis, spline_coefficients, spline_samples
 from trainlib.rest.noise import median_of_seen
@@ -201,7 +202,10 @@ class RestFrame:
         gain = 1.0 / (1.0 + squares / alone)
         if len(hit) < len(gain):
             shared = ((there * gain) @ there.T).astype(float)
-            solved = cho_solve(cho_factor(np.diag(alone / weight) - shared), shared)
+            # of LAPACK itself: looking whether all is as it takes it would take half of the time
+            _, solved, failed = dposv(np.diag(alone / weight) - shared, shared)
+            if failed:
+                raise np.linalg.LinAlgError("rounding leaves nothing")
             return np.asarray((shared.diagonal() + (shared * solved).sum(axis=0)) / before)
         lost = (there * (weight / alone)[:, np.newaxis]).T @ there
         triangle = np.linalg.cholesky(np.diag(1.0 / gain) - lost.astype(float))
