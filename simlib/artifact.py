@@ -118,39 +118,63 @@ def _digest(value: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
-def write_bytes(place: Location, *data: bytes | memoryview) -> None:
-    """Write a file, in place of the one that is there. data: one after the other."""
+Data = bytes | Iterable[bytes | memoryview]  # of a file, whole or part by part
+
+
+def write_bytes(place: Location, data: Data) -> None:
+    """Write a file, in place of the one that is there."""
     if place.is_local:
         with replacing(place.path) as file:
-            file.writelines(data)
+            _write(file, data)
     else:
         filesystem, path = place.filesystem()
-        filesystem.pipe_file(path, b"".join(data))  # object stores put whole objects
+        filesystem.pipe_file(path, _whole(data))  # object stores put whole objects
 
 
-def create_bytes(place: Location, *data: bytes | memoryview) -> bool:
+def create_bytes(place: Location, data: Data) -> bool:
     """Write a file where there is none; return whether it was written: of many, one wins.
 
-    data: one after the other. Behind a URL the store sees to that (If-None-Match); where it ignores
-    the condition, as some gateways do, the last of those that write at once holds.
+    Behind a URL the store sees to that (If-None-Match); where it ignores the condition, as some
+    gateways do, the last of those that write at once holds.
     """
     if place.is_local:
         try:
             with _scratch_file(place.path) as (file, scratch):
-                file.writelines(data)
+                _write(file, data)
                 _flush(file)
                 _put(scratch, place.path)
         except FileExistsError:
             return False
         return True
     filesystem, path = place.filesystem()
+    whole = _whole(data)
     try:
-        filesystem.pipe_file(path, b"".join(data), mode="create")
+        filesystem.pipe_file(path, whole, mode="create")
     except OSError as error:  # FileExistsError from some stores, a plain one from others
         if not (_is_condition(error) or place.exists()):
             raise
         return False
     return True
+
+
+def _whole(data: Data) -> bytes:
+    return data if isinstance(data, bytes) else b"".join(data)
+
+
+def _write(file: BinaryIO, data: Data) -> None:
+    """Write data; a part of them goes to the disk while the next is made."""
+    if isinstance(data, bytes):
+        file.write(data)
+        return
+
+    def put(part: bytes | memoryview) -> None:
+        file.write(part)
+        _flush(file)
+
+    with ThreadPoolExecutor(1) as pool:
+        on_their_way = [pool.submit(put, part) for part in data]
+        for part in on_their_way:
+            part.result()
 
 
 def replace_bytes(place: Location, change: Callable[[bytes | None], bytes]) -> None:

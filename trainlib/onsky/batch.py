@@ -4,7 +4,7 @@ What cannot be used is told, and the rest goes on. The files that were given are
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -162,27 +162,33 @@ def write_denoised(
 
     place: of the file, for messages. Raises InputError where no spectrum of it can be used.
     """
-    found = bundle.denoise_observed(contents.spectra)
-    answers = [Answer.of(*pair) for pair in zip(contents.spectra, found, strict=True)]
-    if all(answer.denoised is None for answer in answers):
-        more = f" (and so of {len(answers) - 1} more)" if len(answers) > 1 else ""
-        raise InputError(f"{place}: {answers[0].message}{more}")
-    try:
-        data = mirrored(contents, answers, bundle.manifest)
-    except InputError as error:
-        raise InputError(f"{place}: {error}") from None
-    drawn = {} if look is None else _drawn(answers, target, look)
-    if drawn:
-        write_files(target.parent, drawn)
+    rows: list[dict[str, Any]] = []
+
+    def parts() -> Iterator[bytes | memoryview]:
+        if contents.fits is not None:
+            yield contents.fits  # which the disk takes meanwhile
+        found = bundle.denoise_observed(contents.spectra)
+        answers = [Answer.of(*pair) for pair in zip(contents.spectra, found, strict=True)]
+        if all(answer.denoised is None for answer in answers):
+            more = f" (and so of {len(answers) - 1} more)" if len(answers) > 1 else ""
+            raise InputError(f"{place}: {answers[0].message}{more}")
+        try:
+            made = mirrored(contents, answers, bundle.manifest)
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from None
+        drawn = {} if look is None else _drawn(answers, target, look)
+        if drawn:
+            write_files(target.parent, drawn)
+        for number, answer in enumerate(answers):
+            name = _plot_name(target, number)
+            rows.append(answer.row | {"plot": name if name in drawn else ""})
+        yield made
+
     if overwrite:
-        write_bytes(target, *data)
-    elif not create_bytes(target, *data):
+        write_bytes(target, parts())
+    elif not create_bytes(target, parts()):
         raise InputError(f"{place}: {target} exists; give --overwrite, or another --out")
-    names = [_plot_name(target, number) for number in range(len(answers))]
-    return tuple(
-        answer.row | {"plot": name if name in drawn else ""}
-        for answer, name in zip(answers, names, strict=True)
-    )
+    return tuple(rows)
 
 
 def _plot_name(target: Location, number: int) -> str:

@@ -35,20 +35,19 @@ _CARDS = {  # of one spectrum: card, column, comment
 
 def mirrored(
     contents: Contents, answers: Sequence[Answer], manifest: BundleManifest
-) -> tuple[bytes | memoryview, ...]:
-    """Return the bytes of the file to write, one part behind the other.
+) -> bytes | memoryview:
+    """Return what is to be written behind the bytes of the file.
 
-    Of a file that is no FITS the spectra stand in front: WAVELENGTH (nm, vacuum), FLUX, VARIANCE,
-    MASK. Raises InputError for a file that holds such parts already.
+    Of a file that is no FITS it is all: the spectra stand in front, as WAVELENGTH (nm, vacuum),
+    FLUX, VARIANCE, MASK. Raises InputError for a file that holds such parts already.
     """
     if {DENOISED, TABLE} & set(contents.parts):
         raise InputError("it holds a part DENOISED: it is denoised already; give the original")
     behind = max(contents.parts.get(name, 0) for name in PARTS)
     own = _own_parts(contents.spectra, answers, manifest, behind)
     if contents.fits is None:
-        return (_bytes([fits.PrimaryHDU(), *_spectra_parts(contents.spectra), *own]),)
-    added = _bytes([fits.PrimaryHDU(), *own])[BLOCK:]  # the empty part in front is one block
-    return contents.fits, added
+        return _bytes([fits.PrimaryHDU(), *_spectra_parts(contents.spectra), *own])
+    return _bytes([fits.PrimaryHDU(), *own])[BLOCK:]  # the empty part in front is one block
 
 
 def _bytes(hdus: Sequence[Any]) -> memoryview:
