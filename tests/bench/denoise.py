@@ -1,7 +1,7 @@
 """Observed spectra through the shipped bundle: many stars of a file, one alone, and the first one.
 
 The file is of the survey's bundles (pfsCoadd), with a hundredth of each star's pixels masked; its
-time holds reading it and writing what is made of it. No pictures, no polish.
+time holds reading it and writing what is made of it, without pictures. Stars are the simulator's.
 """
 
 import os
@@ -25,7 +25,7 @@ from trainlib.onsky.denoise import Bundle
 
 COMMAND = "python -m tests.bench denoise"
 ROOT = Path(__file__).resolve().parents[2]
-STARS, REPEATS, ALONE = 2048, 3, 100
+STARS, POLISHED, REPEATS, ALONE = 2048, 512, 3, 100
 SCALE = 40.0  # 1e-17 erg s-1 cm-2 AA-1 of normalised flux
 STRUCK = 0.003  # of the pixels, their neighbours are masked with them
 
@@ -46,37 +46,51 @@ def run() -> list[dict[str, object]]:
     if not SHIPPED.exists():
         print("no bundle is in this package, `make bundle` puts one there: `denoise` is left out")
         return []
-    bundle = trainlib.load_bundle()
-    stars = drawn(bundle, STARS)
-    one = stars[0]
+    polishing, plain = trainlib.load_bundle(), trainlib.load_bundle(polish=False)
+    stars = drawn(polishing, STARS)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        file = folder / "stars.fits"
-        file.write_bytes(made.pfs_bundle(stars, visits=(1, 2)))
-        places = iter(range(REPEATS + 1))
-        seconds, cpu = least(
-            lambda: trainlib.denoise(
-                bundle, [Location.of(file)], Location.of(folder / f"out-{next(places)}")
-            ),
-            REPEATS,
-        )
         small = folder / "star.fits"
-        small.write_bytes(made.pfs_object(one))
+        small.write_bytes(made.pfs_object(stars[0]))
+        entries = [
+            *of_file(plain, stars, folder, "spectra_per_s", "no polish"),
+            *of_file(polishing, stars[:POLISHED], folder, "polished_per_s", "polished"),
+            *alone(plain, stars[0], "single_ms", "no polish"),
+            *alone(polishing, stars[0], "single_polished_ms", "polished"),
+        ]
         warm, cold = first_result(small, folder / "warm"), first_result(small, folder / "cold", {
             "SPECDENOISE_CACHE": str(folder / "cache"), "NUMBA_CACHE_DIR": "",
         })  # fmt: skip
-    alone, alone_cpu = least(
-        lambda: bundle.denoise(one.wavelength, one.flux, one.sigma**2, one.struck), ALONE
-    )
-    cores = len(os.sched_getaffinity(0))
     return [
-        told("denoise.spectra_per_s", STARS / seconds, "1/s",
-             f"{STARS} stars of one file on {cores} cores; {1e3 * cpu / STARS:.2f} ms of processor "
-             "time each"),
-        told("denoise.single_ms", 1e3 * alone, "ms",
-             f"one call of a loaded bundle; {1e3 * alone_cpu:.2f} ms of processor time"),
+        *entries,
         told("denoise.first_result_cpu_s", warm, "s", "a process of its own, all compiled before"),
         told("denoise.first_result_cold_cpu_s", cold, "s", "the same, nothing compiled before"),
+    ]
+
+
+def of_file(
+    bundle: Bundle, stars: list[Struck], folder: Path, name: str, how: str
+) -> list[dict[str, object]]:
+    """Return how many stars a second a file of them takes, read and written."""
+    file, outs = Location.of(folder / f"{name}.fits"), iter(range(REPEATS + 1))
+    file.path.write_bytes(made.pfs_bundle(stars, visits=(1, 2)))
+    seconds, cpu = least(
+        lambda: trainlib.denoise(bundle, [file], Location.of(folder / f"{name}-{next(outs)}")),
+        REPEATS,
+    )
+    count, cores = len(stars), len(os.sched_getaffinity(0))
+    what = f"{count} stars of one file on {cores} cores, {how}; {1e3 * cpu / count:.2f} ms of "
+    return [told(f"denoise.{name}", count / seconds, "1/s", f"{what}processor time each")]
+
+
+def alone(bundle: Bundle, star: Struck, name: str, how: str) -> list[dict[str, object]]:
+    """Return what one call of a loaded bundle takes."""
+    seconds, cpu = least(
+        lambda: bundle.denoise(star.wavelength, star.flux, star.sigma**2, star.struck), ALONE
+    )
+    return [
+        told(f"denoise.{name}", 1e3 * seconds, "ms",
+             f"one call of a loaded bundle, {how}; {1e3 * cpu:.2f} ms of processor time")
     ]  # fmt: skip
 
 
@@ -97,13 +111,16 @@ def least(work: Callable[[], object], times: int) -> tuple[float, float]:
 
 
 def drawn(bundle: Bundle, count: int) -> list[Struck]:
-    """Return stars that the network's basis makes, at any redshift of its range."""
+    """Return stars of the simulator that the network learnt from, at any redshift of its range."""
     draw = np.random.default_rng(0)
-    frame = bundle._network.frame
-    told = frame.statistics
-    size = np.sqrt(told.eigenvalues).astype(np.float32)
-    coefficients = size * draw.standard_normal((count, size.size), np.float32)
-    flux = frame.spectra(coefficients, draw.uniform(*told.redshifts, count)).astype(float)
+    if bundle._simulator is None:
+        raise SystemExit(f"stars are the simulator's, which is not there: {bundle.unpolished}")
+    known, told = bundle._simulator.problem, bundle._network.frame.statistics
+    spread = np.sqrt(3.0) * known.sigma * draw.uniform(-1.0, 1.0, (count, known.sigma.size))
+    flux = np.concatenate([
+        known.generator.look(known.expected + some, is_sloped=False)[0].astype(float)
+        for some in np.array_split(spread, -(-count // 64))
+    ])  # fmt: skip
     sigma = np.geomspace(0.01, 0.1, count)[:, np.newaxis] * told.noise_shape
     noisy = flux + sigma * draw.standard_normal(flux.shape)
     struck = draw.random(flux.shape) < STRUCK

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -140,6 +141,23 @@ def test_a_failure_on_the_way_leaves_the_old_thing_and_nothing_else(tmp_path: Pa
         beside.path.write_bytes(b"ne")
         raise ConnectionError
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x", b"old")]
+
+
+@pytest.mark.parametrize("write", [create_bytes, write_bytes])
+def test_a_file_of_parts_is_written_while_they_are_made_and_is_whole_or_absent(
+    write: Callable[[Location, artifact.Data], object], folder: Location
+) -> None:
+    def parts(is_bad: bool) -> Iterator[bytes | memoryview]:
+        yield b"first, "
+        yield memoryview(b"and second")
+        if is_bad:
+            raise InputError("no third")
+
+    with pytest.raises(InputError, match="no third"):
+        write(folder / "a", parts(is_bad=True))
+    assert not folder.exists() or not folder.sizes()
+    write(folder / "a", parts(is_bad=False))
+    assert (folder / "a").read_bytes() == b"first, and second"
 
 
 def test_everything_is_flushed_before_it_gets_its_name(

@@ -308,3 +308,42 @@ def test_the_bundle_says_what_it_is(bundle, bundle_place):
     assert bundle.place == Location.of(bundle_place)
     assert bundle.manifest.kind == "bundle" and bundle.manifest.medium == "vacuum"
     assert np.array_equal(bundle.wavelength, WAVELENGTH)
+
+
+def test_spectra_of_a_mixed_batch_are_as_each_alone_in_any_order_on_any_cores(
+    bundle, stars, monkeypatch
+):
+    """Some share pixels and go together: a falling one, others' pixels, holes, what is refused."""
+    flux, sigma = (np.stack([getattr(one, name) for one in stars[0]]) for name in ("flux", "sigma"))
+    base = [
+        Observed(
+            f"{row}", "", WAVELENGTH, flux[row], sigma[row] ** 2, np.zeros(400, bool), RELATIVE
+        )
+        for row in range(6)
+    ]
+    hole = np.abs(np.arange(400) - 90) < 60
+    each = ("wavelength", "flux", "variance", "mask")
+    mixed = [
+        *base,
+        replace(base[1], **{name: getattr(base[1], name)[::-1] for name in each}),
+        replace(base[2], wavelength=WAVELENGTH + 0.01),
+        replace(base[3], mask=hole),
+        replace(base[4], **{name: getattr(base[4], name)[~hole] for name in each}),
+        replace(base[5], beside=np.stack([0.2 * sigma[5] ** 2, 0.1 * sigma[5] ** 2])),
+        replace(base[0], flux=-flux[0]),
+        replace(base[0], unit=NANOJANSKY),
+    ] * 3
+    alone = [next(iter(bundle.denoise_observed([one]))) for one in mixed[:13]] * 3
+    for cores in (1, 2):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(cores))
+        for order in (1, -1):
+            found = list(bundle.denoise_observed(mixed[::order]))[::order]
+            for one, other in zip(found, alone, strict=True):
+                if isinstance(other, InputError):
+                    assert str(one) == str(other)
+                    continue
+                assert close(one.flux, other.flux, 0.1 * np.median(other.flux))
+                assert close(one.error, other.error, np.median(other.error))
+                assert np.array_equal(one.flag, other.flag) and one.verdict == other.verdict
+                assert abs(one.redshift - other.redshift) < 1e-3 * other.redshift_error
+                assert one.snr == pytest.approx(other.snr, rel=1e-5)
