@@ -26,10 +26,10 @@ _DEGREE = 5  # of the spline through denoised pixels
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What spectra are brought to. wavelength: (pixels,) nm, vacuum, even.
+    """What spectra are brought to.
 
-    window: (pixels,) bool, where the median of a normalised spectrum is `median`. typical:
-    (pixels,), of a normalised star.
+    wavelength: (pixels,) nm, vacuum, even. window: (pixels,) bool, where the median of a
+    normalised spectrum is `median`. typical: (pixels,), of a normalised star.
     """
 
     wavelength: np.ndarray
@@ -40,9 +40,9 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Spectra that go the same way. rows: their places; factor: (their pixels,), to the flux that
+    """Spectra that go the same way.
 
-    the network knows, but for the scale.
+    rows: their places. factor: (their pixels,), from their unit to flux per wavelength.
     """
 
     rows: np.ndarray
@@ -52,10 +52,10 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """Spectra as a network takes them, (rows, pixels) float32; flux 0, variance infinite where
+    """Spectra as a network takes them, (rows, pixels) float32.
 
-    nothing is known. scale: (rows,) of flux per wavelength over the normalised one. covered,
-    shared: (rows,), see `pixels.OnPixels`.
+    Where nothing is known the flux is 0, the variance infinite. scale: (rows,), of flux per
+    wavelength over the normalised one. covered, shared: (rows,), see `pixels.OnPixels`.
     """
 
     spectra: Sequence[Observed]
@@ -71,7 +71,7 @@ class Ready:
 class Own:
     """What was made of a spectrum on its own pixels, in its own unit, NaN beyond the network's.
 
-    suspects: number of pixels; seen: of which so many were seen.
+    suspects: how many pixels are. seen: of how many that say something.
     """
 
     flux: np.ndarray
@@ -240,8 +240,9 @@ def brought_back(
             unit = ready.scale[rows, np.newaxis]
             made, sigma = (_back(curves[rows] * unit, group.way, at, wavelength) / group.factor
                            for curves in (flux, error))  # fmt: skip
-            seen = [_stacked(ready.spectra, rows, name) for name in ("flux", "variance", "mask")]
-            flag, is_seen = _flags(*seen, made, sigma)
+            data, variance, mask = (_stacked(ready.spectra, rows, name)
+                                    for name in ("flux", "variance", "mask"))  # fmt: skip
+            flag, is_seen = _flags(data, variance, mask, made, sigma)
             suspects = np.count_nonzero(flag & SUSPECT, axis=1).tolist()
             counts = np.count_nonzero(is_seen, axis=1).tolist()
             told = zip(made, sigma, flag, suspects, counts, strict=True)
