@@ -85,7 +85,8 @@ def residuals_of(
     rows, pixels = flux.shape
     misfit, sums = np.empty(rows), np.empty((3, rows, pixels + 1))
     sum_rows(flux, variance, made, error, usual, (_FAR, _ALONE, _MOST_WEIGHT), misfit, *sums)
-    return Residuals(misfit, *sums, np.broadcast_to(np.asarray(shared, float), rows))
+    together = np.broadcast_to(np.asarray(shared, float), rows)
+    return Residuals(misfit, sums[0], sums[1], sums[2], together)
 
 
 def measured(
