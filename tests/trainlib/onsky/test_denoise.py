@@ -343,7 +343,7 @@ def test_spectra_of_a_mixed_batch_are_as_each_alone_in_any_order_on_any_cores(
                     assert str(one) == str(other)
                     continue
                 assert close(one.flux, other.flux, 0.1 * np.median(other.flux))
-                assert close(one.error, other.error, np.median(other.error))
+                assert close(one.error, other.error, np.median(other.flux))
                 assert np.array_equal(one.flag, other.flag) and one.verdict == other.verdict
                 assert abs(one.redshift - other.redshift) < 1e-3 * other.redshift_error
                 assert one.snr == pytest.approx(other.snr, rel=1e-5)
