@@ -194,9 +194,15 @@ def _no_key_press_for_workers() -> Iterator[None]:
 
     Threads that are made in here, and the processes that these start, have the signal blocked.
     """
-    with _quiet_tracker():  # where a process starts it, it lets the signal in again
-        resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _quiet_tracker(), _blocked(signal.SIGHUP):  # of those that end us, all it does not ignore
+        resource_tracker.ensure_running()  # first: it lets Ctrl-C in again where it is started
+    with _blocked(signal.SIGINT):
+        yield
+
+
+@contextmanager
+def _blocked(sign: signal.Signals) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {sign})
     try:
         yield
     finally:
