@@ -17,7 +17,7 @@ from distributed.system import MEMORY_LIMIT
 from flows.cluster_config import Cluster
 from flows.cluster_kubernetes import kubernetes_cluster
 from flows.cluster_slurm import slurm_cluster
-from flows.dask_settings import SETTINGS
+from flows.dask_settings import ENVIRONMENT, SETTINGS
 from flows.main_guard import refuse_unguarded_script
 from simlib import cache
 from simlib.errors import InputError
@@ -41,7 +41,8 @@ def dask_client(cluster: Cluster) -> Iterator[Client]:
             yield client
         return
     # a worker takes no file of the working folder for a module of Python's that is named alike
-    settings = SETTINGS | {"distributed.nanny.pre-spawn-environ.PYTHONSAFEPATH": "1"}
+    own = ENVIRONMENT | {"PYTHONSAFEPATH": "1"}
+    settings = SETTINGS | {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in own.items()}
     host = cluster.dashboard.rpartition(":")[0]
     if host and cluster.kind != "kubernetes":
         # Dask would print this machine's outer address, where nothing listens
@@ -60,7 +61,8 @@ def _own_environment() -> Iterator[None]:
     try:
         yield
     finally:
-        for name in dask.config.get("distributed.nanny.pre-spawn-environ", {}):
+        named = dask.config.get("distributed.nanny.pre-spawn-environ", {})
+        for name in (*named, "PYTHONHASHSEED", "__DASK_PARENT_PID"):
             os.environ.pop(name, None)
             if name in before:
                 os.environ[name] = before[name]

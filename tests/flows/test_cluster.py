@@ -14,6 +14,7 @@ from distributed import Event, LocalCluster
 from flows import cluster
 from flows.cluster import dask_client
 from flows.config import Cluster, load_config
+from flows.dask_settings import ENVIRONMENT
 from simlib.dataset.manifest import dataset_fingerprint
 from simlib.errors import InputError
 from simlib.stellar import open_grid
@@ -180,6 +181,8 @@ def test_nothing_of_a_cluster_is_left_however_its_use_ends(kind: str, ends: str)
         workers = set(client.run(os.getpid).values())
         if kind == "local":
             assert workers <= mine[0]
+            for theirs in client.run(lambda: dict(os.environ)).values():
+                assert theirs.items() >= ENVIRONMENT.items()
         assert mine[2], "the dashboard listens"
         if ends != "well":
             raise errors[ends]
