@@ -2,6 +2,7 @@
 
 Where the grids agree nothing is done. Pixels that are much finer are averaged over each new one;
 others are interpolated at its centre by a cubic, so that lines are not smeared by a second box.
+A spectrum of finer lines than the network's is convolved with what is missing on the way.
 Pixels that were left out of a spectrum count as rejected ones: nothing is seen across a hole.
 Neighbours then share noise. The variance that is given is that of a mean over many pixels, per
 pixel: it counts what neighbours share, so that no information is made up by a finer grid.
@@ -15,11 +16,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import csr_array
 
 from simlib.errors import InputError
+from simlib.spectra.convolution import REACH, convolution, cubics
 from simlib.spectra.observed import Observed
 
 _SAME = 1e-3  # of a pixel: grids that differ by less are one
 _FINE = 0.6  # pixels narrower than this, of a new one, are averaged
-_POINTS = 4  # that a cubic goes through
 _FOREIGN = 0.1  # share of rejected pixels in a new one at which it is rejected
 _LEFT_OUT = 1.7  # of the usual step: where one is wider, pixels were left out
 _AROUND = 8  # steps on either side whose median is the usual one
@@ -45,16 +46,18 @@ class Way:
     """The way from pixels at `old` wavelengths to even ones at `new`, nm, both increasing.
 
     kept: the places among the old pixels of those that the spectrum has; the others were left out.
+    sigma: (new,), nm, of the Gaussian that finer lines are convolved with; None: as they are.
     """
 
     old: np.ndarray
     new: np.ndarray
     kept: np.ndarray
+    sigma: np.ndarray | None = None
 
     @cached_property
     def is_identity(self) -> bool:
-        """Return whether the grids are the same."""
-        if self.old.size != self.new.size:
+        """Return whether the grids are the same, and the lines."""
+        if self.sigma is not None or self.old.size != self.new.size:
             return False
         pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
         return bool(np.all(np.abs(self.old - self.new) < _SAME * pitch))
@@ -64,6 +67,9 @@ class Way:
         """Return which new pixels lie within the old ones."""
         half = 0.5 * (self.new[1] - self.new[0])
         low, high = self.old[0], self.old[-1]
+        if self.sigma is not None:
+            reach = REACH * self.sigma
+            return np.asarray((self.new - reach >= low) & (self.new + reach <= high))
         if self._is_fine:
             return np.asarray((self.new - half >= low) & (self.new + half <= high))
         return np.asarray((self.new >= low) & (self.new <= high))
@@ -75,9 +81,17 @@ class Way:
         pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
         return bool(steps.size and np.median(steps) < _FINE * pitch)
 
+    def nearest(self, observed: Observed) -> np.ndarray:
+        """Return the new pixel that is nearest to each of a spectrum, (pixels,)."""
+        pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
+        place = np.round((observed.wavelength - self.new[0]) / pitch)
+        return np.clip(place, 0, self.new.size - 1).astype(int)
+
     @cached_property
     def matrix(self) -> csr_array:
         """Return (new, old) shares of old pixels in new ones; a row sums to 1, or to 0."""
+        if self.sigma is not None:
+            return convolution(self.old, self.new, self.sigma, self._inside)
         return self._averages() if self._is_fine else self._cubics()
 
     def _averages(self) -> csr_array:
@@ -105,20 +119,10 @@ class Way:
 
     def _cubics(self) -> csr_array:
         """Interpolate by a polynomial through the four old pixels around each new centre."""
-        points = min(_POINTS, self.old.size)
         rows = np.flatnonzero(self._inside)
-        wanted = self.new[rows]
-        first = np.searchsorted(self.old, wanted) - points // 2
-        near = np.clip(first, 0, self.old.size - points)[:, np.newaxis] + np.arange(points)
-        at = self.old[near]
-        shares = np.ones(near.shape)
-        for one in range(points):
-            for other in range(points):
-                if one != other:
-                    shares[:, one] *= (wanted - at[:, other]) / (at[:, one] - at[:, other])
+        shares = cubics(self.old, self.new[rows]).tocoo()
         return csr_array(
-            (shares.ravel(), (np.repeat(rows, points), near.ravel())),
-            shape=(self.new.size, self.old.size),
+            (shares.data, (rows[shares.row], shares.col)), shape=(self.new.size, self.old.size)
         )
 
     def bring(self, observed: Observed) -> OnPixels:
@@ -189,13 +193,16 @@ class Way:
         )
 
 
-def way_of(observed: Observed, new: np.ndarray) -> Way:
-    """Return the way from a spectrum's pixels to new ones; InputError for odd wavelengths."""
+def way_of(observed: Observed, new: np.ndarray, sigma: np.ndarray | None = None) -> Way:
+    """Return the way from a spectrum's pixels to new ones; InputError for odd wavelengths.
+
+    sigma: see `Way`.
+    """
     observed.refuse_wavelengths()
     falls = observed.wavelength[0] > observed.wavelength[-1]
     rising = observed.wavelength[::-1] if falls else observed.wavelength
     old, kept = _with_left_out(rising)
-    return Way(old, new, kept)
+    return Way(old, new, kept, sigma)
 
 
 def _with_left_out(wavelength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
