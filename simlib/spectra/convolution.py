@@ -30,7 +30,7 @@ def kernel_sigma(
     own = wavelength / (FWHM_PER_SIGMA * resolution)
     if not np.median(lsf_sigma / own) > LEAST_FINER:
         return None
-    return np.sqrt(np.maximum(np.square(lsf_sigma) - np.square(own), 0.0))
+    return np.asarray(np.sqrt(np.maximum(np.square(lsf_sigma) - np.square(own), 0.0)))
 
 
 def cubics(old: np.ndarray, wanted: np.ndarray) -> csr_array:

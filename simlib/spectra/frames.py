@@ -24,7 +24,12 @@ UNKNOWN = "unknown"
 # of the standard's SPECSYS, and of our own pages
 _OTHER_WORDS = {"topocent": "topocentric", "observed": "topocentric", "barycent": BARYCENTRIC,
                 "heliocen": "heliocentric", "source": "rest"}  # fmt: skip
-_TELLURIC_WORDS = {"t": "corrected", "true": "corrected", "f": "uncorrected", "false": "uncorrected"}
+_TELLURIC_WORDS = {
+    "t": "corrected",
+    "true": "corrected",
+    "f": "uncorrected",
+    "false": "uncorrected",
+}
 _GEOCENTRIC = ("OBSGEO-X", "OBSGEO-Y", "OBSGEO-Z")  # of the standard, m
 _EARTH_M = (6.2e6, 6.5e6)
 _ANYWHERE_M = (6378137.0, 0.0, 0.0)  # from the Sun to the barycentre it does not matter where
@@ -102,8 +107,9 @@ def _correction(
     target = SkyCoord(ra, dec, unit=units.deg)
     # Where the Earth has turned is predicted to a second and better: 0.03 m/s, and nothing is
     # fetched for that.
-    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp(
-        "iers_degraded_accuracy", "ignore"
+    with (
+        iers.conf.set_temp("auto_download", False),
+        iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
     ):
         time = Time(mjd, format="mjd", scale="utc")
         found, sun = (

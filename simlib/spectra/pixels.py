@@ -85,7 +85,7 @@ class Way:
         """Return the new pixel that is nearest to each of a spectrum, (pixels,)."""
         pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
         place = np.round((observed.wavelength - self.new[0]) / pitch)
-        return np.clip(place, 0, self.new.size - 1).astype(int)
+        return np.asarray(np.clip(place, 0, self.new.size - 1).astype(int))
 
     @cached_property
     def matrix(self) -> csr_array:

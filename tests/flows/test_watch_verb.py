@@ -153,7 +153,22 @@ def test_what_is_said_of_a_watch_follows_its_options(bundle, tmp_path, monkeypat
     words = ["denoise", "--watch", "in", "--out", "out", "--bundle", bundle]
     for more in ([], ["--target-snr", "25"], ["--patience", "2.5"]):
         assert run_program([*words, *more]) == 0
-    usual, snr, patience = seen
+    capfd.readouterr()
+    sky = ["--seeing", "0.9", "--moon-phase", "0.5", "--exposure-time", "450", "--magnitude", "21"]
+    assert run_program([*words, *sky, "--instrument", "pfs-redmr-2016-02-29"]) == 0
+    told = capfd.readouterr().err
+    assert "forecast at seeing 0.9 arcsec, zenith angle 22.5 deg (assumed)" in told
+    assert "moon phase 0.5; pfs-redmr-2016-02-29" in told
+    row = [str(tmp_path / "sky.csv")]
+    (tmp_path / "sky.csv").write_text(
+        "seeing,zenith_angle,field_angle,moon_zenith_angle,moon_target_angle,moon_phase,exptime,"
+        "nexp\n0.7,30,0.3,50,60,0.2,600,1\n"
+    )
+    assert run_program([*words, "--conditions", *row, "--zenith-angle", "50"]) == 0
+    assert "forecast at seeing 0.7 arcsec, zenith angle 50 deg, field" in capfd.readouterr().err
+    usual, snr, patience, at, listed = seen
+    assert usual.forecast is None and at.forecast.magnitude == 21.0
+    assert (at.forecast.seconds, listed.forecast.seconds) == (450.0, 600.0)
     assert (usual.target_snr, usual.patience_s) == (40.0, 30.0)
     assert (snr.target_snr, patience.patience_s) == (25.0, 2.5)
     capfd.readouterr()
@@ -163,6 +178,10 @@ def test_what_is_said_of_a_watch_follows_its_options(bundle, tmp_path, monkeypat
         ([*words[:2], "s3://a/b", *words[3:]], "--watch s3://a/b: a folder of this machine"),
         (["denoise", "a.fits", *words[3:], "--patience", "2"], "act only with --watch; leave"),
         (["denoise", "a.fits", *words[3:], "--target-snr", "9"], "act only with --watch; leave"),
+        (["denoise", "a.fits", *words[3:], "--seeing", "1"], "act only with --watch; leave"),
+        (["denoise", "a.fits", *words[3:], "--magnitude", "20"], "act only with --watch; leave"),
+        ([*words, "--seeing", "-1"], "--seeing: seeing is -1 arcsec; it must lie in"),
+        ([*words, "--conditions", "none.csv"], "none.csv"),
     ):
         assert run_program(wrong) == 2
         assert told in capfd.readouterr().err
@@ -172,6 +191,11 @@ def star(**changes):
     values = {"name": "[red]x", "exposures": 3, "snr": 20.0, "verdict": "good", "next_snr": 23.1,
               "more": 9, "seconds": 8100.0}  # fmt: skip
     return StarSeen(**(values | changes))
+
+
+def test_a_target_that_no_time_reaches_is_told():
+    assert forecast(star(more=float("inf"), seconds=float("inf")), 40.0) == "S/N 40 out of reach"
+    assert forecast(star(more=3.0, seconds=1800.0), 40.0) == "S/N 40 after 3 more (30 min)"
 
 
 def test_the_live_table_shows_stars_as_they_are_named():

@@ -86,12 +86,16 @@ class Answer:
             return told | {"message": self.message}
         found = {name: getattr(self.denoised, name)
                  for name in COLUMNS if hasattr(self.denoised, name)}  # fmt: skip
-        return told | found | {
-            "redshift_barycentric": at_barycentre(
-                self.denoised.redshift, seen.to_barycentre_km_s
-            ),
-            "features": "; ".join(map(str, self.denoised.features)),
-        }
+        return (
+            told
+            | found
+            | {
+                "redshift_barycentric": at_barycentre(
+                    self.denoised.redshift, seen.to_barycentre_km_s
+                ),
+                "features": "; ".join(map(str, self.denoised.features)),
+            }
+        )
 
 
 def empty_row() -> dict[str, Any]:

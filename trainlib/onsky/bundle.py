@@ -103,7 +103,7 @@ def _lsf_sigma(
     arrays: dict[str, np.ndarray], wavelength: np.ndarray, resolution: float
 ) -> np.ndarray:
     """Take the widths of lines from arrays; of a bundle that has none, those of one resolution."""
-    found = arrays.pop(LSF, wavelength / (FWHM_PER_SIGMA * resolution))
+    found: np.ndarray = arrays.pop(LSF, wavelength / (FWHM_PER_SIGMA * resolution))
     if found.shape != wavelength.shape or not np.all((found > 0.0) & np.isfinite(found)):
         raise ValueError(f"its {LSF} are no widths of the lines of {wavelength.size} pixels")
     return found

@@ -95,7 +95,8 @@ def write_bundle(
     """Write a bundle, once it opens and makes of probes what the network makes of them.
 
     beside: arrays that stand beside the network's, wavelengths and widths of lines. described: what
-    the manifest says beside digests and provenance. trust: of the network. probes: normalised noisy flux and variance (rows, pixels). Raises InputError where something is there.
+    the manifest says beside digests and provenance. trust: of the network. probes: normalised noisy
+    flux and variance (rows, pixels). Raises InputError where something is there.
     """
     arrays = {name: np.ascontiguousarray(v.numpy()) for name, v in network.state_dict().items()}
     data = save(arrays | dict(beside))

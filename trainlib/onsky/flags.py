@@ -22,7 +22,9 @@ def is_far(
     flux: np.ndarray, variance: np.ndarray, made: np.ndarray, error: np.ndarray
 ) -> np.ndarray:
     """Return where a flux is so far from what was made of it; all (pixels,)."""
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # then a pixel is as far off as can be
+    with np.errstate(
+        over="ignore", divide="ignore", invalid="ignore"
+    ):  # then a pixel is as far off as can be
         width = np.hypot(np.sqrt(variance), error)
         return np.asarray(np.abs(flux - made) / width > _SUSPECT_SIGMA)
 

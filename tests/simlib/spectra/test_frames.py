@@ -47,7 +47,7 @@ def test_a_format_has_its_frame_and_no_other_is_made_up(name):
     assert found.to_barycentre_km_s == (0.0 if found.frame == "barycentric" else pytest.approx(
         np.nan, nan_ok=True))  # fmt: skip
     stated = read(made.FORMATS[name][1](STAR), frame="rest", telluric="corrected")
-    assert stated.frame == KNOWN[name] or stated.frame == "rest" and not KNOWN[name]
+    assert stated.frame == KNOWN[name] or (stated.frame == "rest" and not KNOWN[name])
     assert stated.telluric == ("uncorrected" if name in ("pfsArm", "pfsMerged") else "corrected")
 
 

@@ -65,8 +65,13 @@ def write_toy_bundle(place: Path, **described: Any) -> Path:
     probes = observed(8, 0.02)[:2]
     described = DESCRIBED | described
     write_bundle(
-        Location.of(place), toy_network(), {"wavelength": WAVELENGTH}, described, "# toy\n",
-        toy_trust(), probes,
+        Location.of(place),
+        toy_network(),
+        {"wavelength": WAVELENGTH},
+        described,
+        "# toy\n",
+        toy_trust(),
+        probes,
     )
     return place
 
