@@ -103,6 +103,6 @@ def test_redshifts_of_real_stars_are_those_of_the_catalogues(bundle, tmp_path):
     for name, ((velocity, verdict),) in velocities(bundle, "galah", tmp_path / "galah").items():
         known = fits.getval(shared_data_folder("real") / "galah" / name, "RVCOM")
         assert abs(velocity - known) < 15.0, name
-        assert "little seen" in verdict and "finer than trained" in verdict
+        assert "little seen" in verdict
     for ((velocity, verdict),) in velocities(bundle, "lamost", tmp_path / "lamost").values():
         assert abs(velocity) < 30.0 and "coarser than trained" in verdict
