@@ -32,13 +32,15 @@ class OnPixels:
     """A spectrum on the network's pixels, (pixels,) float64, in the unit that it had.
 
     variance: infinite where nothing is known; the flux is 0 there. covered: share of the pixels
-    where something is. shared: correlation of the noise of neighbours, 0 where grids agree.
+    where something is. shared: correlation of the noise of neighbours, 0 where grids agree. own:
+    mean of a pixel's own variance over the one given, which counts what neighbours share.
     """
 
     flux: np.ndarray
     variance: np.ndarray
     covered: float
     shared: float
+    own: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +167,7 @@ class Way:
     def _brought(self, observed: Observed, usable: np.ndarray, order: slice) -> OnPixels:
         if not usable.any():
             none = np.zeros(self.new.size)
-            return OnPixels(none, none + np.inf, 0.0, 0.0)
+            return OnPixels(none, none + np.inf, 0.0, 0.0, 1.0)
         filled = [
             _filled(self._spread(values[order]), usable)
             for values in (observed.flux, observed.variance)
@@ -174,7 +176,7 @@ class Way:
         if self.is_identity:
             flux, seen = filled[0], usable
             variance = _times(filled[1], beside, np.ones(self.new.size))
-            shared = 0.0
+            own, shared = filled[1], 0.0
         else:
             matrix = self.matrix
             flux = matrix @ filled[0]
@@ -190,6 +192,7 @@ class Way:
             variance=np.where(seen, variance, np.inf),
             covered=float(seen.mean()),
             shared=shared,
+            own=float(np.mean(own[seen] / variance[seen])) if seen.any() else 1.0,
         )
 
 

@@ -304,8 +304,12 @@ class Bundle:
         snr = observed_snr(known.flux, variance)
         shared = np.array([one.seen.shared for one in ready])
         looks = measured(flux, variance, known.flux, known.error, known.distance, shared)
+        # Where neighbours share noise, pixels scatter less than the variance that counts it, and
+        # fewer of them are as good as alone.
+        own = np.array([one.seen.own for one in ready])
+        looks[:, MEASURES.index("misfit")] /= np.sqrt(own)
         covered = np.array([one.seen.covered for one in ready])
-        odd = self.trust.odd(snr, looks, covered)
+        odd = self.trust.odd(snr, looks, covered * own)
         told = self.trust.told(snr, flux.shape[1])
         return _Found(flux, variance, known, told, snr, looks, odd)
 
