@@ -24,12 +24,7 @@ UNKNOWN = "unknown"
 # of the standard's SPECSYS, and of our own pages
 _OTHER_WORDS = {"topocent": "topocentric", "observed": "topocentric", "barycent": BARYCENTRIC,
                 "heliocen": "heliocentric", "source": "rest"}  # fmt: skip
-_TELLURIC_WORDS = {
-    "t": "corrected",
-    "true": "corrected",
-    "f": "uncorrected",
-    "false": "uncorrected",
-}
+_TELLURIC_WORDS = {"true": TELLURIC[0], "false": TELLURIC[1]}  # and a header's T and F
 _GEOCENTRIC = ("OBSGEO-X", "OBSGEO-Y", "OBSGEO-Z")  # of the standard, m
 _EARTH_M = (6.2e6, 6.5e6)
 _ANYWHERE_M = (6378137.0, 0.0, 0.0)  # from the Sun to the barycentre it does not matter where

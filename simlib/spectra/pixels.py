@@ -176,7 +176,7 @@ class Way:
         if self.is_identity:
             flux, seen = filled[0], usable
             variance = _times(filled[1], beside, np.ones(self.new.size))
-            own, shared = filled[1], 0.0
+            own, shared = filled[1] if beside else variance, 0.0
         else:
             matrix = self.matrix
             flux = matrix @ filled[0]
@@ -192,7 +192,7 @@ class Way:
             variance=np.where(seen, variance, np.inf),
             covered=float(seen.mean()),
             shared=shared,
-            own=float(np.mean(own[seen] / variance[seen])) if seen.any() else 1.0,
+            own=_share(own, variance, seen),
         )
 
 
@@ -247,6 +247,13 @@ def _times(variance: np.ndarray, beside: list[np.ndarray] | None, vector: np.nda
         product[:-apart] += band * vector[apart:]
         product[apart:] += band * vector[:-apart]
     return np.asarray(product)
+
+
+def _share(own: np.ndarray, variance: np.ndarray, seen: np.ndarray) -> float:
+    """Return the mean of own over given variance, of the seen pixels; 1 where they are one."""
+    if own is variance or not seen.any():
+        return 1.0
+    return float(np.mean(own[seen] / variance[seen]))
 
 
 def _shared(matrix: csr_array, variance: np.ndarray, own: np.ndarray, seen: np.ndarray) -> float:

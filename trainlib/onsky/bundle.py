@@ -104,6 +104,7 @@ def _lsf_sigma(
 ) -> np.ndarray:
     """Take the widths of lines from arrays; of a bundle that has none, those of one resolution."""
     found: np.ndarray = arrays.pop(LSF, wavelength / (FWHM_PER_SIGMA * resolution))
-    if found.shape != wavelength.shape or not np.all((found > 0.0) & np.isfinite(found)):
+    most = 0.1 * float(np.ptp(wavelength))
+    if found.shape != wavelength.shape or not np.all((found > 0.0) & (found < most)):
         raise ValueError(f"its {LSF} are no widths of the lines of {wavelength.size} pixels")
     return found

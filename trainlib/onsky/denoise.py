@@ -309,7 +309,7 @@ class Bundle:
         own = np.array([one.seen.own for one in ready])
         looks[:, MEASURES.index("misfit")] /= np.sqrt(own)
         covered = np.array([one.seen.covered for one in ready])
-        odd = self.trust.odd(snr, looks, covered * own)
+        odd = self.trust.odd(snr, looks, covered * np.minimum(own, 1.0))
         told = self.trust.told(snr, flux.shape[1])
         return _Found(flux, variance, known, told, snr, looks, odd)
 

@@ -60,7 +60,7 @@ def test_a_newer_arm_of_the_same_lines_is_denoised_as_well(real_bundle, stars, u
     newer = stars_seen_by(NEWEST, COUNT)
     found = newer.denoised(real_bundle, 1)
     within = np.mean(np.abs(pulls(found, newer)) < 1.0)
-    assert 0.62 < within < 0.76
+    assert 0.60 < within < 0.76  # 68 %, give or take two sigma of so many stars and their errors
     assert share_good(found) > share_good(usual) - 0.02
 
     def off(some, seen):
