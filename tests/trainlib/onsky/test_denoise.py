@@ -114,6 +114,7 @@ def test_pixels_of_another_place_give_the_same_star(name, bundle, stars):
     expected = (1.0 + plain.redshift) * (1.0 + shift) - 1.0
     assert abs(found.redshift - expected) < 1.5 * plain.redshift_error
     assert (found.shared > 0.0) == (name != "pfsObject, header")
+    assert found.misfit == pytest.approx(plain.misfit, rel=0.1)  # in units of a pixel's own noise
 
 
 def test_many_rows_are_as_each_alone(bundle, stars, answers):
