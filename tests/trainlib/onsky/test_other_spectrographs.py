@@ -15,7 +15,7 @@ from tests.trainlib.onsky.simulated_stars import (
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
-COUNT = 400
+COUNT = 256
 LEARNT, NEWEST = "pfs-redmr-2016-02-29", "pfs-redmr-2024-07-14"
 
 
@@ -32,6 +32,7 @@ def usual(real_bundle, stars):
 def test_stars_of_four_times_its_resolution_are_answered_right_and_unflagged(
     real_bundle, stars, usual
 ):
+    """Seen of 400, without polish: 99.5 %, and 98.8 % by lines as learnt; 40 % if not stated."""
     fine = of_resolution(stars, None)
     found = fine.denoised(real_bundle, 1, Stated(resolution=20_000.0))
     is_right = np.abs(pulls(found, fine)) < 3.0
@@ -49,6 +50,10 @@ def test_stars_of_four_times_its_resolution_are_answered_right_and_unflagged(
 def test_stars_of_a_coarser_resolution_are_flagged_as_such_and_found_all_the_same(
     real_bundle, stars
 ):
+    """Seen of 400, without polish: all flagged, 94 % within 30 km/s; the median is off by 3.3.
+
+    Where it is not stated, 63 % are flagged for another reason, most of them as poor fits.
+    """
     coarse = of_resolution(stars, 2000.0)
     found = coarse.denoised(real_bundle, 2, Stated(resolution=2000.0))
     assert np.mean(["coarser than trained" in one.verdict for one in found]) >= 0.95
@@ -57,6 +62,11 @@ def test_stars_of_a_coarser_resolution_are_flagged_as_such_and_found_all_the_sam
 
 
 def test_a_newer_arm_of_the_same_lines_is_denoised_as_well(real_bundle, stars, usual):
+    """Seen of 400: 67 % within the error of the redshift (69 % by the arm learnt), 98.8 % good.
+
+    Errors are 0.368 % (0.343 %), all of it by the noise: with that of the arm learnt they are the
+    same, since the two differ in throughput alone.
+    """
     newer = stars_seen_by(NEWEST, COUNT)
     found = newer.denoised(real_bundle, 1)
     within = np.mean(np.abs(pulls(found, newer)) < 1.0)
