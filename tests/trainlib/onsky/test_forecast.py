@@ -115,7 +115,7 @@ def test_where_there_is_no_signal_nothing_is_foretold(forecast):
 
 @pytest.mark.slow
 def test_it_holds_for_stars_of_the_grid():
-    """Largest deviations seen of eight stars: 0.1 % (of three exposures from two), 1.6 % (of 40)."""
+    """Largest deviations seen of eight stars: from two exposures, 0.1 % to three, 1.6 % to 40."""
     config, grid = SimulationConfig(), open_grid("default")
     stars = draw_parameters(config, grid, "test", 0, 8)
     arm = load_instrument(NEWEST_INSTRUMENT)
