@@ -153,22 +153,8 @@ def test_what_is_said_of_a_watch_follows_its_options(bundle, tmp_path, monkeypat
     words = ["denoise", "--watch", "in", "--out", "out", "--bundle", bundle]
     for more in ([], ["--target-snr", "25"], ["--patience", "2.5"]):
         assert run_program([*words, *more]) == 0
-    capfd.readouterr()
-    sky = ["--seeing", "0.9", "--moon-phase", "0.5", "--exposure-time", "450", "--magnitude", "21"]
-    assert run_program([*words, *sky, "--instrument", "pfs-redmr-2016-02-29"]) == 0
-    told = capfd.readouterr().err
-    assert "forecast at seeing 0.9 arcsec, zenith angle 22.5 deg (assumed)" in told
-    assert "moon phase 0.5; pfs-redmr-2016-02-29" in told
-    row = [str(tmp_path / "sky.csv")]
-    (tmp_path / "sky.csv").write_text(
-        "seeing,zenith_angle,field_angle,moon_zenith_angle,moon_target_angle,moon_phase,exptime,"
-        "nexp\n0.7,30,0.3,50,60,0.2,600,1\n"
-    )
-    assert run_program([*words, "--conditions", *row, "--zenith-angle", "50"]) == 0
-    assert "forecast at seeing 0.7 arcsec, zenith angle 50 deg, field" in capfd.readouterr().err
-    usual, snr, patience, at, listed = seen
-    assert usual.forecast is None and at.forecast.magnitude == 21.0
-    assert (at.forecast.seconds, listed.forecast.seconds) == (450.0, 600.0)
+    usual, snr, patience = seen
+    assert usual.forecast is None
     assert (usual.target_snr, usual.patience_s) == (40.0, 30.0)
     assert (snr.target_snr, patience.patience_s) == (25.0, 2.5)
     capfd.readouterr()
@@ -185,6 +171,40 @@ def test_what_is_said_of_a_watch_follows_its_options(bundle, tmp_path, monkeypat
     ):
         assert run_program(wrong) == 2
         assert told in capfd.readouterr().err
+
+
+def test_a_forecast_is_made_at_the_conditions_of_its_options(bundle, tmp_path, monkeypatch, capfd):
+    from trainlib.onsky import watch
+
+    seen = []
+    monkeypatch.setattr(watch, "watch", lambda *given, **_: (seen.append(given[3].forecast), [])[1])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sky.csv").write_text(
+        "seeing,zenith_angle,field_angle,moon_zenith_angle,moon_target_angle,moon_phase,exptime,"
+        "nexp\n0.7,30,0.3,50,60,0.2,600,1\n"
+    )
+    words = ["denoise", "--watch", "in", "--out", "out", "--bundle", bundle]
+    for more, told in (
+        (("--seeing", "0.9"), "seeing 0.9 arcsec, zenith angle 22.5 deg (assumed)"),
+        (
+            ("--zenith-angle", "50", "--field-angle", "0.6", "--moon-zenith-angle", "40",
+             "--moon-target-angle", "35", "--moon-phase", "0.5"),
+            "seeing 1 arcsec (assumed), zenith angle 50 deg, field angle 0.6 deg, moon zenith angle "
+            "40 deg, moon target angle 35 deg, moon phase 0.5; pfs-redmr-2024-07-14",
+        ),
+        (("--conditions", "sky.csv", "--seeing", "0.8"), "seeing 0.8 arcsec, zenith angle 30 deg,"),
+        (
+            ("--magnitude", "21", "--exposure-time", "450", "--instrument", "pfs-redmr-2016-02-29"),
+            "(assumed); pfs-redmr-2016-02-29",
+        ),
+    ):  # fmt: skip
+        assert run_program([*words, *more]) == 0
+        said = capfd.readouterr().err
+        assert "forecast at seeing " in said and told in said, more
+    counts = {one.of_time(900.0).snr(1.0, 21.0) for one in seen}
+    assert len(counts) == 4
+    assert [one.magnitude for one in seen] == [None, None, None, 21.0]
+    assert [one.seconds for one in seen] == [None, None, 600.0, 450.0]
 
 
 def star(**changes):
