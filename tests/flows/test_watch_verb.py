@@ -189,8 +189,8 @@ def test_a_forecast_is_made_at_the_conditions_of_its_options(bundle, tmp_path, m
         (
             ("--zenith-angle", "50", "--field-angle", "0.6", "--moon-zenith-angle", "40",
              "--moon-target-angle", "35", "--moon-phase", "0.5"),
-            "seeing 1 arcsec (assumed), zenith angle 50 deg, field angle 0.6 deg, moon zenith angle "
-            "40 deg, moon target angle 35 deg, moon phase 0.5; pfs-redmr-2024-07-14",
+            "seeing 1 arcsec (assumed), zenith angle 50 deg, field angle 0.6 deg, moon zenith "
+            "angle 40 deg, moon target angle 35 deg, moon phase 0.5; pfs-redmr-2024-07-14",
         ),
         (("--conditions", "sky.csv", "--seeing", "0.8"), "seeing 0.8 arcsec, zenith angle 30 deg,"),
         (
