@@ -2,6 +2,7 @@
 
 Where the grids agree nothing is done. Pixels that are much finer are averaged over each new one;
 others are interpolated at its centre by a cubic, so that lines are not smeared by a second box.
+A spectrum of finer lines than the network's is convolved with what is missing on the way.
 Pixels that were left out of a spectrum count as rejected ones: nothing is seen across a hole.
 Neighbours then share noise. The variance that is given is that of a mean over many pixels, per
 pixel: it counts what neighbours share, so that no information is made up by a finer grid.
@@ -15,11 +16,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import csr_array
 
 from simlib.errors import InputError
+from simlib.spectra.convolution import REACH, convolution, cubics
 from simlib.spectra.observed import Observed
 
 _SAME = 1e-3  # of a pixel: grids that differ by less are one
 _FINE = 0.6  # pixels narrower than this, of a new one, are averaged
-_POINTS = 4  # that a cubic goes through
 _FOREIGN = 0.1  # share of rejected pixels in a new one at which it is rejected
 _LEFT_OUT = 1.7  # of the usual step: where one is wider, pixels were left out
 _AROUND = 8  # steps on either side whose median is the usual one
@@ -31,13 +32,15 @@ class OnPixels:
     """A spectrum on the network's pixels, (pixels,) float64, in the unit that it had.
 
     variance: infinite where nothing is known; the flux is 0 there. covered: share of the pixels
-    where something is. shared: correlation of the noise of neighbours, 0 where grids agree.
+    where something is. shared: correlation of the noise of neighbours, 0 where grids agree. own:
+    mean of a pixel's own variance over the one given, which counts what neighbours share.
     """
 
     flux: np.ndarray
     variance: np.ndarray
     covered: float
     shared: float
+    own: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +48,18 @@ class Way:
     """The way from pixels at `old` wavelengths to even ones at `new`, nm, both increasing.
 
     kept: the places among the old pixels of those that the spectrum has; the others were left out.
+    sigma: (new,), nm, of the Gaussian that finer lines are convolved with; None: as they are.
     """
 
     old: np.ndarray
     new: np.ndarray
     kept: np.ndarray
+    sigma: np.ndarray | None = None
 
     @cached_property
     def is_identity(self) -> bool:
-        """Return whether the grids are the same."""
-        if self.old.size != self.new.size:
+        """Return whether the grids are the same, and the lines."""
+        if self.sigma is not None or self.old.size != self.new.size:
             return False
         pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
         return bool(np.all(np.abs(self.old - self.new) < _SAME * pitch))
@@ -64,6 +69,9 @@ class Way:
         """Return which new pixels lie within the old ones."""
         half = 0.5 * (self.new[1] - self.new[0])
         low, high = self.old[0], self.old[-1]
+        if self.sigma is not None:
+            reach = REACH * self.sigma
+            return np.asarray((self.new - reach >= low) & (self.new + reach <= high))
         if self._is_fine:
             return np.asarray((self.new - half >= low) & (self.new + half <= high))
         return np.asarray((self.new >= low) & (self.new <= high))
@@ -75,9 +83,17 @@ class Way:
         pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
         return bool(steps.size and np.median(steps) < _FINE * pitch)
 
+    def nearest(self, observed: Observed) -> np.ndarray:
+        """Return the new pixel that is nearest to each of a spectrum, (pixels,)."""
+        pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
+        place = np.round((observed.wavelength - self.new[0]) / pitch)
+        return np.asarray(np.clip(place, 0, self.new.size - 1).astype(int))
+
     @cached_property
     def matrix(self) -> csr_array:
         """Return (new, old) shares of old pixels in new ones; a row sums to 1, or to 0."""
+        if self.sigma is not None:
+            return convolution(self.old, self.new, self.sigma, self._inside)
         return self._averages() if self._is_fine else self._cubics()
 
     def _averages(self) -> csr_array:
@@ -105,20 +121,10 @@ class Way:
 
     def _cubics(self) -> csr_array:
         """Interpolate by a polynomial through the four old pixels around each new centre."""
-        points = min(_POINTS, self.old.size)
         rows = np.flatnonzero(self._inside)
-        wanted = self.new[rows]
-        first = np.searchsorted(self.old, wanted) - points // 2
-        near = np.clip(first, 0, self.old.size - points)[:, np.newaxis] + np.arange(points)
-        at = self.old[near]
-        shares = np.ones(near.shape)
-        for one in range(points):
-            for other in range(points):
-                if one != other:
-                    shares[:, one] *= (wanted - at[:, other]) / (at[:, one] - at[:, other])
+        shares = cubics(self.old, self.new[rows]).tocoo()
         return csr_array(
-            (shares.ravel(), (np.repeat(rows, points), near.ravel())),
-            shape=(self.new.size, self.old.size),
+            (shares.data, (rows[shares.row], shares.col)), shape=(self.new.size, self.old.size)
         )
 
     def bring(self, observed: Observed) -> OnPixels:
@@ -161,7 +167,7 @@ class Way:
     def _brought(self, observed: Observed, usable: np.ndarray, order: slice) -> OnPixels:
         if not usable.any():
             none = np.zeros(self.new.size)
-            return OnPixels(none, none + np.inf, 0.0, 0.0)
+            return OnPixels(none, none + np.inf, 0.0, 0.0, 1.0)
         filled = [
             _filled(self._spread(values[order]), usable)
             for values in (observed.flux, observed.variance)
@@ -170,7 +176,7 @@ class Way:
         if self.is_identity:
             flux, seen = filled[0], usable
             variance = _times(filled[1], beside, np.ones(self.new.size))
-            shared = 0.0
+            own, shared = filled[1] if beside else variance, 0.0
         else:
             matrix = self.matrix
             flux = matrix @ filled[0]
@@ -186,16 +192,20 @@ class Way:
             variance=np.where(seen, variance, np.inf),
             covered=float(seen.mean()),
             shared=shared,
+            own=_share(own, variance, seen),
         )
 
 
-def way_of(observed: Observed, new: np.ndarray) -> Way:
-    """Return the way from a spectrum's pixels to new ones; InputError for odd wavelengths."""
+def way_of(observed: Observed, new: np.ndarray, sigma: np.ndarray | None = None) -> Way:
+    """Return the way from a spectrum's pixels to new ones; InputError for odd wavelengths.
+
+    sigma: see `Way`.
+    """
     observed.refuse_wavelengths()
     falls = observed.wavelength[0] > observed.wavelength[-1]
     rising = observed.wavelength[::-1] if falls else observed.wavelength
     old, kept = _with_left_out(rising)
-    return Way(old, new, kept)
+    return Way(old, new, kept, sigma)
 
 
 def _with_left_out(wavelength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -237,6 +247,13 @@ def _times(variance: np.ndarray, beside: list[np.ndarray] | None, vector: np.nda
         product[:-apart] += band * vector[apart:]
         product[apart:] += band * vector[:-apart]
     return np.asarray(product)
+
+
+def _share(own: np.ndarray, variance: np.ndarray, seen: np.ndarray) -> float:
+    """Return the mean of own over given variance, of the seen pixels; 1 where they are one."""
+    if own is variance or not seen.any():
+        return 1.0
+    return float(np.mean(own[seen] / variance[seen]))
 
 
 def _shared(matrix: csr_array, variance: np.ndarray, own: np.ndarray, seen: np.ndarray) -> float:

@@ -18,11 +18,12 @@ from simlib.errors import InputError
 from simlib.fingerprint import quick_checksum
 from simlib.location import Place
 from simlib.spectra.arrays import marks, numbers
+from simlib.spectra.convolution import kernel_sigma
 from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.pixels import OnPixels, Way, way_of
 from simlib.spectra.units import RELATIVE
 from trainlib.onsky.bundle import SHIPPED, Opened, open_bundle
-from trainlib.onsky.flags import MASKED, OUTSIDE, SUSPECT, UNUSABLE
+from trainlib.onsky.flags import SUSPECT, flagged, is_far
 from trainlib.onsky.objects import observed_in
 from trainlib.rest.axis import threads_of_products
 from trainlib.rest.denoiser import Known
@@ -41,7 +42,6 @@ UNKNOWN = (float("nan"),) * 36  # a covariance
 _AT_ONCE = 256  # spectra that the network is given together
 _MOST_WAYS = 64  # that are kept for the next spectrum of the same pixels
 _WHOLE = 0.98  # share of the pixels from which on their own median is the scale
-_SUSPECT_SIGMA = 5.0
 _NORMAL_95 = 1.96  # sigma that hold 95 % of a normal
 _DEGREE = 5  # of the spline through denoised pixels
 
@@ -57,7 +57,9 @@ class Denoised:
     of the first against it. snr: median of denoised flux over sigma on the network's pixels.
     covered: share of these that were seen. misfit: scatter of these in units of their errors.
     suspects: number of pixels. features: runs of pixels that no training star has. shared:
-    correlation of neighbours' noise that resampling made. teff, logg, feh, alpha: where to start a
+    correlation of neighbours' noise that resampling made. convolved_nm: sigma in the middle of the
+    arm of the Gaussian that brought finer lines to the network's, 0 where none did; what is made of
+    such a spectrum has the network's resolution. teff, logg, feh, alpha: where to start a
     fit from, no measurement, with the errors that hold 68 %. source: `network`, or `polish` where a
     fit of the simulator is more probable: flux, error, redshift and star are its own then, with
     ebv, and the covariance of all six (row by row, in the order of `simlib.fit.generator.STARS`);
@@ -79,6 +81,7 @@ class Denoised:
     suspects: int
     features: tuple[Feature, ...]
     shared: float
+    convolved_nm: float
     teff: float
     logg: float
     feh: float
@@ -131,6 +134,7 @@ class Bundle:
         self.manifest = opened.manifest
         self.place = opened.place
         self.wavelength = opened.wavelength
+        self._lsf_sigma = opened.lsf_sigma
         self.trust = opened.trust
         self._network = opened.network
         low, high = opened.manifest.window_nm
@@ -164,7 +168,7 @@ class Bundle:
         where a pixel is rejected; so is what is masked in an array of numpy.ma. In the place of all
         four an object may be given, see `objects.observed_in`, and what it does not say as stated.
         Raises InputError for one that cannot be used; of several it is returned in the place of the
-        answer.
+        answer. stated: of arrays, their resolution, frame and telluric state alone.
         """
         if flux is None:
             if variance is not None or mask is not None:
@@ -174,10 +178,10 @@ class Bundle:
                 )
             spectra, is_several = observed_in(wavelength, stated or Stated())
             return self._each(spectra, is_several)
-        if stated is not None:
+        if stated is not None and stated.is_of_units:
             raise InputError(
-                "stated acts only on an object; arrays are in nm, vacuum, and per wavelength: "
-                "convert them, and leave it out"
+                "units and medium are stated of an object alone; arrays are in nm, vacuum, and per "
+                "wavelength: convert them, and leave these out"
             )
         values = numbers(flux, "flux")
         count = len(np.atleast_2d(values))
@@ -203,7 +207,7 @@ class Bundle:
                 variance=wide["variance"][row],
                 mask=wide["mask"][row],
                 unit=RELATIVE,
-            )
+            ).completed({}, stated or Stated())
             for row in range(count)
         )
         return self._each(rows, values.ndim > 1)
@@ -235,19 +239,22 @@ class Bundle:
                 yield from ahead.popleft().result()
 
     def _denoised(self, spectra: Sequence[Observed]) -> list[Denoised | InputError]:
-        ways: dict[str, Way] = {}
+        ways: dict[tuple[str, float | None], Way] = {}
         ready = [self._readied(one, ways) for one in spectra]
         usable = [one for one in ready if isinstance(one, _Ready)]
         answers = iter(self._answers(usable) if usable else ())
         return [one if isinstance(one, InputError) else next(answers) for one in ready]
 
-    def _readied(self, observed: Observed, ways: dict[str, Way]) -> _Ready | InputError:
-        key = quick_checksum(observed.wavelength)
+    def _readied(
+        self, observed: Observed, ways: dict[tuple[str, float | None], Way]
+    ) -> _Ready | InputError:
+        key = quick_checksum(observed.wavelength), observed.resolution
         try:
             if key not in ways:
                 if len(ways) >= _MOST_WAYS:  # of a file whose fibres have each their own pixels
                     ways.clear()
-                ways[key] = way_of(observed, self.wavelength)
+                missing = kernel_sigma(self.wavelength, self._lsf_sigma, observed.resolution)
+                ways[key] = way_of(observed, self.wavelength, missing)
             way = ways[key]
             seen = way.bring(_per_wavelength(observed))
             seen = _held(observed, seen, self._scale(observed, seen))
@@ -297,8 +304,12 @@ class Bundle:
         snr = observed_snr(known.flux, variance)
         shared = np.array([one.seen.shared for one in ready])
         looks = measured(flux, variance, known.flux, known.error, known.distance, shared)
+        # Where neighbours share noise, pixels scatter less than the variance that counts it, and
+        # fewer of them are as good as alone.
+        own = np.array([one.seen.own for one in ready])
+        looks[:, MEASURES.index("misfit")] /= np.sqrt(own)
         covered = np.array([one.seen.covered for one in ready])
-        odd = self.trust.odd(snr, looks, covered)
+        odd = self.trust.odd(snr, looks, covered * np.minimum(own, 1.0))
         told = self.trust.told(snr, flux.shape[1])
         return _Found(flux, variance, known, told, snr, looks, odd)
 
@@ -307,12 +318,10 @@ class Bundle:
         observed, seen, known, told = ready.observed, ready.seen, found.known, found.told
         made = known.flux[row].astype(np.float64) * ready.scale
         sigma = known.error[row] * told.pixel[row] * ready.scale
-        unit = observed.unit.per_wavelength(observed.wavelength)
-        flux, error = (self._back(curve, ready) / unit for curve in (made, sigma))
-        flag, suspects = _flagged(observed, flux, error)
+        flux, error, flag, suspects = self._told_on_own_pixels(ready, made, sigma)
         redshift, log_odds = float(known.redshift[row]), float(known.log_odds[row])
         redshift_error = float(known.redshift_error[row] * told.redshift[row])
-        count = int(np.count_nonzero(flag & (OUTSIDE | MASKED | UNUSABLE) == 0))
+        count = int(np.count_nonzero(flag & ~SUSPECT == 0))
         odd = named_odd(found.odd[row])
         named = (*known.stars[row], *told.stars[row])
         star: dict[str, Any] = dict(zip((*STARS, *_STAR_ERRORS), map(float, named), strict=True))
@@ -341,6 +350,7 @@ class Bundle:
             suspects=suspects,
             features=self._features(found, row) if not odd["features"] < 1.0 else (),
             shared=seen.shared,
+            convolved_nm=0.0 if ready.way.sigma is None else float(np.median(ready.way.sigma)),
             **star,
             verdict=verdict(measures),
         )
@@ -352,11 +362,9 @@ class Bundle:
 
     def _refined(self, answer: Denoised, ready: _Ready, fits: "Refined", row: int) -> Denoised:
         """Return an answer with what a fit made of the spectrum in the place of the network's."""
-        observed = ready.observed
-        unit = observed.unit.per_wavelength(observed.wavelength)
-        flux, error = (self._back(curve[row].astype(np.float64) * ready.scale, ready) / unit
+        made, spread = (curve[row].astype(np.float64) * ready.scale
                        for curve in (fits.flux, fits.error))  # fmt: skip
-        flag, suspects = _flagged(observed, flux, error)
+        flux, error, flag, suspects = self._told_on_own_pixels(ready, made, spread)
         sigma = np.sqrt(np.diag(fits.covariance[row]))
         told: dict[str, Any] = {}
         for name, value, width in zip(FITTED, fits.stars[row], sigma, strict=True):
@@ -373,6 +381,24 @@ class Bundle:
             covariance=tuple(fits.covariance[row].ravel().tolist()),
             **told,
         )
+
+    def _told_on_own_pixels(
+        self, ready: _Ready, made: np.ndarray, error: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """Return what was made on the network's pixels, and its error, on the spectrum's own.
+
+        Flags are beside, and how many pixels are suspect: where lines were convolved, as the
+        network saw them.
+        """
+        observed, seen = ready.observed, ready.seen
+        unit = observed.unit.per_wavelength(observed.wavelength)
+        flux, sigma = self._back(made, ready) / unit, self._back(error, ready) / unit
+        if ready.way.sigma is None:
+            far = is_far(observed.flux, observed.variance, flux, sigma)
+        else:
+            far = is_far(seen.flux, seen.variance, made, error)[ready.way.nearest(observed)]
+        flag = flagged(observed, flux, far)
+        return flux, sigma, flag, int(np.count_nonzero(flag & SUSPECT))
 
     def _back(self, curve: np.ndarray, ready: _Ready) -> np.ndarray:
         """Return a curve on the network's pixels at those of the spectrum, NaN beyond them."""
@@ -444,19 +470,3 @@ def _per_wavelength(observed: Observed) -> Observed:
             # the factor changes little from one pixel to the next
             beside=None if beside is None else beside * factor**2,
         )
-
-
-def _flagged(observed: Observed, flux: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the flag of each pixel, and how many are suspect."""
-    flag = np.where(np.isfinite(flux), 0, OUTSIDE).astype(np.int32)
-    flag |= np.where(observed.mask, MASKED, 0).astype(np.int32)
-    flag |= np.where(observed.is_usable | observed.mask, 0, UNUSABLE).astype(np.int32)
-    seen = flag == 0
-    if not seen.any():
-        return flag, 0
-    with np.errstate(over="ignore"):  # then a pixel is as far off as can be
-        width = np.hypot(np.sqrt(observed.variance[seen]), error[seen])
-        pull = np.abs(observed.flux[seen] - flux[seen]) / width
-    far = pull > _SUSPECT_SIGMA
-    flag[np.flatnonzero(seen)[far]] |= SUSPECT
-    return flag, int(np.count_nonzero(far))

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import gaussian_filter1d
 
 import trainlib
 from simlib.errors import InputError
@@ -12,6 +14,7 @@ from simlib.location import Location
 from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.read import parse_observed
 from simlib.spectra.units import NANOJANSKY, RELATIVE
+from simlib.units import FWHM_PER_SIGMA
 from tests.simlib.spectra import made
 from tests.trainlib.onsky.toy_bundle import (
     MEDIAN,
@@ -88,7 +91,8 @@ def test_files_of_every_format_unit_and_medium_give_the_same(name, bundle, stars
     star = stars[0][0]
     expected = bundle.denoise(WAVELENGTH, star.flux, star.sigma**2, np.arange(400) == made.REJECTED)
     read = parse_observed(FILES[name](star), "x", Stated()).spectra[0]
-    (found,) = bundle.denoise_observed([read])
+    # what the file says of its lines is not of these
+    (found,) = bundle.denoise_observed([replace(read, resolution=None)])
     order = slice(None, None, 1 if read.wavelength[0] < read.wavelength[-1] else -1)
     factor = read.unit.per_wavelength(read.wavelength)
     seen = slice(None, None if name != "pfsCoadd" else -7)
@@ -110,6 +114,7 @@ def test_pixels_of_another_place_give_the_same_star(name, bundle, stars):
     expected = (1.0 + plain.redshift) * (1.0 + shift) - 1.0
     assert abs(found.redshift - expected) < 1.5 * plain.redshift_error
     assert (found.shared > 0.0) == (name != "pfsObject, header")
+    assert found.misfit == pytest.approx(plain.misfit, rel=0.1)  # in units of a pixel's own noise
 
 
 def test_many_rows_are_as_each_alone(bundle, stars, answers):
@@ -267,7 +272,6 @@ def test_verdicts_say_what_speaks_against_an_answer(bundle, stars):
         "little seen": half,
         "redshift at the edge": moved,
         "coarser than trained": one_of(star, resolution=0.5 * sharpness),
-        "finer than trained": one_of(star, resolution=2.0 * sharpness),
         "redshift unsure": one_of(star, flux=flat, variance=(60 * star.sigma) ** 2),
     }
     for kind, observed in told.items():
@@ -308,3 +312,27 @@ def test_the_bundle_says_what_it_is(bundle, bundle_place):
     assert bundle.place == Location.of(bundle_place)
     assert bundle.manifest.kind == "bundle" and bundle.manifest.medium == "vacuum"
     assert np.array_equal(bundle.wavelength, WAVELENGTH)
+
+
+def test_finer_lines_are_brought_to_the_networks_and_said_so(bundle, stars):
+    """As if they had been convolved beforehand."""
+    fine = np.arange(WAVELENGTH[0] - 1.0, WAVELENGTH[-1] + 1.0, 0.25 * 0.05)
+    star, resolution = toy_stars(1, 1e-6)[0][0], 1.4 * bundle.manifest.resolution
+    curve = CubicSpline(WAVELENGTH, star.flux)
+    inside = np.clip(fine, WAVELENGTH[0], WAVELENGTH[-1])
+    level, sigma = curve(inside), 0.05 * star.flux.mean()
+    missing = WAVELENGTH.mean() / FWHM_PER_SIGMA * np.sqrt(
+        bundle.manifest.resolution**-2.0 - resolution**-2.0)  # fmt: skip
+    wide = gaussian_filter1d(level, missing / (fine[1] - fine[0]), mode="nearest")
+    before = bundle.denoise(WAVELENGTH, np.interp(WAVELENGTH, fine, wide), np.full(400, sigma**2))
+    given = fine, level, np.full(fine.size, 4.0 * sigma**2)
+    found = bundle.denoise(*given, stated=Stated(resolution=resolution))
+    assert found.convolved_nm == pytest.approx(missing, rel=0.02) and before.convolved_nm == 0.0
+    assert found.shared > 0.7 and "suspect" not in before.verdict
+    assert found.redshift == pytest.approx(before.redshift, abs=0.1 * before.redshift_error)
+    there = np.interp(WAVELENGTH, fine, found.flux)
+    assert np.max(np.abs(there / before.flux - 1.0)) < 0.01 and not found.suspects
+    level[1000] += 200.0 * sigma
+    struck = bundle.denoise(*given, stated=Stated(resolution=resolution))
+    assert 3 <= struck.suspects < 60 and struck.flag[1000] == SUSPECT
+    assert np.isnan(found.flux[:70]).all() and set(found.flag[:70]) == {OUTSIDE}
