@@ -6,7 +6,7 @@ import shutil
 import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -17,7 +17,7 @@ from distributed.system import MEMORY_LIMIT
 from flows.cluster_config import Cluster
 from flows.cluster_kubernetes import kubernetes_cluster
 from flows.cluster_slurm import slurm_cluster
-from flows.dask_settings import SETTINGS
+from flows.dask_settings import ENVIRONMENT, SETTINGS
 from flows.main_guard import refuse_unguarded_script
 from simlib import cache
 from simlib.errors import InputError
@@ -41,7 +41,8 @@ def dask_client(cluster: Cluster) -> Iterator[Client]:
             yield client
         return
     # a worker takes no file of the working folder for a module of Python's that is named alike
-    settings = SETTINGS | {"distributed.nanny.pre-spawn-environ.PYTHONSAFEPATH": "1"}
+    own = ENVIRONMENT | {"PYTHONSAFEPATH": "1"}
+    settings = SETTINGS | {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in own.items()}
     host = cluster.dashboard.rpartition(":")[0]
     if host and cluster.kind != "kubernetes":
         # Dask would print this machine's outer address, where nothing listens
@@ -60,7 +61,8 @@ def _own_environment() -> Iterator[None]:
     try:
         yield
     finally:
-        for name in dask.config.get("distributed.nanny.pre-spawn-environ", {}):
+        named = dask.config.get("distributed.nanny.pre-spawn-environ", {})
+        for name in (*named, "PYTHONHASHSEED", "__DASK_PARENT_PID"):
             os.environ.pop(name, None)
             if name in before:
                 os.environ[name] = before[name]
@@ -158,7 +160,8 @@ def _local(cluster: Cluster) -> LocalCluster:
     workers = cluster.adaptive[0] if cluster.adaptive else cluster.workers or usable_cores()
     memory = round(1e9 * worker_memory_gb(cluster)) if as_processes else 0
     cache.writable("numba")  # where it cannot be, that is told here, not by each worker
-    with _no_key_press_for_workers(), warnings.catch_warnings():
+    alone = _no_key_press_for_workers() if as_processes else nullcontext()
+    with alone, warnings.catch_warnings():
         # a dashboard port in use is not worth a word
         warnings.filterwarnings("ignore", message="Port .* is already in use")
         return LocalCluster(
@@ -193,9 +196,15 @@ def _no_key_press_for_workers() -> Iterator[None]:
 
     Threads that are made in here, and the processes that these start, have the signal blocked.
     """
-    with _quiet_tracker():  # where a process starts it, it lets the signal in again
-        resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _quiet_tracker(), _blocked(signal.SIGHUP):  # of those that end us, all it does not ignore
+        resource_tracker.ensure_running()  # first: it lets Ctrl-C in again where it is started
+    with _blocked(signal.SIGINT):
+        yield
+
+
+@contextmanager
+def _blocked(sign: signal.Signals) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {sign})
     try:
         yield
     finally:

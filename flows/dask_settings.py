@@ -19,10 +19,14 @@ SETTINGS: dict[str, Any] = {
     "distributed.worker.memory.terminate": 0.95,
 }
 
+# Of a worker's process. The arrays of a block are as large as those of the one before: their memory
+# is kept for it, where Dask would give it back page by page, a third of a block's processor time.
+ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "33554432"}
+
 
 def as_environment() -> dict[str, str]:
-    """Return the settings as variables that Dask reads where a process of it starts."""
-    return {
+    """Return both as variables that Dask reads where a process of it starts."""
+    return ENVIRONMENT | {
         "DASK_" + key.replace("-", "_").replace(".", "__").upper(): str(value)
         for key, value in SETTINGS.items()
     }

@@ -1,15 +1,22 @@
 """The verb `denoise`."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from flows.cli.options import (
+    ExposureTimeOption,
+    FieldAngleOption,
     JsonOption,
     MediumOption,
+    MoonPhaseOption,
+    MoonTargetAngleOption,
+    MoonZenithAngleOption,
+    SeeingOption,
     StorageOption,
     WavelengthUnitOption,
+    ZenithAngleOption,
     storage_options,
 )
 
@@ -41,6 +48,34 @@ def denoise(
         float | None,
         typer.Option(min=0.0, help="With --watch: seconds that a file may take to be whole, 30."),
     ] = None,
+    seeing: SeeingOption = None,
+    zenith_angle: ZenithAngleOption = None,
+    field_angle: FieldAngleOption = None,
+    moon_zenith_angle: MoonZenithAngleOption = None,
+    moon_target_angle: MoonTargetAngleOption = None,
+    moon_phase: MoonPhaseOption = None,
+    exposure_time: ExposureTimeOption = None,
+    conditions: Annotated[
+        str | None, typer.Option(metavar="FILE", help="One row of these, as `etc` takes it.")
+    ] = None,
+    magnitude: Annotated[
+        float | None, typer.Option(help="AB, of the stars; by default found from the S/N so far.")
+    ] = None,
+    instrument: Annotated[
+        str | None, typer.Option(help="That observes; by default the newest.")
+    ] = None,
+    resolution: Annotated[
+        float | None, typer.Option(help="Of files that do not say it: wavelength over FWHM")
+    ] = None,
+    frame: Annotated[
+        str | None,
+        typer.Option(
+            help="Of files that do not say it: topocentric, barycentric, heliocentric or rest"
+        ),
+    ] = None,
+    telluric: Annotated[
+        str | None, typer.Option(help="Of files that do not say it: corrected or uncorrected")
+    ] = None,
     flux_unit: Annotated[
         str | None, typer.Option(help="Of files that do not say it: nJy, … or relative")
     ] = None,
@@ -55,8 +90,13 @@ def denoise(
     storage_option: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Denoise observed spectra: denoised flux, its error, redshift and a verdict on each."""
+    """Denoise observed spectra: denoised flux, its error, redshift and a verdict on each.
+
+    With --watch, the options from --seeing to --instrument say at which conditions the S/N of more
+    exposures is forecast; with none of them, it is from that of the exposures so far.
+    """
     from flows.terminal.onsky_text import as_plain, print_done, tell_refusal, tell_unpolished
+    from flows.terminal.streams import say
     from simlib.errors import InputError
     from simlib.location import Location
     from simlib.spectra.observed import Stated
@@ -65,11 +105,23 @@ def denoise(
 
     if bool(files) == (watch is not None):
         raise InputError("give either files, or a folder to watch with --watch")
-    of_watch = {"target_snr": target_snr, "patience_s": patience}
-    given = {name: value for name, value in of_watch.items() if value is not None}
-    if given and watch is None:
-        raise InputError("--target-snr and --patience act only with --watch; leave them out")
-    stated = Stated(flux_unit, wavelength_unit, medium, reject)
+    of_watch = _given(target_snr=target_snr, patience_s=patience)
+    sky = _given(
+        seeing=seeing,
+        zenith_angle=zenith_angle,
+        field_angle=field_angle,
+        moon_zenith_angle=moon_zenith_angle,
+        moon_target_angle=moon_target_angle,
+        moon_phase=moon_phase,
+        exposure_time_s=exposure_time,
+    )
+    of_forecast = _given(listed=conditions, magnitude=magnitude, instrument=instrument)
+    if watch is None and (of_watch or sky or of_forecast):
+        raise InputError(
+            "--target-snr, --patience and what a forecast is made at (--seeing, … --conditions, "
+            "--magnitude, --instrument) act only with --watch; leave them out"
+        )
+    stated = Stated(flux_unit, wavelength_unit, medium, reject, resolution, frame, telluric)
     options = storage_options(storage_option)
     opened = load_bundle(None if bundle is None else Location.of(bundle, options), polish=polish)
     place = Location.of(out, options)
@@ -79,7 +131,13 @@ def denoise(
         from flows.terminal.watch_text import watch_folder
         from trainlib.onsky.watch import Wanted
 
-        wanted = Wanted(stated, plots=plots, **given)
+        forecast = None
+        if sky or of_forecast:
+            from trainlib.onsky.forecast import forecast_at
+
+            forecast = forecast_at(sky, **of_forecast)
+            say(f"forecast at {forecast.told}")
+        wanted = Wanted(stated, plots=plots, forecast=forecast, **of_watch)
         done = watch_folder(opened, watch, place, wanted, overwrite=overwrite)
     else:
         done = denoise_files(
@@ -98,3 +156,7 @@ def denoise(
         print_done(done, out)
     if watch is None and any(one.refusals for one in done):
         raise typer.Exit(1)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

@@ -117,6 +117,13 @@ MediumOption = Annotated[
     str | None,
     typer.Option("--medium", help="Of wavelengths in files that do not say it: vacuum or air"),
 ]
+SeeingOption = Annotated[float | None, typer.Option(help="arcsec, FWHM at 800 nm")]
+ZenithAngleOption = Annotated[float | None, typer.Option(help="deg")]
+FieldAngleOption = Annotated[float | None, typer.Option(help="deg")]
+MoonZenithAngleOption = Annotated[float | None, typer.Option(help="deg")]
+MoonTargetAngleOption = Annotated[float | None, typer.Option(help="deg")]
+MoonPhaseOption = Annotated[float | None, typer.Option(help="0 new, 0.5 full")]
+ExposureTimeOption = Annotated[float | None, typer.Option(help="s, of one exposure")]
 FiguresOption = Annotated[
     Path | None, typer.Option("--figures", metavar="DIR", help="Write figures here, as PNG.")
 ]

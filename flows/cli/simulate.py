@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import JsonOption, SetOption
+from flows.cli.options import (
+    ExposureTimeOption,
+    FieldAngleOption,
+    JsonOption,
+    MoonPhaseOption,
+    MoonTargetAngleOption,
+    MoonZenithAngleOption,
+    SeeingOption,
+    SetOption,
+    ZenithAngleOption,
+)
 
 
 def simulate(
@@ -32,13 +42,13 @@ def simulate(
         list[str] | None,
         typer.Option(metavar="NAME=COLUMN", help="What a column is; may be repeated."),
     ] = None,
-    seeing: Annotated[float | None, typer.Option(help="arcsec, of all stars.")] = None,
-    zenith_angle: Annotated[float | None, typer.Option(help="deg")] = None,
-    field_angle: Annotated[float | None, typer.Option(help="deg")] = None,
-    moon_zenith_angle: Annotated[float | None, typer.Option(help="deg")] = None,
-    moon_target_angle: Annotated[float | None, typer.Option(help="deg")] = None,
-    moon_phase: Annotated[float | None, typer.Option(help="0 new, 0.5 full")] = None,
-    exposure_time: Annotated[float | None, typer.Option(help="s, of one exposure")] = None,
+    seeing: SeeingOption = None,
+    zenith_angle: ZenithAngleOption = None,
+    field_angle: FieldAngleOption = None,
+    moon_zenith_angle: MoonZenithAngleOption = None,
+    moon_target_angle: MoonTargetAngleOption = None,
+    moon_phase: MoonPhaseOption = None,
+    exposure_time: ExposureTimeOption = None,
     exposure_count: Annotated[float | None, typer.Option(help="Exposures in the stack")] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used; list them.")

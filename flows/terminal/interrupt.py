@@ -55,7 +55,7 @@ def stop_when_interrupted() -> threading.Event:
 def _ask_to_stop(number: int, frame: FrameType | None) -> None:
     for asked in _ASKS:
         if signal.getsignal(asked) == _ask_to_stop:
-            signal.signal(asked, _end_now if asked == signal.SIGINT else signal.SIG_IGN)
+            signal.signal(asked, _end_now if asked == signal.SIGINT else _ask_no_more)
     logging.disable(logging.CRITICAL)  # what stops now has nothing to tell
     say("interrupted; what is finished is kept, run it again to go on")
     grace = _GRACE_SECONDS if number == signal.SIGINT else _LONGER_SECONDS
@@ -63,6 +63,10 @@ def _ask_to_stop(number: int, frame: FrameType | None) -> None:
     clock.daemon = True
     clock.start()
     raise KeyboardInterrupt(number)
+
+
+def _ask_no_more(number: int, frame: FrameType | None) -> None:
+    """Hear one more: were it ignored, Python would complain of one that waits already."""
 
 
 def code_of(asked: KeyboardInterrupt) -> int:

@@ -87,7 +87,9 @@ def forecast(star: "StarSeen", target: float) -> str:
         return f"S/N {target:g} not to be told"
     if star.more == 0:
         return f"S/N {target:g} reached"
-    more = f"S/N {target:g} after {star.more} more"
+    if math.isinf(star.more):
+        return f"S/N {target:g} out of reach"
+    more = f"S/N {target:g} after {star.more:.0f} more"
     if star.seconds is None or not math.isfinite(star.seconds):
         return more
     return f"{more} ({star.seconds / 60.0:.0f} min)"

@@ -12,7 +12,8 @@ import numpy as np
 
 from simlib.errors import InputError
 from simlib.spectra.arrays import marks, numbers, rows
-from simlib.spectra.observed import Observed, Stated
+from simlib.spectra.frames import as_frame, as_telluric
+from simlib.spectra.observed import Observed, Stated, as_resolution
 from simlib.spectra.units import flux_unit, vacuum_nm
 from simlib.spectra.variance import POWERS, Flux, variance_of
 
@@ -20,6 +21,7 @@ _WAVELENGTHS = ("wavelength", "wave", "lambda", "lam", "wl")
 _LOGARITHMS = ("loglam", "log_wavelength", "loglambda")  # of Angstrom
 _FLUXES = ("flux_noisy", "flux", "spec", "spectrum", "flux_density")
 _MASKS = ("mask", "flag", "flags", "bad", "and_mask", "dq")
+WORDS = ("medium", "flux_unit", "wavelength_unit", "resolution", "frame", "telluric")
 _LENGTHS = {"nm": "nm", "angstrom": "Angstrom", "aa": "Angstrom", "a": "Angstrom", "um": "um"}
 _DENSITIES = {"njy": "nJy", "ujy": "uJy", "mjy": "mJy", "jy": "Jy"}
 
@@ -28,8 +30,7 @@ _DENSITIES = {"njy": "nJy", "ujy": "uJy", "mjy": "mJy", "jy": "Jy"}
 class Columns:
     """What a file has: values by name in small letters, the unit of each where it says one.
 
-    told: further words of the file, by name in small letters: `medium`, `flux_unit`,
-    `wavelength_unit`.
+    told: further words of the file, by a name of `WORDS`.
     """
 
     product: str
@@ -91,6 +92,9 @@ def read_columns(columns: Columns, stated: Stated) -> list[Observed]:
             variance=variance[row],
             mask=bad[row],
             unit=unit,
+            frame=as_frame(columns.told.get("frame")),
+            telluric=as_telluric(columns.told.get("telluric")),
+            resolution=as_resolution(columns.told.get("resolution")),
             notes=notes,
         )
         for row in range(count)

@@ -5,8 +5,8 @@ cannot ask for much memory, and a cut one is told as such.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from math import prod
 from typing import Any
@@ -133,6 +133,16 @@ def text(value: Any) -> str:
     if isinstance(value, np.ndarray):
         value = b"".join(value.astype("S1").tolist()) if value.size else b""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def said(hdus: fits.HDUList, wanted: Sequence[str]) -> dict[str, Any]:
+    """Return those cards of these names that the first two parts have, the first one's first."""
+    found: dict[str, Any] = {}
+    for hdu in hdus[1::-1]:
+        for name in wanted:
+            with suppress(ValueError, KeyError, fits.VerifyError):
+                found[name] = hdu.header[name]
+    return found
 
 
 def cards(hdu: Any) -> Mapping[str, Any]:

@@ -45,6 +45,7 @@ def read_galah(hdus: fits.HDUList, _: Stated) -> list[Observed]:
             mask=_telluric(hdus, flux.shape),
             unit=RELATIVE,
             frame="barycentric",
+            telluric="corrected",
             resolution=_resolution(hdus, wavelength),
             notes=("normalised to the continuum; masked where the air absorbs",),
         )

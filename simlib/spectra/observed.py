@@ -4,16 +4,22 @@ Wavelengths are in nm and vacuum already; flux and variance are in the file's ow
 pixel as the file has them, so that what is made of them can be put beside them.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from simlib.errors import InputError, shown
+from simlib.spectra.frames import FRAMES, TELLURIC, as_frame, as_telluric, to_barycentre
 from simlib.spectra.masks import REJECTED, USUAL
 from simlib.spectra.units import MEDIA, FluxUnit, as_flux_unit, as_medium, nanometres
 
 MOST_FLUX = 1e30  # in any unit: squares of it are still numbers
 _WAVELENGTHS_NM = (1.0, 1e6)
+_RESOLUTIONS = (100.0, 1e6)  # what else is called so is a width
+RESOLVING_POWER = ("SPEC_RP", "SPEC_RES")  # cards of the Virtual Observatory, and of ESO
 
 
 @dataclass(frozen=True)
@@ -21,14 +27,23 @@ class Stated:
     """What a person says of files that do not say it themselves.
 
     flux_unit, wavelength_unit: as astropy writes units, or "relative". medium: "air" or "vacuum".
-    reject: which planes of a mask reject a pixel, a name of `masks.REJECTED`. Whether a file asks
-    for it or not, what nothing can be made of is refused.
+    reject: which planes of a mask reject a pixel, a name of `masks.REJECTED`. resolution, frame,
+    telluric: see `Observed`. Whether a file asks for it or not, what nothing can be made of is
+    refused.
     """
 
     flux_unit: str | None = None
     wavelength_unit: str | None = None
     medium: str | None = None
     reject: str = USUAL
+    resolution: float | None = None
+    frame: str | None = None
+    telluric: str | None = None
+
+    @property
+    def is_of_units(self) -> bool:
+        """Return whether it says what arrays in memory are known to be."""
+        return any((self.flux_unit, self.wavelength_unit, self.medium))
 
     def __post_init__(self) -> None:
         """Raise InputError, naming the flag, for a word that means nothing."""
@@ -48,6 +63,26 @@ class Stated:
             raise InputError(
                 f"--reject {shown(self.reject)} is unknown; known: {', '.join(REJECTED)}"
             )
+        if self.resolution is not None and as_resolution(self.resolution) is None:
+            raise InputError(
+                f"--resolution {shown(self.resolution)} is none; wavelength over the width (FWHM) "
+                f"of a line was expected, {_RESOLUTIONS[0]:g} to {_RESOLUTIONS[1]:g}"
+            )
+        for name, value, meant, known in (
+            ("frame", self.frame, as_frame(self.frame), FRAMES),
+            ("telluric", self.telluric, as_telluric(self.telluric), TELLURIC),
+        ):
+            if value is not None and not meant:
+                raise InputError(f"--{name} {shown(value)} is unknown; known: {', '.join(known)}")
+
+
+def as_resolution(value: Any) -> float | None:
+    """Return a resolution, wavelength over the FWHM of a line, None where a value is none."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if _RESOLUTIONS[0] <= found <= _RESOLUTIONS[1] else None
 
 
 def usable_pixels(flux: np.ndarray, variance: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -63,9 +98,10 @@ class Observed:
     """One spectrum. Arrays are (pixels,) float64 but for `mask`, which is True where rejected.
 
     name: within its file. product: the kind of file. beside: (2, pixels) covariance with the pixel
-    one and two further on, None where pixels are independent. frame: "barycentric",
-    "heliocentric", "observed", "rest", or empty where the file does not say. resolution: in the
-    arm, where the file says it. notes: what was assumed or done, for a person.
+    one and two further on, None where pixels are independent. frame: a name of `frames.FRAMES`,
+    empty where neither file nor person says it; to_barycentre_km_s: see `frames`, NaN where it is
+    not known. telluric: a name of `frames.TELLURIC`, or empty. resolution: in the arm, None where
+    it is not known. notes: what was assumed or done, for a person.
     """
 
     name: str
@@ -77,6 +113,8 @@ class Observed:
     unit: FluxUnit
     beside: np.ndarray | None = None
     frame: str = ""
+    to_barycentre_km_s: float = math.nan
+    telluric: str = ""
     resolution: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -96,6 +134,24 @@ class Observed:
     def is_usable(self) -> np.ndarray:
         """Return where a pixel says something of the star."""
         return usable_pixels(self.flux, self.variance, self.mask)
+
+    def completed(self, cards: Mapping[str, Any], stated: Stated) -> "Observed":
+        """Return it with what its file's cards say that its format does not, then what is stated.
+
+        cards: of the star alone; of many in a file they do not say where one of them is.
+        """
+        frame = self.frame or as_frame(cards.get("SPECSYS")) or as_frame(stated.frame)
+        said = (as_resolution(cards.get(name)) for name in RESOLVING_POWER)
+        velocity = self.to_barycentre_km_s
+        return replace(
+            self,
+            frame=frame,
+            to_barycentre_km_s=to_barycentre(frame, cards) if math.isnan(velocity) else velocity,
+            telluric=self.telluric
+            or as_telluric(cards.get("TELLURIC"))
+            or as_telluric(stated.telluric),
+            resolution=self.resolution or next(filter(None, said), None) or stated.resolution,
+        )
 
     def refuse_wavelengths(self) -> None:
         """Raise InputError unless the wavelengths are numbers that go one way."""

@@ -8,12 +8,15 @@ import numpy as np
 from astropy.io import fits
 
 from simlib.errors import InputError
-from simlib.spectra.arrays import rows
-from simlib.spectra.fits_file import cards, image, mask_image, names
+from simlib.spectra.arrays import numbers, rows
+from simlib.spectra.fits_file import cards, column, column_names, image, is_table, mask_image, names
 from simlib.spectra.masks import planes_of, rejected
 from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.pfs_star import FRAME, covariance
 from simlib.spectra.units import RELATIVE
+
+_VELOCITY = "barycentriccorrection"  # of NOTES
+_MOST_KM_S = 50.0  # the Earth goes at 30
 
 
 def is_fibers(hdus: fits.HDUList) -> bool:
@@ -32,6 +35,7 @@ def read_fibers(hdus: fits.HDUList, stated: Stated) -> list[Observed]:
     mask = mask_image(hdus, "MASK")
     is_bad = rejected(mask, planes_of(cards(hdus[0])), stated.reject)
     is_merged = _is_merged(hdus)
+    velocity = _velocities(hdus, count, is_merged)
     if not flux.shape == norm.shape == variance.shape == is_bad.shape == wavelength.shape:
         raise InputError(
             f"its FLUX has the shape {flux.shape}, NORM {norm.shape}, COVAR {variance.shape}, MASK "
@@ -50,7 +54,9 @@ def read_fibers(hdus: fits.HDUList, stated: Stated) -> list[Observed]:
             mask=is_bad[row],
             unit=RELATIVE,
             beside=beside[row],
-            frame=FRAME if is_merged else "observed",
+            frame=FRAME if is_merged else "topocentric",
+            to_barycentre_km_s=float(velocity[row]),
+            telluric="uncorrected",
             notes=("no flux calibration: divided by the norm of the flat lamp",),
         )
         for row, fiber in enumerate(fibers)
@@ -66,6 +72,18 @@ def _norm(hdus: fits.HDUList, count: int) -> np.ndarray:
             "of the detector, not of a star; give the pfsCalibrated or pfsCoadd of the visit"
         )
     return norm
+
+
+def _velocities(hdus: fits.HDUList, count: int, is_merged: bool) -> np.ndarray:
+    """Return what brings each fibre to the barycentre, km/s: still to be applied in an arm."""
+    if is_merged:
+        return np.zeros(count)
+    if "NOTES" in names(hdus) and is_table(hdus["NOTES"]):
+        table = hdus["NOTES"]
+        if _VELOCITY in column_names(table) and len(table.data) == count:
+            found = numbers(column(table, _VELOCITY), _VELOCITY)
+            return np.where(np.abs(found) < _MOST_KM_S, found, np.nan)
+    return np.full(count, np.nan)
 
 
 def _is_merged(hdus: fits.HDUList) -> bool:

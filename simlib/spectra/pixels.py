@@ -2,6 +2,7 @@
 
 Where the grids agree nothing is done. Pixels that are much finer are averaged over each new one;
 others are interpolated at its centre by a cubic, so that lines are not smeared by a second box.
+A spectrum of finer lines than the network's is convolved with what is missing on the way.
 Pixels that were left out of a spectrum count as rejected ones: nothing is seen across a hole.
 Neighbours then share noise. The variance that is given is that of a mean over many pixels, per
 pixel: it counts what neighbours share, so that no information is made up by a finer grid.
@@ -15,11 +16,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import csr_array
 
 from simlib.errors import InputError
+from simlib.spectra.convolution import REACH, convolution, cubics
 from simlib.spectra.observed import Observed, usable_pixels
 
 _SAME = 1e-3  # of a pixel: grids that differ by less are one
 _FINE = 0.6  # pixels narrower than this, of a new one, are averaged
-_POINTS = 4  # that a cubic goes through
 _FOREIGN = 0.1  # share of rejected pixels in a new one at which it is rejected
 _LEFT_OUT = 1.7  # of the usual step: where one is wider, pixels were left out
 _AROUND = 8  # steps on either side whose median is the usual one
@@ -32,13 +33,15 @@ class OnPixels:
 
     variance: infinite where nothing is known; the flux is 0 there. covered: (rows,), share of the
     pixels where something is. shared: (rows,), correlation of the noise of neighbours, 0 where
-    grids agree.
+    grids agree. own: (rows,), mean of a pixel's own variance over the one given, which counts what
+    neighbours share.
     """
 
     flux: np.ndarray
     variance: np.ndarray
     covered: np.ndarray
     shared: np.ndarray
+    own: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +49,18 @@ class Way:
     """The way from pixels at `old` wavelengths to even ones at `new`, nm, both increasing.
 
     kept: the places among the old pixels of those that the spectrum has; the others were left out.
+    sigma: (new,), nm, of the Gaussian that finer lines are convolved with; None: as they are.
     """
 
     old: np.ndarray
     new: np.ndarray
     kept: np.ndarray
+    sigma: np.ndarray | None = None
 
     @cached_property
     def is_identity(self) -> bool:
-        """Return whether the grids are the same."""
-        if self.old.size != self.new.size:
+        """Return whether the grids are the same, and the lines."""
+        if self.sigma is not None or self.old.size != self.new.size:
             return False
         pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
         return bool(np.all(np.abs(self.old - self.new) < _SAME * pitch))
@@ -65,6 +70,9 @@ class Way:
         """Return which new pixels lie within the old ones."""
         half = 0.5 * (self.new[1] - self.new[0])
         low, high = self.old[0], self.old[-1]
+        if self.sigma is not None:
+            reach = REACH * self.sigma
+            return np.asarray((self.new - reach >= low) & (self.new + reach <= high))
         if self._is_fine:
             return np.asarray((self.new - half >= low) & (self.new + half <= high))
         return np.asarray((self.new >= low) & (self.new <= high))
@@ -76,9 +84,17 @@ class Way:
         pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
         return bool(steps.size and np.median(steps) < _FINE * pitch)
 
+    def nearest(self, wavelength: np.ndarray) -> np.ndarray:
+        """Return the new pixel that is nearest to each of a spectrum, (pixels,)."""
+        pitch = (self.new[-1] - self.new[0]) / (self.new.size - 1)
+        place = np.round((wavelength - self.new[0]) / pitch)
+        return np.asarray(np.clip(place, 0, self.new.size - 1).astype(int))
+
     @cached_property
     def matrix(self) -> csr_array:
         """Return (new, old) shares of old pixels in new ones; a row sums to 1, or to 0."""
+        if self.sigma is not None:
+            return convolution(self.old, self.new, self.sigma, self._inside)
         return self._averages() if self._is_fine else self._cubics()
 
     def _averages(self) -> csr_array:
@@ -106,20 +122,10 @@ class Way:
 
     def _cubics(self) -> csr_array:
         """Interpolate by a polynomial through the four old pixels around each new centre."""
-        points = min(_POINTS, self.old.size)
         rows = np.flatnonzero(self._inside)
-        wanted = self.new[rows]
-        first = np.searchsorted(self.old, wanted) - points // 2
-        near = np.clip(first, 0, self.old.size - points)[:, np.newaxis] + np.arange(points)
-        at = self.old[near]
-        shares = np.ones(near.shape)
-        for one in range(points):
-            for other in range(points):
-                if one != other:
-                    shares[:, one] *= (wanted - at[:, other]) / (at[:, one] - at[:, other])
+        shares = cubics(self.old, self.new[rows]).tocoo()
         return csr_array(
-            (shares.ravel(), (np.repeat(rows, points), near.ravel())),
-            shape=(self.new.size, self.old.size),
+            (shares.data, (rows[shares.row], shares.col)), shape=(self.new.size, self.old.size)
         )
 
     def bring(
@@ -141,14 +147,15 @@ class Way:
         bands = self._beside(beside, usable, falls)
         shared = np.zeros(len(flux))
         if self.is_identity:
-            seen, variance = usable, _times(variance, bands, np.ones(self.new.size))
+            seen, own = usable, variance
+            variance = _times(variance, bands, np.ones(self.new.size)) if bands else own
         else:
             rows = [
                 self._brought(flux[row], variance[row], usable[row], [band[row] for band in bands])
                 for row in range(len(flux))
             ]
             columns = [np.array(column) for column in zip(*rows, strict=True)]
-            flux, variance, seen, shared = columns
+            flux, variance, own, seen, shared = columns
         with np.errstate(invalid="ignore"):
             seen = seen & (variance > 0.0) & (variance < np.inf) & np.isfinite(flux)
         return OnPixels(
@@ -156,6 +163,7 @@ class Way:
             variance=np.where(seen, variance, np.inf),
             covered=seen.mean(axis=1),
             shared=shared,
+            own=_share(own, variance, seen),
         )
 
     def _spread(self, values: np.ndarray) -> np.ndarray:
@@ -183,18 +191,19 @@ class Way:
 
     def _brought(
         self, flux: np.ndarray, variance: np.ndarray, usable: np.ndarray, bands: list[np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """Return flux, variance, what is seen, and what neighbours share, of one spectrum."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+        """Return flux, variance, a pixel's own, what is seen, and what is shared, of a spectrum."""
         if not usable.any():
             none = np.zeros(self.new.size)
-            return none, none, none > 0.0, 0.0
+            return none, none, none, none > 0.0, 0.0
         flux, variance = (_filled(values, usable) for values in (flux, variance))
         matrix = self.matrix
         foreign = abs(matrix) @ (~usable).astype(float)
         seen = self._inside & (foreign < _FOREIGN)
         own = matrix.multiply(matrix) @ variance
         whole = matrix @ _times(variance, bands, matrix.T @ np.ones(self.new.size))
-        return matrix @ flux, np.maximum(whole, own), seen, _shared(matrix, variance, own, seen)
+        together = _shared(matrix, variance, own, seen)
+        return matrix @ flux, np.maximum(whole, own), own, seen, together
 
 
 def nothing_seen(observed: Observed, way: Way) -> InputError:
@@ -206,13 +215,16 @@ def nothing_seen(observed: Observed, way: Way) -> InputError:
     )
 
 
-def way_of(observed: Observed, new: np.ndarray) -> Way:
-    """Return the way from a spectrum's pixels to new ones; InputError for odd wavelengths."""
+def way_of(observed: Observed, new: np.ndarray, sigma: np.ndarray | None = None) -> Way:
+    """Return the way from a spectrum's pixels to new ones; InputError for odd wavelengths.
+
+    sigma: see `Way`.
+    """
     observed.refuse_wavelengths()
     falls = observed.wavelength[0] > observed.wavelength[-1]
     rising = observed.wavelength[::-1] if falls else observed.wavelength
     old, kept = _with_left_out(rising)
-    return Way(old, new, kept)
+    return Way(old, new, kept, sigma)
 
 
 def _with_left_out(wavelength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -254,6 +266,15 @@ def _times(variance: np.ndarray, bands: list[np.ndarray], vector: np.ndarray) ->
         product[..., :-apart] += band * vector[apart:]
         product[..., apart:] += band * vector[:-apart]
     return np.asarray(product)
+
+
+def _share(own: np.ndarray, variance: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return (rows,) mean of own over given variance, of the seen pixels; 1 where they are one."""
+    found = np.ones(len(own))
+    for row in np.flatnonzero(seen.any(axis=1)) if own is not variance else ():
+        here = seen[row]
+        found[row] = np.mean(own[row, here] / variance[row, here])
+    return found
 
 
 def _shared(matrix: csr_array, variance: np.ndarray, own: np.ndarray, seen: np.ndarray) -> float:

@@ -19,11 +19,12 @@ from astropy.io import fits
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.spectra.desi import is_desi, read_desi
-from simlib.spectra.fits_file import START, length, opened, versions
+from simlib.spectra.fits_file import START, length, opened, said, versions
+from simlib.spectra.frames import CARDS
 from simlib.spectra.galah import is_galah, read_galah
 from simlib.spectra.images import is_image, read_image
 from simlib.spectra.lamost import is_lamost, read_lamost
-from simlib.spectra.observed import Observed, Stated
+from simlib.spectra.observed import RESOLVING_POWER, Observed, Stated
 from simlib.spectra.pfs_bundle import is_bundle, read_bundle
 from simlib.spectra.pfs_fibers import is_fibers, read_fibers
 from simlib.spectra.pfs_star import is_star, read_star
@@ -108,7 +109,7 @@ def parse_observed(data: bytes, name: str, stated: Stated) -> Contents:
         whole = unpacked(data)
         if whole.startswith(START):
             return _of_fits(whole, stated)
-        return Contents(_of_others(whole, stated))
+        return Contents([one.completed({}, stated) for one in _of_others(whole, stated)])
 
 
 @contextmanager
@@ -152,6 +153,10 @@ def _of_fits(data: bytes, stated: Stated) -> Contents:
             )
         if not found:
             raise InputError("it holds no spectrum")
+        cards = said(hdus, (*CARDS, *RESOLVING_POWER))
+        if len(found) > 1:  # stars are elsewhere each
+            cards.pop("RA", None)
+        found = [one.completed(cards, stated) for one in found]
         return Contents(found, data[: length(hdus)], versions(hdus))
 
 

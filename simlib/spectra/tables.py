@@ -11,11 +11,10 @@ from astropy.io import fits
 
 from simlib.errors import InputError, shown
 from simlib.spectra.arrays import MOST_VALUES
-from simlib.spectra.columns import Columns, has_spectrum, read_columns
+from simlib.spectra.columns import WORDS, Columns, has_spectrum, read_columns
 from simlib.spectra.fits_file import cards, column_names, is_table, names
 from simlib.spectra.observed import Observed, Stated
 
-_TOLD = ("medium", "flux_unit", "wavelength_unit")
 _MOST_COLUMNS = 1000
 _ARRAYS = ("WAVELENGTH", "FLUX", "VARIANCE")
 
@@ -75,7 +74,7 @@ def read_ecsv(data: bytes, stated: Stated) -> list[Observed]:
 def read_csv(data: bytes, stated: Stated) -> list[Observed]:
     """Return the spectrum of a CSV file: `#` comments, a line of names, one row a pixel.
 
-    A comment `# medium: air` (or flux_unit, wavelength_unit) says what no name of a column does.
+    A comment `# medium: air` (or another name of `WORDS`) says what no name of a column does.
     """
     from simlib.tables import columns_in  # noqa: PLC0415  (loads pandas)
 
@@ -83,7 +82,7 @@ def read_csv(data: bytes, stated: Stated) -> list[Observed]:
     told = {
         name.strip().lower(): value.strip()
         for name, colon, value in (line.lstrip("# ").partition(":") for line in table.comments)
-        if colon and name.strip().lower() in _TOLD
+        if colon and name.strip().lower() in WORDS
     }
     names = [name.lower() for name in table.names]
     if not has_spectrum(set(names)):
@@ -124,16 +123,16 @@ def read_npz(data: bytes, stated: Stated) -> list[Observed]:
     told = {
         name: str(value)
         for name, value in _told(values).items()
-        if value.dtype.kind in "U" and not value.ndim
+        if value.dtype.kind in "Uifb" and not value.ndim
     }
-    plain = {name: value for name, value in values.items() if name not in _TOLD}
+    plain = {name: value for name, value in values.items() if name not in WORDS}
     return read_columns(Columns("NPZ", plain, {}, told), stated)
 
 
 def _told(words: Any) -> dict[str, Any]:
     """Return what a file says beside its columns, by names in small letters."""
     known = {str(name).lower().replace("-", "_"): name for name in words}
-    return {name: words[known[name]] for name in _TOLD if name in known}
+    return {name: words[known[name]] for name in WORDS if name in known}
 
 
 def _decoded(data: bytes) -> str:

@@ -14,6 +14,7 @@ from distributed import Event, LocalCluster
 from flows import cluster
 from flows.cluster import dask_client
 from flows.config import Cluster, load_config
+from flows.dask_settings import ENVIRONMENT
 from simlib.dataset.manifest import dataset_fingerprint
 from simlib.errors import InputError
 from simlib.stellar import open_grid
@@ -168,7 +169,11 @@ def held() -> tuple[set[int], set[int], set[int]]:
     [("local", "with an error"), *(("threads", end) for end in ENDS),
      *(pytest.param("local", end, marks=pytest.mark.slow) for end in ("well", "interrupted"))],
 )  # fmt: skip
-def test_nothing_of_a_cluster_is_left_however_its_use_ends(kind: str, ends: str) -> None:
+def test_nothing_of_a_cluster_is_left_however_its_use_ends(
+    kind: str, ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ENVIRONMENT:  # what a person says goes first, and what Dask left of other tests
+        monkeypatch.delenv(name, raising=False)
     section = Cluster(kind=kind, workers=1, dashboard="127.0.0.1:0")  # type: ignore[arg-type]
     environment = dict(os.environ)
     errors = {"with an error": ZeroDivisionError, "interrupted": KeyboardInterrupt}
@@ -180,6 +185,8 @@ def test_nothing_of_a_cluster_is_left_however_its_use_ends(kind: str, ends: str)
         workers = set(client.run(os.getpid).values())
         if kind == "local":
             assert workers <= mine[0]
+            for theirs in client.run(lambda: dict(os.environ)).values():
+                assert theirs.items() >= ENVIRONMENT.items()
         assert mine[2], "the dashboard listens"
         if ends != "well":
             raise errors[ends]

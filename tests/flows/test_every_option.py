@@ -288,6 +288,7 @@ _SKYWARD = "tests/flows/test_onsky_verbs.py::"
 _WATCHED = "tests/flows/test_watching.py::test_deploy_stays_to_watch_where_it_is_asked_to"
 _FOLDER = "tests/flows/test_watch_verb.py::"
 _FILES = f"{_SKYWARD}test_files_are_denoised_and_told_one_by_one"
+_FORECAST = f"{_FOLDER}test_a_forecast_is_made_at_the_conditions_of_its_options"
 _STATED = f"{_SKYWARD}test_what_files_do_not_say_is_stated_by_options"
 _EXPORT = f"{_SKYWARD}test_export_is_told_run_bundle_and_storage"
 _TESTED = "tests/trainlib/test_generalise.py::test_the_verb_is_told_run_storage_and_how_many"
@@ -352,6 +353,9 @@ ELSEWHERE = {  # the tests that try what takes longer
     "denoise --flux-unit": _STATED,
     "denoise --wavelength-unit": _STATED,
     "denoise --medium": _STATED,
+    "denoise --resolution": _STATED,
+    "denoise --frame": _STATED,
+    "denoise --telluric": _STATED,
     "denoise --reject": f"{_SKYWARD}test_masks_reject_by_the_list_that_is_named",
     "denoise --storage-option": f"{_SKYWARD}test_denoise_is_told_of_storage",
     "denoise --plots": f"{_SKYWARD}test_pictures_and_fits_are_options",
@@ -359,6 +363,16 @@ ELSEWHERE = {  # the tests that try what takes longer
     "denoise --watch": f"{_FOLDER}test_files_that_come_are_denoised_and_stacked_until_it_is_ended",
     "denoise --target-snr": f"{_FOLDER}test_what_is_said_of_a_watch_follows_its_options",
     "denoise --patience": f"{_FOLDER}test_what_is_said_of_a_watch_follows_its_options",
+    "denoise --seeing": _FORECAST,
+    "denoise --zenith-angle": _FORECAST,
+    "denoise --field-angle": _FORECAST,
+    "denoise --moon-zenith-angle": _FORECAST,
+    "denoise --moon-target-angle": _FORECAST,
+    "denoise --moon-phase": _FORECAST,
+    "denoise --exposure-time": _FORECAST,
+    "denoise --conditions": _FORECAST,
+    "denoise --magnitude": _FORECAST,
+    "denoise --instrument": _FORECAST,
     "export run": _EXPORT,
     "export bundle": _EXPORT,
     "export --json": _EXPORT,

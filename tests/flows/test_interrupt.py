@@ -96,6 +96,25 @@ def test_a_program_that_does_not_stop_is_ended_by_the_clock(
     assert ended == [interrupt.INTERRUPTED] == [130]
 
 
+BUSY = """
+from flows.terminal.interrupt import end_soon_when_interrupted
+end_soon_when_interrupted()
+print("busy", flush=True)
+sum(range(10**8))  # hears nothing of signals until it ends
+"""
+
+
+def test_two_that_ask_at_once_are_heard_without_a_complaint() -> None:
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as program:  # fmt: skip
+        assert program.stdout is not None and program.stdout.readline() == "busy\n"
+        program.send_signal(signal.SIGTERM)
+        program.send_signal(signal.SIGHUP)
+        _, told = program.communicate(timeout=60)
+    assert "interrupted; what is finished is kept" in told
+    assert "race condition" not in told
+
+
 def test_who_was_started_to_outlive_a_terminal_does() -> None:
     before = {one: signal.getsignal(one) for one in interrupt._ASKS}
     try:

@@ -65,6 +65,12 @@ def test_what_files_do_not_say_is_stated_by_options(bundle, star, tmp_path, monk
         assert option in capfd.readouterr().err
     assert run_program(["denoise", "a.csv", "--bundle", bundle, "--out", "out", *whole]) == 0
     assert "S/N" in capfd.readouterr().out
+    lines = ("--resolution", "9000", "--frame", "heliocentric", "--telluric", "corrected")
+    words = ["denoise", "a.csv", "--bundle", bundle, "--out", "lines", "--json", *whole, *lines]
+    assert run_program(words) == 0
+    (row,) = json.loads(capfd.readouterr().out)["files"][0]["spectra"]
+    assert (row["resolution"], row["frame"], row["telluric"]) == (9e3, "heliocentric", "corrected")
+    assert row["convolved_nm"] > 0.05
 
 
 def test_masks_reject_by_the_list_that_is_named(bundle, star, tmp_path, monkeypatch, capfd):
@@ -84,7 +90,8 @@ def test_masks_reject_by_the_list_that_is_named(bundle, star, tmp_path, monkeypa
 def test_what_means_nothing_is_refused_before_anything_is_read(tmp_path, capfd):
     """Also where the files say it themselves, and before the bundle is opened."""
     words = ["denoise", "a.fits", "--out", str(tmp_path / "out"), "--bundle", str(tmp_path)]
-    for option in ("--flux-unit", "--wavelength-unit", "--medium", "--reject"):
+    others = ("--frame", "--telluric")
+    for option in ("--flux-unit", "--wavelength-unit", "--medium", "--reject", *others):
         assert run_program([*words, option, "bogus"]) == 2
         assert f"{option} 'bogus' is " in capfd.readouterr().err
     assert not list(tmp_path.iterdir())

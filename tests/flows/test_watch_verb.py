@@ -154,6 +154,7 @@ def test_what_is_said_of_a_watch_follows_its_options(bundle, tmp_path, monkeypat
     for more in ([], ["--target-snr", "25"], ["--patience", "2.5"]):
         assert run_program([*words, *more]) == 0
     usual, snr, patience = seen
+    assert usual.forecast is None
     assert (usual.target_snr, usual.patience_s) == (40.0, 30.0)
     assert (snr.target_snr, patience.patience_s) == (25.0, 2.5)
     capfd.readouterr()
@@ -163,15 +164,58 @@ def test_what_is_said_of_a_watch_follows_its_options(bundle, tmp_path, monkeypat
         ([*words[:2], "s3://a/b", *words[3:]], "--watch s3://a/b: a folder of this machine"),
         (["denoise", "a.fits", *words[3:], "--patience", "2"], "act only with --watch; leave"),
         (["denoise", "a.fits", *words[3:], "--target-snr", "9"], "act only with --watch; leave"),
+        (["denoise", "a.fits", *words[3:], "--seeing", "1"], "act only with --watch; leave"),
+        (["denoise", "a.fits", *words[3:], "--magnitude", "20"], "act only with --watch; leave"),
+        ([*words, "--seeing", "-1"], "--seeing: seeing is -1 arcsec; it must lie in"),
+        ([*words, "--conditions", "none.csv"], "none.csv"),
     ):
         assert run_program(wrong) == 2
         assert told in capfd.readouterr().err
+
+
+def test_a_forecast_is_made_at_the_conditions_of_its_options(bundle, tmp_path, monkeypatch, capfd):
+    from trainlib.onsky import watch
+
+    seen = []
+    monkeypatch.setattr(watch, "watch", lambda *given, **_: (seen.append(given[3].forecast), [])[1])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sky.csv").write_text(
+        "seeing,zenith_angle,field_angle,moon_zenith_angle,moon_target_angle,moon_phase,exptime,"
+        "nexp\n0.7,30,0.3,50,60,0.2,600,1\n"
+    )
+    words = ["denoise", "--watch", "in", "--out", "out", "--bundle", bundle]
+    for more, told in (
+        (("--seeing", "0.9"), "seeing 0.9 arcsec, zenith angle 22.5 deg (assumed)"),
+        (
+            ("--zenith-angle", "50", "--field-angle", "0.6", "--moon-zenith-angle", "40",
+             "--moon-target-angle", "35", "--moon-phase", "0.5"),
+            "seeing 1 arcsec (assumed), zenith angle 50 deg, field angle 0.6 deg, moon zenith "
+            "angle 40 deg, moon target angle 35 deg, moon phase 0.5; pfs-redmr-2024-07-14",
+        ),
+        (("--conditions", "sky.csv", "--seeing", "0.8"), "seeing 0.8 arcsec, zenith angle 30 deg,"),
+        (
+            ("--magnitude", "21", "--exposure-time", "450", "--instrument", "pfs-redmr-2016-02-29"),
+            "(assumed); pfs-redmr-2016-02-29",
+        ),
+    ):  # fmt: skip
+        assert run_program([*words, *more]) == 0
+        said = capfd.readouterr().err
+        assert "forecast at seeing " in said and told in said, more
+    counts = {one.of_time(900.0).snr(1.0, 21.0) for one in seen}
+    assert len(counts) == 4
+    assert [one.magnitude for one in seen] == [None, None, None, 21.0]
+    assert [one.seconds for one in seen] == [None, None, 600.0, 450.0]
 
 
 def star(**changes):
     values = {"name": "[red]x", "exposures": 3, "snr": 20.0, "verdict": "good", "next_snr": 23.1,
               "more": 9, "seconds": 8100.0}  # fmt: skip
     return StarSeen(**(values | changes))
+
+
+def test_a_target_that_no_time_reaches_is_told():
+    assert forecast(star(more=float("inf"), seconds=float("inf")), 40.0) == "S/N 40 out of reach"
+    assert forecast(star(more=3.0, seconds=1800.0), 40.0) == "S/N 40 after 3 more (30 min)"
 
 
 def test_the_live_table_shows_stars_as_they_are_named():

@@ -110,6 +110,7 @@ def environment_of(copy: Path, cache: Path) -> dict[str, str]:
         "COLUMNS": "240", "OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(cache / "numba"),
     }  # fmt: skip
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # each of many processes would compile all
+    environment.pop("PYTEST_ADDOPTS", None)  # of who runs this, with plugins that a copy lacks
     reference = ROOT.parent / "shared" / "reference"
     if reference.is_dir():
         environment.setdefault("SPECDENOISE_REFERENCE", str(reference))

@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from simlib.errors import InputError
+from simlib.spectra.frames import UNKNOWN as UNKNOWN_WORD
+from simlib.spectra.frames import at_barycentre
 from simlib.spectra.observed import Observed
 from trainlib.onsky.denoise import UNKNOWN, Denoised
 
@@ -16,6 +18,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "product": ("", "kind of file"),
     "verdict": ("", "good, or what speaks against the answer"),
     "redshift": ("", "Doppler, in the frame of the file"),
+    "redshift_barycentric": ("", "as the barycentre of the solar system sees it, where known"),
     "redshift_error": ("", "half width that holds it with 68 %"),
     "redshift_error_95": ("", "with 95 %"),
     "error_95": ("", "so many errors hold 95 % of pixels; one holds 68 %"),
@@ -27,6 +30,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "suspects": ("", "pixels five sigma from the denoised flux"),
     "features": ("", "where no training star has such, with sigma, below 0 where absorbed"),
     "shared": ("", "correlation of neighbours' noise that resampling made"),
+    "convolved_nm": ("nm", "sigma of what brought finer lines to the network's, 0: as they were"),
     "teff": ("K", "where to start a fit from"),
     "logg": ("", "likewise, log10 of cm s-2"),
     "feh": ("", "likewise"),
@@ -40,13 +44,17 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "ebv_error": ("", "likewise"),
     "covariance": ("", "6 x 6 of teff, logg, feh, alpha, redshift and ebv of the fit"),
     "resolution": ("", "of the file, where it says it"),
-    "frame": ("", "of the redshift, where the file says it"),
+    "frame": ("", "of the redshift: topocentric, barycentric, heliocentric, rest or unknown"),
+    "to_barycentre_km_s": ("km/s", "velocity that brings the redshift to the barycentre"),
+    "telluric": ("", "lines of the air: corrected, uncorrected or unknown"),
     "notes": ("", "what was assumed"),
     "message": ("", "why there is no answer"),
 }
 _FOUND = tuple(field.name for field in fields(Denoised) if field.name in COLUMNS)
 _COUNTS = ("suspects",)
-_TEXTS = ("spectrum", "product", "verdict", "source", "features", "frame", "notes", "message")
+_TEXTS = (
+    "spectrum", "product", "verdict", "source", "features", "frame", "telluric", "notes", "message"
+)  # fmt: skip
 _EMPTY: dict[str, Any] = {
     **{name: float("nan") for name in COLUMNS},
     **dict.fromkeys(_TEXTS, ""),
@@ -79,13 +87,19 @@ class Answer:
             "spectrum": seen.name,
             "product": seen.product,
             "resolution": float("nan") if seen.resolution is None else seen.resolution,
-            "frame": seen.frame,
+            "frame": seen.frame or UNKNOWN_WORD,
+            "to_barycentre_km_s": seen.to_barycentre_km_s,
+            "telluric": seen.telluric or UNKNOWN_WORD,
             "notes": "; ".join(seen.notes),
         }
         if self.denoised is None:
             return told | {"message": self.message}
         found = {name: getattr(self.denoised, name) for name in _FOUND}
-        return told | found | {"features": "; ".join(map(str, self.denoised.features))}
+        here = self.denoised.redshift
+        return told | found | {
+            "redshift_barycentric": at_barycentre(here, seen.to_barycentre_km_s),
+            "features": "; ".join(map(str, self.denoised.features)),
+        }  # fmt: skip
 
 
 def empty_row() -> dict[str, Any]:

@@ -17,13 +17,14 @@ from safetensors.numpy import load
 from simlib.artifact import Record, parse_record, read_record, reading
 from simlib.errors import InputError
 from simlib.location import Location, Place
+from simlib.units import FWHM_PER_SIGMA
 from trainlib.onsky.network import network_of
 from trainlib.rest.denoiser import RestDenoiser
 from trainlib.trust.model import TRUST, Trust, TrustRecord
 
 SHIPPED = Path(__file__).parent / "shipped"  # trained on the preset `survey`
 MANIFEST, ARRAYS, CARD = "manifest.json", "network.safetensors", "README.md"
-WAVELENGTH = "wavelength"  # among the arrays, the network's beside it
+WAVELENGTH, LSF = "wavelength", "lsf_sigma"  # among the arrays, the network's beside them
 _REMEDY = "export the run again with `specdenoise export RUN BUNDLE`"
 
 
@@ -58,11 +59,15 @@ class BundleManifest(Record):
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A bundle in memory. wavelength: (pixels,) nm, vacuum, even."""
+    """A bundle in memory. wavelength: (pixels,) nm, vacuum, even.
+
+    lsf_sigma: (pixels,) nm, of the training spectra's lines, the pixel included.
+    """
 
     place: Location
     manifest: BundleManifest
     wavelength: np.ndarray
+    lsf_sigma: np.ndarray
     network: RestDenoiser
     trust: Trust
 
@@ -85,9 +90,21 @@ def open_bundle(place: Place) -> Opened:
     with reading(path, _REMEDY):
         arrays = load(held[ARRAYS])
         wavelength = arrays.pop(WAVELENGTH)
+        lsf_sigma = _lsf_sigma(arrays, wavelength, manifest.resolution)
         try:
             network = network_of(manifest.model, arrays)
         except InputError as error:
             raise InputError(f"{path}: {error}; {_REMEDY}") from None
     trust = Trust.of(parse_record(folder / TRUST, held[TRUST], TrustRecord))
-    return Opened(folder, manifest, wavelength, network, trust)
+    return Opened(folder, manifest, wavelength, lsf_sigma, network, trust)
+
+
+def _lsf_sigma(
+    arrays: dict[str, np.ndarray], wavelength: np.ndarray, resolution: float
+) -> np.ndarray:
+    """Take the widths of lines from arrays; of a bundle that has none, those of one resolution."""
+    found: np.ndarray = arrays.pop(LSF, wavelength / (FWHM_PER_SIGMA * resolution))
+    most = 0.1 * float(np.ptp(wavelength))
+    if found.shape != wavelength.shape or not np.all((found > 0.0) & (found < most)):
+        raise ValueError(f"its {LSF} are no widths of the lines of {wavelength.size} pixels")
+    return found

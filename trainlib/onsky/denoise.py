@@ -49,7 +49,9 @@ class Denoised:
     of the first against it. snr: median of denoised flux over sigma on the network's pixels.
     covered: share of these that were seen. misfit: scatter of these in units of their errors.
     suspects: number of pixels. features: runs of pixels that no training star has. shared:
-    correlation of neighbours' noise that resampling made. teff, logg, feh, alpha: where to start a
+    correlation of neighbours' noise that resampling made. convolved_nm: sigma in the middle of the
+    arm of the Gaussian that brought finer lines to the network's, 0 where none did; what is made of
+    such a spectrum has the network's resolution. teff, logg, feh, alpha: where to start a
     fit from, no measurement, with the errors that hold 68 %. source: `network`, or `polish` where a
     fit of the simulator is more probable: flux, error, redshift and star are its own then, with
     ebv, and the covariance of all six (row by row, in the order of `simlib.fit.generator.STARS`);
@@ -71,6 +73,7 @@ class Denoised:
     suspects: int
     features: tuple[Feature, ...]
     shared: float
+    convolved_nm: float
     teff: float
     logg: float
     feh: float
@@ -118,7 +121,9 @@ class Bundle:
         low, high = opened.manifest.window_nm
         window = (self.wavelength >= low) & (self.wavelength <= high)
         typical = opened.network.typical
-        self._target = Target(self.wavelength, window, opened.manifest.median, typical)
+        self._target = Target(
+            self.wavelength, opened.lsf_sigma, window, opened.manifest.median, typical
+        )
         # What is made once is made here, not by the threads that share it.
         self._network.denoise(typical[np.newaxis], np.ones((1, typical.size)))
         self._simulator: Simulator | None = None
@@ -147,7 +152,7 @@ class Bundle:
         where a pixel is rejected; so is what is masked in an array of numpy.ma. In the place of all
         four an object may be given, see `objects.observed_in`, and what it does not say as stated.
         Raises InputError for one that cannot be used; of several it is returned in the place of the
-        answer.
+        answer. stated: of arrays, their resolution, frame and telluric state alone.
         """
         if flux is None:
             if variance is not None or mask is not None:
@@ -157,10 +162,10 @@ class Bundle:
                 )
             spectra, is_several = observed_in(wavelength, stated or Stated())
             return self._each(spectra, is_several)
-        if stated is not None:
+        if stated is not None and stated.is_of_units:
             raise InputError(
-                "stated acts only on an object; arrays are in nm, vacuum, and per wavelength: "
-                "convert them, and leave it out"
+                "units and medium are stated of an object alone; arrays are in nm, vacuum, and per "
+                "wavelength: convert them, and leave these out"
             )
         values = numbers(flux, "flux")
         count = len(np.atleast_2d(values))
@@ -186,7 +191,7 @@ class Bundle:
                 variance=wide["variance"][row],
                 mask=wide["mask"][row],
                 unit=RELATIVE,
-            )
+            ).completed({}, stated or Stated())
             for row in range(count)
         )
         return self._each(rows, values.ndim > 1)
@@ -237,7 +242,10 @@ class Bundle:
         flux, variance = ready.flux, ready.variance
         snr = observed_snr(known.flux, variance)
         looks = measured(flux, variance, known.flux, known.error, known.distance, ready.shared)
-        odd = self.trust.odd(snr, looks, ready.covered)
+        # Where neighbours share noise, pixels scatter less than the variance that counts it, and
+        # fewer of them are as good as alone.
+        looks[:, MEASURES.index("misfit")] /= np.sqrt(ready.own)
+        odd = self.trust.odd(snr, looks, ready.covered * np.minimum(ready.own, 1.0))
         told = self.trust.told(snr, flux.shape[1])
         return _Found(flux, variance, known, told, snr, looks, odd)
 
@@ -274,6 +282,7 @@ class Bundle:
             suspects=own.suspects,
             features=self._features(found, row) if not odd["features"] < 1.0 else (),
             shared=float(ready.shared[row]),
+            convolved_nm=float(ready.convolved_nm[row]),
             **dict(zip((*STARS, *_STAR_ERRORS), named, strict=True)),
             verdict=verdict(measures),
         )

@@ -24,7 +24,15 @@ from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import Trained, load_trained
 from trainlib.evaluation.trust import trust_of
 from trainlib.models.restframe import RestFrameNetwork
-from trainlib.onsky.bundle import ARRAYS, CARD, MANIFEST, WAVELENGTH, BundleManifest, open_bundle
+from trainlib.onsky.bundle import (
+    ARRAYS,
+    CARD,
+    LSF,
+    MANIFEST,
+    WAVELENGTH,
+    BundleManifest,
+    open_bundle,
+)
 from trainlib.onsky.card import LICENCE, model_card, results_told
 from trainlib.onsky.simulator import described_simulator
 from trainlib.trust.model import TRUST, TrustRecord
@@ -57,11 +65,12 @@ def export(run: Place, bundle: Place) -> Location:
     results = _results_of(trained)
     card = model_card(trained, wavelength, results)
     normalize, stellar = recipe.config.normalize, recipe.config.stellar
+    lsf_sigma = _lsf_sigma(recipe)
     described = {
         "model": plain(trained.config.model),
         "window_nm": normalize.window_nm,
         "median": normalize.median,
-        "resolution": _resolution(recipe),
+        "resolution": float(np.median(wavelength / (FWHM_PER_SIGMA * lsf_sigma))),
         "ranges": {name: tuple(getattr(stellar, name)) for name in _RANGES},
         "lineage": _lineage(trained, dataset.stellar_grid),
         "licence": LICENCE,
@@ -69,14 +78,15 @@ def export(run: Place, bundle: Place) -> Location:
         "simulator": described_simulator(recipe.config, trained.config.augment, recipe.grid),
     }
     trust, probes = trust_of(trained), _noisy(spectra)
-    write_bundle(place, trained.model, wavelength, described, card, trust, probes)
+    beside = {WAVELENGTH: wavelength, LSF: lsf_sigma}
+    write_bundle(place, trained.model, beside, described, card, trust, probes)
     return place
 
 
 def write_bundle(
     place: Location,
     network: RestFrameNetwork,
-    wavelength: np.ndarray,
+    beside: Mapping[str, np.ndarray],
     described: Mapping[str, Any],
     card: str,
     trust: TrustRecord,
@@ -84,11 +94,12 @@ def write_bundle(
 ) -> None:
     """Write a bundle, once it opens and makes of probes what the network makes of them.
 
-    described: what the manifest says beside digests and provenance. trust: of the network. probes:
-    normalised noisy flux and variance (rows, pixels). Raises InputError where something is there.
+    beside: arrays that stand beside the network's, wavelengths and widths of lines. described: what
+    the manifest says beside digests and provenance. trust: of the network. probes: normalised noisy
+    flux and variance (rows, pixels). Raises InputError where something is there.
     """
     arrays = {name: np.ascontiguousarray(v.numpy()) for name, v in network.state_dict().items()}
-    data = save(arrays | {WAVELENGTH: wavelength})
+    data = save(arrays | dict(beside))
     files = {ARRAYS: data, TRUST: encoded(trust), CARD: card.encode()}
     manifest = BundleManifest(
         fingerprint=fingerprint(
@@ -100,12 +111,12 @@ def write_bundle(
         provenance=provenance(),
         **described,
     )
-    with publishing(place) as beside:
-        beside.path.mkdir()
+    with publishing(place) as folder:
+        folder.path.mkdir()
         for name, content in files.items():
-            write_bytes(beside / name, content)
-        write_record(beside / MANIFEST, manifest)
-        _compare(network, beside, probes)
+            write_bytes(folder / name, content)
+        write_record(folder / MANIFEST, manifest)
+        _compare(network, folder, probes)
 
 
 def _results_of(trained: Trained) -> dict[str, Any] | None:
@@ -117,13 +128,12 @@ def _results_of(trained: Trained) -> dict[str, Any] | None:
     return results_told(evaluation.summary) if evaluation.checkpoint == trained.checkpoint else None
 
 
-def _resolution(recipe: Recipe) -> float:
-    """Return the median resolution of the simulated lines, the pixel included."""
+def _lsf_sigma(recipe: Recipe) -> np.ndarray:
+    """Return the widths of the simulated lines, the pixel included, (pixels,) nm."""
     terms = recipe.named_terms
     if isinstance(terms, Instrument):
         terms = terms_at(recipe.drawn("train", 0, 1), terms, recipe.config)
-    sigma = terms["lsf_sigma"].values
-    return float(np.median(terms["wavelength"].values / (FWHM_PER_SIGMA * sigma)))
+    return terms["lsf_sigma"].values.astype(np.float64)
 
 
 def _lineage(trained: Trained, stellar_grid: dict[str, Any]) -> dict[str, Any]:
@@ -146,10 +156,10 @@ def _noisy(spectra: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _compare(
-    network: RestFrameNetwork, beside: Location, probes: tuple[np.ndarray, np.ndarray]
+    network: RestFrameNetwork, folder: Location, probes: tuple[np.ndarray, np.ndarray]
 ) -> None:
     """Raise AssertionError where the bundle does not make what the network makes."""
-    found = open_bundle(beside).network.denoise(*probes)
+    found = open_bundle(folder).network.denoise(*probes)
     with torch.inference_mode():
         expected = network.denoise(*(torch.from_numpy(part) for part in probes))
     spread = network.frame.statistics.stars[1]

@@ -21,6 +21,10 @@ from trainlib.onsky.flags import MEANING
 
 _CARDS = {  # of one spectrum: card, column, comment
     "REDSHIFT": ("redshift", "Doppler, in the frame of the file"),
+    "Z_BARY": ("redshift_barycentric", "the same as the barycentre sees it"),
+    "Z_FRAME": ("frame", "frame of the redshift"),
+    "TELLURIC": ("telluric", "lines of the air"),
+    "CONVOLVD": ("convolved_nm", "[nm] sigma that finer lines were convolved with"),
     "Z_ERR": ("redshift_error", "half width that holds it with 68 %"),
     "Z_ERR95": ("redshift_error_95", "with 95 %"),
     "ERROR95": ("error_95", "so many ERRORs hold 95 % of pixels"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from simlib.errors import InputError
-from simlib.spectra.columns import Columns, read_columns
+from simlib.spectra.columns import WORDS, Columns, read_columns
 from simlib.spectra.observed import Observed, Stated
 
 _UNCERTAINTIES = {"std": 1, "var": 2, "ivar": -2}  # powers of the flux's unit
@@ -29,7 +29,8 @@ def observed_in(thing: Any, stated: Stated) -> tuple[list[Observed], bool]:
             f"a {type(thing).__name__} holds no spectrum; give wavelength, flux and variance, an "
             "xarray Dataset with these, or a specutils Spectrum"
         )
-    return read_columns(columns, stated), np.ndim(columns.values["flux"]) > 1
+    found = [one.completed({}, stated) for one in read_columns(columns, stated)]
+    return found, np.ndim(columns.values["flux"]) > 1
 
 
 def _of_spectrum(spectrum: Any) -> Columns:
@@ -66,5 +67,6 @@ def _of_dataset(dataset: Any) -> Columns:
         values["mask"] = values["mask"].astype(int)
     units = {str(name): str(one.attrs["units"]) for name, one in held.items()
              if "units" in one.attrs}  # fmt: skip
-    medium = dataset["wavelength"].attrs.get("medium")
-    return Columns("Dataset", values, units, {"medium": str(medium)} if medium else {})
+    said = dataset.attrs | dataset["wavelength"].attrs
+    told = {name: str(said[name]) for name in WORDS if name in said}
+    return Columns("Dataset", values, units, told)

@@ -1,7 +1,7 @@
 """Observed spectra on a network's pixels and scale, and what is made of them on their own again.
 
-Spectra of the same pixels and unit go the way together, a few at a time: as many as stay in the
-processor's cache.
+Spectra of the same pixels, lines and unit go the way together, a few at a time: as many as stay in
+the processor's cache.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,27 +12,30 @@ import numpy as np
 from simlib.errors import InputError
 from simlib.fingerprint import quick_checksum
 from simlib.simulation.compiled.median import middle_of_seen
-from simlib.spectra.observed import Observed, usable_pixels
+from simlib.spectra.convolution import kernel_sigma
+from simlib.spectra.observed import Observed
 from simlib.spectra.pixels import Way, nothing_seen, way_of
-from trainlib.onsky.flags import MASKED, OUTSIDE, SUSPECT, UNUSABLE
+from trainlib.onsky.flags import SUSPECT, flagged, is_far
 
 _TOGETHER = 16  # spectra
 _WHOLE = 0.98  # share of the pixels from which on their own median is the scale
 _EVERY = 64  # pixels of which a median tells the size of numbers
 _MOST = 1e30  # in terms of that
-_SUSPECT_SIGMA = 5.0
 _DEGREE = 5  # of the spline through denoised pixels
+_COLUMNS = ("scale", "covered", "shared", "own", "convolved_nm")
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
     """What spectra are brought to.
 
-    wavelength: (pixels,) nm, vacuum, even. window: (pixels,) bool, where the median of a
-    normalised spectrum is `median`. typical: (pixels,), of a normalised star.
+    wavelength: (pixels,) nm, vacuum, even. lsf_sigma: (pixels,) nm, of its lines. window: (pixels,)
+    bool, where the median of a normalised spectrum is `median`. typical: (pixels,), of a normalised
+    star.
     """
 
     wavelength: np.ndarray
+    lsf_sigma: np.ndarray
     window: np.ndarray
     median: float
     typical: np.ndarray
@@ -55,7 +58,8 @@ class Ready:
     """Spectra as a network takes them, (rows, pixels) float32.
 
     Where nothing is known the flux is 0, the variance infinite. scale: (rows,), of flux per
-    wavelength over the normalised one. covered, shared: (rows,), see `pixels.OnPixels`.
+    wavelength over the normalised one. covered, shared, own: (rows,), see `pixels.OnPixels`.
+    convolved_nm: (rows,), sigma in the middle that lines were convolved with, 0: none.
     """
 
     spectra: Sequence[Observed]
@@ -65,6 +69,8 @@ class Ready:
     scale: np.ndarray
     covered: np.ndarray
     shared: np.ndarray
+    own: np.ndarray
+    convolved_nm: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,42 +89,51 @@ class Own:
 
 def make_ready(spectra: Sequence[Observed], target: Target) -> tuple[Ready, dict[int, InputError]]:
     """Return the spectra that can be used, in their order, and by its place why another cannot."""
-    shape = (len(spectra), target.wavelength.size)
-    ready = Ready(
-        spectra, [], np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape[0]),
-        np.empty(shape[0]), np.zeros(shape[0]),
-    )  # fmt: skip
+    count = len(spectra)
+    flux, variance = np.empty((2, count, target.wavelength.size), np.float32)
+    columns = dict(zip(_COLUMNS, np.zeros((len(_COLUMNS), count)), strict=True))
+    ready = Ready(spectra, [], flux, variance, **columns)
     refused: dict[int, InputError] = {}
     groups = []
-    for rows in _alike(spectra):
+    for rows, missing in _alike(spectra, target):
         try:
-            way = way_of(spectra[rows[0]], target.wavelength)
+            way = way_of(spectra[rows[0]], target.wavelength, missing)
         except InputError:
             refused |= {row: _refusal(spectra[row], target.wavelength) for row in rows}
             continue
         one = spectra[rows[0]]
         group = Group(np.array(rows), way, one.unit.per_wavelength(one.wavelength))
         groups.append(group)
+        ready.convolved_nm[group.rows] = 0.0 if missing is None else np.median(missing)
         for some in _split(group.rows):
             refused |= _fill(ready, some, group, target)
     if not refused and len(groups) == 1:
         return replace(ready, groups=groups), refused
     kept = np.array([row for row in range(len(spectra)) if row not in refused], dtype=int)
     groups = [replace(one, rows=np.flatnonzero(np.isin(kept, one.rows))) for one in groups]
-    columns = {name: getattr(ready, name)[kept]
-               for name in ("flux", "variance", "scale", "covered", "shared")}  # fmt: skip
+    columns = {name: getattr(ready, name)[kept] for name in ("flux", "variance", *_COLUMNS)}
     return Ready([spectra[row] for row in kept], groups, **columns), refused
 
 
-def _alike(spectra: Sequence[Observed]) -> list[list[int]]:
-    """Return the places of spectra that share pixels and unit."""
+def _alike(
+    spectra: Sequence[Observed], target: Target
+) -> Iterator[tuple[list[int], np.ndarray | None]]:
+    """Yield the places of spectra that share pixels, lines and unit, and what is missing to lines.
+
+    That is None where they are as wide, whatever the resolution.
+    """
     known: dict[int, str] = {}  # many spectra of a file hold one array
+    missing: dict[float | None, np.ndarray | None] = {}
     found: dict[tuple[object, ...], list[int]] = {}
     for row, one in enumerate(spectra):
         if (key := known.get(id(one.wavelength))) is None:
             key = known[id(one.wavelength)] = quick_checksum(one.wavelength)
-        found.setdefault((key, one.unit, one.beside is None), []).append(row)
-    return list(found.values())
+        if (sharp := one.resolution) not in missing:
+            missing[sharp] = kernel_sigma(target.wavelength, target.lsf_sigma, sharp)
+        lines = None if missing[sharp] is None else sharp
+        found.setdefault((key, lines, one.unit, one.beside is None), []).append(row)
+    for rows in found.values():
+        yield rows, missing[spectra[rows[0]].resolution]
 
 
 def _refusal(observed: Observed, wavelength: np.ndarray) -> InputError:
@@ -152,7 +167,7 @@ def _fill(ready: Ready, rows: np.ndarray, group: Group, target: Target) -> dict[
             _stacked(spectra, rows, "beside") * factor**2 if is_beside else None,
         )
     refused = {row: nothing_seen(spectra[row], way) for row in rows[seen.covered == 0.0]}
-    ready.covered[rows], ready.shared[rows] = seen.covered, seen.shared
+    ready.covered[rows], ready.shared[rows], ready.own[rows] = seen.covered, seen.shared, seen.own
     flux, variance, is_first = seen.flux, seen.variance, True
     while rows.size:
         covered = ready.covered[rows]
@@ -231,7 +246,8 @@ def brought_back(
 ) -> dict[int, Own]:
     """Return what normalised flux and error (rows, pixels) are to the spectra, by row.
 
-    wavelength: of the network's pixels. wanted: (rows,), which rows are asked for.
+    wavelength: of the network's pixels. wanted: (rows,), which rows are asked for. Where lines were
+    convolved pixels are suspect as the network saw them.
     """
     found: dict[int, Own] = {}
     for group in ready.groups:
@@ -242,9 +258,14 @@ def brought_back(
                            for curves in (flux, error))  # fmt: skip
             data, variance, mask = (_stacked(ready.spectra, rows, name)
                                     for name in ("flux", "variance", "mask"))  # fmt: skip
-            flag, is_seen = _flags(data, variance, mask, made, sigma)
+            if group.way.sigma is None:
+                far = is_far(data, variance, made, sigma)
+            else:
+                there = is_far(*(part[rows] for part in (ready.flux, ready.variance, flux, error)))
+                far = there[:, group.way.nearest(at)]
+            flag = flagged(data, variance, mask, made, far)
             suspects = np.count_nonzero(flag & SUSPECT, axis=1).tolist()
-            counts = np.count_nonzero(is_seen, axis=1).tolist()
+            counts = np.count_nonzero(flag & ~SUSPECT == 0, axis=1).tolist()
             told = zip(made, sigma, flag, suspects, counts, strict=True)
             found |= {row: Own(*one) for row, one in zip(rows.tolist(), told, strict=True)}
     return found
@@ -262,16 +283,3 @@ def _back(curves: np.ndarray, way: Way, at: np.ndarray, wavelength: np.ndarray) 
     out = np.full((len(curves), at.size), np.nan)
     out[:, inside] = make_interp_spline(wavelength, curves.T, k=_DEGREE)(at[inside]).T
     return out
-
-
-def _flags(
-    flux: np.ndarray, variance: np.ndarray, mask: np.ndarray, made: np.ndarray, error: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the flag of each pixel (rows, pixels), and whether it was seen."""
-    is_lost = ~(usable_pixels(flux, variance, mask) | mask)
-    flag = OUTSIDE * ~np.isfinite(made) | MASKED * mask | UNUSABLE * is_lost
-    is_seen = flag == 0
-    with np.errstate(over="ignore", invalid="ignore"):  # then a pixel is as far off as can be
-        far = np.square(flux - made) > _SUSPECT_SIGMA**2 * (variance + np.square(error))
-    flag |= SUSPECT * (far & is_seen)
-    return flag.astype(np.int32), is_seen

@@ -7,7 +7,8 @@ average make that sum (N + n) / N times larger, so that
     S/N (N + n) = S/N (N) sqrt((N + n) / N),      n = N ((target / S/N)^2 - 1) rounded up.
 
 Errors that visits share (of the sky's subtraction, of the calibration) are in no pixel's variance
-and do not average out: the forecast is what noise alone allows.
+and do not average out: the forecast is what noise alone allows. At conditions that are given, it is
+the calculator's: see `forecast`.
 """
 
 import math

@@ -27,6 +27,7 @@ from trainlib.onsky.summary import SUMMARY, FileDone, write_summary
 from trainlib.onsky.watched import Row, Watched, exposure_seconds, rows_of, without_blanks
 
 if TYPE_CHECKING:
+    from trainlib.onsky.forecast import Forecast
     from trainlib.onsky.quicklook import QuickLook
 
 RECORDS, STACKS = "watched", "stacks"  # folders beside the outputs
@@ -41,7 +42,8 @@ _OURS = b"'DENOISER'"  # in what this program wrote
 class StarSeen:
     """A line of the table that is shown. next_snr: after one more exposure.
 
-    more, seconds: exposures and time that the target needs; None where that is not known.
+    more, seconds: exposures and time that the target needs; None where that is not known, infinite
+    where it is out of reach.
     """
 
     name: str
@@ -49,7 +51,7 @@ class StarSeen:
     snr: float
     verdict: str
     next_snr: float
-    more: int | None
+    more: float | None
     seconds: float | None
 
 
@@ -65,12 +67,16 @@ class Status:
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a folder is watched. target_snr: that is forecast. patience_s: for a file to be whole."""
+    """How a folder is watched. target_snr: that is forecast. patience_s: for a file to be whole.
+
+    forecast: at conditions; None: from what the exposures so far have, see `stack`.
+    """
 
     stated: Stated
     target_snr: float = 40.0
     patience_s: float = 30.0
     plots: bool = False
+    forecast: "Forecast | None" = None
 
 
 @dataclass
@@ -367,16 +373,22 @@ class Night:
 
     def _star(self, record: Watched, row: Row) -> StarSeen:
         snr, exposures = float(row["snr"]), record.exposures
-        more = exposures_to(self.wanted.target_snr, snr, exposures)
-        each = None if record.seconds is None else record.seconds / exposures
+        each = math.nan if record.seconds is None else record.seconds / exposures
+        target, coming = self.wanted.target_snr, self.wanted.forecast
+        more: float | None
+        if coming is None:
+            after, more = snr_after(snr, exposures, 1), exposures_to(target, snr, exposures)
+        else:
+            after = coming.after(snr, exposures, each, 1)
+            more, each = coming.needed(target, snr, exposures, each), coming.time_s(each)
         return StarSeen(
             name=row["spectrum"],
             exposures=exposures,
             snr=snr,
             verdict=row["verdict"],
-            next_snr=snr_after(snr, exposures, 1),
+            next_snr=after,
             more=more,
-            seconds=None if more is None or each is None else more * each,
+            seconds=None if more is None or math.isnan(each) else more * each,
         )
 
 

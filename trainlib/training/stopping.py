@@ -32,7 +32,7 @@ def told_to_stop() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: is_told
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN if is_told else before)
+        signal.signal(signal.SIGTERM, note if is_told else before)
 
 
 @dataclass

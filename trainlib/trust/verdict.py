@@ -19,7 +19,8 @@ class Measures:
     snr: median of the denoised flux over sigma, of a pixel. covered: share of the network's pixels
     that were seen. suspects: share of the seen pixels that are far off. log_odds: of the best
     redshift against the next. at_edge: whether it is at the end of the known range. sharpness:
-    resolution over that of the training spectra, 1 where it is not known. odd: see `model.Trust`.
+    resolution over that of the training spectra, 1 where it is not known; finer lines were brought
+    to theirs. odd: see `model.Trust`.
     """
 
     snr: float
@@ -34,7 +35,6 @@ class Measures:
 Kind = Literal[
     "poor fit", "poor fit in runs", "unseen features", "far from training", "suspect pixels",
     "little seen", "faint", "redshift unsure", "redshift at the edge", "coarser than trained",
-    "finer than trained",
 ]  # fmt: skip
 # How much each speaks against an answer, from 1 on so that it counts; in the order of telling.
 SPEAKS_AGAINST: dict[Kind, Callable[[Measures], float]] = {
@@ -44,7 +44,6 @@ SPEAKS_AGAINST: dict[Kind, Callable[[Measures], float]] = {
     "far from training": lambda m: m.odd["distance"],
     "suspect pixels": lambda m: m.suspects / 0.004,
     "coarser than trained": lambda m: _over(0.75, m.sharpness),
-    "finer than trained": lambda m: m.sharpness / 1.4,
     "redshift at the edge": lambda m: inf if m.at_edge else 0.0,
     "redshift unsure": lambda m: _over(3.0, m.log_odds),
     "faint": lambda m: _over(1.5, m.snr),

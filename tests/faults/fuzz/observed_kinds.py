@@ -63,7 +63,8 @@ def smooth_bundle(place: Location) -> Bundle:
         fingerprint="0" * 16, model={}, files={}, window_nm=(650.0, 950.0), median=0.5,
         resolution=5000.0, ranges={}, lineage={}, licence="", provenance={},
     )  # fmt: skip
-    return Bundle(Opened(place, manifest, WAVELENGTH, Smooth(), plain_trust()))
+    lsf_sigma = np.full(WAVELENGTH.size, 0.07)
+    return Bundle(Opened(place, manifest, WAVELENGTH, lsf_sigma, Smooth(), plain_trust()))
 
 
 @cache

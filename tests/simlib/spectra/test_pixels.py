@@ -5,8 +5,9 @@ import pytest
 
 from simlib.errors import InputError
 from simlib.spectra.observed import Observed
-from simlib.spectra.pixels import OnPixels, Way, nothing_seen, way_of
+from simlib.spectra.pixels import OnPixels, Way, way_of
 from simlib.spectra.units import RELATIVE
+from tests.simlib.spectra import on_way
 
 PITCH = 0.05
 NEW = 800.0 + PITCH * np.arange(2000)
@@ -31,13 +32,7 @@ def observed(wavelength, flux, variance, mask=None, beside=None):
 
 
 def brought(one: Observed, way: Way | None = None) -> OnPixels:
-    """Return one spectrum on the new pixels, (pixels,)."""
-    way = way or way_of(one, NEW)
-    beside = None if one.beside is None else one.beside[None]
-    found = way.bring(one.wavelength, one.flux[None], one.variance[None], one.mask[None], beside)
-    if found.covered[0] == 0.0:
-        raise nothing_seen(one, way)
-    return OnPixels(*(column[0] for column in vars(found).values()))
+    return on_way.brought(one, way or way_of(one, NEW))
 
 
 @pytest.mark.parametrize("name", GRIDS)

@@ -17,6 +17,7 @@ from simlib.errors import InputError
 from simlib.location import Location
 from simlib.plots.plot import picture_of
 from simlib.spectra.observed import Stated
+from simlib.units import FWHM_PER_SIGMA
 from tests.simlib.spectra import made
 from tests.trainlib.onsky.toy_bundle import SCALE, WAVELENGTH, toy_stars
 from trainlib.onsky.batch import denoise
@@ -280,3 +281,32 @@ def test_the_outputs_of_the_same_file_are_the_same_bytes(bundle, star, tmp_path)
 def test_nothing_given_is_told(bundle, tmp_path):
     with pytest.raises(InputError, match="no files were given"):
         run(bundle, [], tmp_path / "out")
+
+
+def test_frame_air_and_lines_are_told_in_table_and_cards(bundle, star, tmp_path):
+    known = {"SPECSYS": "TOPOCENT", "MJD-OBS": 60505.25, "EXPTIME": 0.0, "RA": 30.0, "DEC": 12.0,
+             "OBSGEO-X": 0.0, "OBSGEO-Y": 0.0, "OBSGEO-Z": 6356752.0}  # fmt: skip
+    finer = 1.3 * bundle.manifest.resolution
+    files = written(
+        tmp_path / "in", a_fits=made.image(star, **known), b_csv=made.csv(star),
+        c_fits=made.image(star, SPEC_RP=finer, TELLURIC=True),
+    )  # fmt: skip
+    a, b, c = (one.rows[0] for one in run(bundle, files, tmp_path / "out"))
+    velocity = a["to_barycentre_km_s"]
+    assert a["frame"] == "topocentric" and 15.0 < abs(velocity) < 31.0
+    moved = (1.0 + a["redshift"]) * (1.0 + velocity / 299792.458) - 1.0
+    assert a["redshift_barycentric"] == pytest.approx(moved, rel=1e-9)
+    assert (b["frame"], b["telluric"], c["telluric"]) == ("unknown", "unknown", "corrected")
+    assert np.isnan(b["redshift_barycentric"]) and np.isnan(b["to_barycentre_km_s"])
+    assert a["convolved_nm"] == 0.0 == b["convolved_nm"] and c["resolution"] == finer
+    own = 1.0 / finer**2 - 1.0 / bundle.manifest.resolution**2
+    assert c["convolved_nm"] == pytest.approx(810.0 / FWHM_PER_SIGMA * np.sqrt(-own), rel=0.01)
+    with fits.open(tmp_path / "out/a.fits") as hdus:
+        told = hdus["DENOISED"].header
+        assert (told["Z_FRAME"], told["TELLURIC"]) == ("topocentric", "unknown")
+        assert told["Z_BARY"] == pytest.approx(moved, rel=1e-6) and told["CONVOLVD"] == 0.0
+    with fits.open(tmp_path / "out/b.csv.fits") as hdus:
+        assert "Z_BARY" not in hdus["DENOISED"].header
+    table = Table.read(tmp_path / "out/summary.ecsv")
+    assert list(table["frame"]) == ["topocentric", "unknown", "unknown"]
+    assert table["convolved_nm"].unit == "nm"

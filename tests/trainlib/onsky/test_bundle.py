@@ -19,7 +19,7 @@ from simlib.parameters import as_table
 from simlib.rng import Purpose, Split, normals
 from simlib.simulation.spectra_file import write_spectra
 from simlib.simulation.targets import simulate_targets
-from simlib.units import nanojansky
+from simlib.units import FWHM_PER_SIGMA, nanojansky
 from tests.simlib.dataset.toy_build import build
 from tests.simlib.simulation.test_pfs_object import TARGETS, TOY
 from tests.trainlib.onsky.toy_bundle import WAVELENGTH, toy_stars, write_toy_bundle
@@ -205,3 +205,16 @@ def test_the_manifest_tells_what_the_network_is_of(bundle_place):
     told = json.loads((bundle_place / MANIFEST).read_text())
     assert (told["kind"], told["medium"], told["wavelength_unit"]) == ("bundle", "vacuum", "nm")
     assert told["lineage"]["run"] == "a" * 16 and told["model"]["kind"] == "restframe"
+
+
+def test_a_bundle_holds_the_widths_of_its_lines_or_they_are_of_one_resolution(
+    bundle_place, tmp_path
+):
+    plain = open_bundle(Location.of(bundle_place))
+    assert np.allclose(plain.lsf_sigma * FWHM_PER_SIGMA * plain.manifest.resolution, WAVELENGTH)
+    widths = np.linspace(0.08, 0.12, WAVELENGTH.size)
+    place = write_toy_bundle(tmp_path / "held", {"lsf_sigma": widths})
+    assert np.array_equal(open_bundle(Location.of(place)).lsf_sigma, widths)
+    for number, odd in enumerate((widths[1:], -widths, 1e6 * widths, widths * np.nan)):
+        with pytest.raises(InputError, match="its lsf_sigma are no widths of the lines of 400"):
+            write_toy_bundle(tmp_path / f"{number}", {"lsf_sigma": odd})

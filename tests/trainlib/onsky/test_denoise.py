@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import gaussian_filter1d
 
 import trainlib
 from simlib.errors import InputError
@@ -12,6 +14,7 @@ from simlib.location import Location
 from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.read import parse_observed
 from simlib.spectra.units import NANOJANSKY, RELATIVE
+from simlib.units import FWHM_PER_SIGMA
 from tests.simlib.spectra import made
 from tests.trainlib.onsky.toy_bundle import (
     MEDIAN,
@@ -25,6 +28,7 @@ from trainlib.onsky.flags import MASKED, OUTSIDE, SUSPECT, UNUSABLE
 from trainlib.trust.model import Trust
 
 LEVEL = 0.02
+LINES = 0.7, 1.0, 1.04, 1.3, 2.0  # resolutions, over the network's
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +92,8 @@ def test_files_of_every_format_unit_and_medium_give_the_same(name, bundle, stars
     star = stars[0][0]
     expected = bundle.denoise(WAVELENGTH, star.flux, star.sigma**2, np.arange(400) == made.REJECTED)
     read = parse_observed(FILES[name](star), "x", Stated()).spectra[0]
-    (found,) = bundle.denoise_observed([read])
+    # what the file says of its lines is not of these
+    (found,) = bundle.denoise_observed([replace(read, resolution=None)])
     order = slice(None, None, 1 if read.wavelength[0] < read.wavelength[-1] else -1)
     factor = read.unit.per_wavelength(read.wavelength)
     seen = slice(None, None if name != "pfsCoadd" else -7)
@@ -110,6 +115,7 @@ def test_pixels_of_another_place_give_the_same_star(name, bundle, stars):
     expected = (1.0 + plain.redshift) * (1.0 + shift) - 1.0
     assert abs(found.redshift - expected) < 1.5 * plain.redshift_error
     assert (found.shared > 0.0) == (name != "pfsObject, header")
+    assert found.misfit == pytest.approx(plain.misfit, rel=0.1)  # in units of a pixel's own noise
 
 
 def test_many_rows_are_as_each_alone(bundle, stars, answers):
@@ -267,7 +273,6 @@ def test_verdicts_say_what_speaks_against_an_answer(bundle, stars):
         "little seen": half,
         "redshift at the edge": moved,
         "coarser than trained": one_of(star, resolution=0.5 * sharpness),
-        "finer than trained": one_of(star, resolution=2.0 * sharpness),
         "redshift unsure": one_of(star, flux=flat, variance=(60 * star.sigma) ** 2),
     }
     for kind, observed in told.items():
@@ -313,7 +318,7 @@ def test_the_bundle_says_what_it_is(bundle, bundle_place):
 def test_spectra_of_a_mixed_batch_are_as_each_alone_in_any_order_on_any_cores(
     bundle, stars, monkeypatch
 ):
-    """Some share pixels and go together: a falling one, others' pixels, holes, what is refused."""
+    """Some share pixels and go together: falling, others' pixels or lines, holes, refused ones."""
     flux, sigma = (np.stack([getattr(one, name) for one in stars[0]]) for name in ("flux", "sigma"))
     base = [
         Observed(
@@ -332,8 +337,11 @@ def test_spectra_of_a_mixed_batch_are_as_each_alone_in_any_order_on_any_cores(
         replace(base[5], beside=np.stack([0.2 * sigma[5] ** 2, 0.1 * sigma[5] ** 2])),
         replace(base[0], flux=-flux[0]),
         replace(base[0], unit=NANOJANSKY),
+        *(replace(base[1], resolution=times * bundle.manifest.resolution) for times in LINES),
     ] * 3
-    alone = [next(iter(bundle.denoise_observed([one]))) for one in mixed[:13]] * 3
+    alone = [next(iter(bundle.denoise_observed([one]))) for one in mixed[: len(mixed) // 3]] * 3
+    convolved = [one.convolved_nm for one in alone[13 : 13 + len(LINES)]]
+    assert convolved[:3] == [0.0] * 3 and 0.0 < convolved[3] < convolved[4]
     assert close(alone[6].flux[::-1], alone[1].flux)
     for cores in (1, 2):
         monkeypatch.setenv("OMP_NUM_THREADS", str(cores))
@@ -347,4 +355,29 @@ def test_spectra_of_a_mixed_batch_are_as_each_alone_in_any_order_on_any_cores(
                 assert close(one.error, other.error, np.median(other.flux))
                 assert np.array_equal(one.flag, other.flag) and one.verdict == other.verdict
                 assert abs(one.redshift - other.redshift) < 1e-3 * other.redshift_error
-                assert one.snr == pytest.approx(other.snr, rel=1e-5)
+                for name in ("snr", "misfit", "shared", "covered", "convolved_nm"):
+                    assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-5)
+
+
+def test_finer_lines_are_brought_to_the_networks_and_said_so(bundle, stars):
+    """As if they had been convolved beforehand."""
+    fine = np.arange(WAVELENGTH[0] - 1.0, WAVELENGTH[-1] + 1.0, 0.25 * 0.05)
+    star, resolution = toy_stars(1, 1e-6)[0][0], 1.4 * bundle.manifest.resolution
+    curve = CubicSpline(WAVELENGTH, star.flux)
+    inside = np.clip(fine, WAVELENGTH[0], WAVELENGTH[-1])
+    level, sigma = curve(inside), 0.05 * star.flux.mean()
+    missing = WAVELENGTH.mean() / FWHM_PER_SIGMA * np.sqrt(
+        bundle.manifest.resolution**-2.0 - resolution**-2.0)  # fmt: skip
+    wide = gaussian_filter1d(level, missing / (fine[1] - fine[0]), mode="nearest")
+    before = bundle.denoise(WAVELENGTH, np.interp(WAVELENGTH, fine, wide), np.full(400, sigma**2))
+    given = fine, level, np.full(fine.size, 4.0 * sigma**2)
+    found = bundle.denoise(*given, stated=Stated(resolution=resolution))
+    assert found.convolved_nm == pytest.approx(missing, rel=0.02) and before.convolved_nm == 0.0
+    assert found.shared > 0.7 and "suspect" not in before.verdict
+    assert found.redshift == pytest.approx(before.redshift, abs=0.1 * before.redshift_error)
+    there = np.interp(WAVELENGTH, fine, found.flux)
+    assert np.max(np.abs(there / before.flux - 1.0)) < 0.01 and not found.suspects
+    level[1000] += 200.0 * sigma
+    struck = bundle.denoise(*given, stated=Stated(resolution=resolution))
+    assert 3 <= struck.suspects < 60 and struck.flag[1000] == SUSPECT
+    assert np.isnan(found.flux[:70]).all() and set(found.flag[:70]) == {OUTSIDE}

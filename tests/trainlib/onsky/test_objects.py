@@ -108,5 +108,5 @@ def test_what_is_not_known_of_an_object_is_told(bundle, stars):
     with pytest.raises(InputError, match="given without flux; give wavelength, flux and variance"):
         bundle.denoise(WAVELENGTH, variance=stars[0].sigma ** 2)
     arrays = (WAVELENGTH, stars[0].flux, stars[0].sigma ** 2)
-    with pytest.raises(InputError, match="stated acts only on an object; arrays are in nm"):
+    with pytest.raises(InputError, match="stated of an object alone; arrays are in nm"):
         bundle.denoise(*arrays, stated=VACUUM)

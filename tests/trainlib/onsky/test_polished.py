@@ -101,7 +101,8 @@ def test_what_a_network_made_is_refined_where_a_fit_is_likelier():
     assert np.median(off[:, :5]) < 1.5
     larger = Simulator(problem()).refined(1.3 * noisy, 1.69 * variance, 1.3 * denoised, named)
     assert np.array_equal(larger.is_accepted, kept)
-    assert np.allclose(larger.flux[kept], 1.3 * found.flux[kept], rtol=1e-4)
+    moved = np.abs(larger.flux - 1.3 * found.flux)[kept]  # a fit ends where little is to gain
+    assert np.all(moved < 0.05 * 1.3 * found.error[kept])
     assert np.allclose(larger.error[kept], 1.3 * found.error[kept], rtol=1e-2)
 
 

@@ -16,6 +16,7 @@ from simlib.spectra.read import Contents, read_observed
 from tests.simlib.spectra import made
 from tests.trainlib.onsky.toy_bundle import WAVELENGTH, toy_stars, write_toy_bundle
 from trainlib.onsky import watch as watching
+from trainlib.onsky.forecast import forecast_at
 from trainlib.onsky.watch import Night, Wanted, watch
 from trainlib.onsky.watched import exposure_seconds
 
@@ -44,7 +45,7 @@ class Folders:
     def __init__(self, bundle, top, **wanted):
         self.bundle, self.top = bundle, top
         self.wanted = Wanted(Stated("relative", "nm", "vacuum"), **wanted)
-        (top / "in").mkdir()
+        (top / "in").mkdir(parents=True)
 
     def put(self, name, data):
         (self.top / "in" / name).write_bytes(data)
@@ -224,7 +225,9 @@ def test_where_nothing_can_be_watched_is_told(folders, visits, bundle, tmp_path)
         folders.begun()
 
 
-def test_the_time_to_a_target_is_that_of_the_exposures_so_far(folders, visits):
+def test_the_time_to_a_target_is_that_of_exposures_like_those_so_far_or_at_conditions(
+    folders, visits, bundle, tmp_path
+):
     data = made.pfs_object(visits[0][0], (1,))
     times = fits.BinTableHDU.from_columns(
         [fits.Column("visit", "J", array=[1]), fits.Column("expTime", "E", array=[450.0])],
@@ -239,6 +242,14 @@ def test_the_time_to_a_target_is_that_of_the_exposures_so_far(folders, visits):
     night = settled(folders.begun())
     (star,) = night.status().stars
     assert star.more == np.ceil((40.0 / star.snr) ** 2 - 1.0) and star.seconds == 450.0 * star.more
+    coming = forecast_at({"seeing": 1.0, "exposure_time_s": 300.0})
+    there = Folders(bundle, tmp_path / "forecast", forecast=coming, target_snr=30.0)
+    there.put("a.fits", (folders.top / "in/a.fits").read_bytes())
+    (star,) = settled(there.begun()).status().stars
+    assert star.next_snr == pytest.approx(coming.after(star.snr, 1, 450.0, 1))
+    assert star.next_snr < 0.95 * star.snr * np.sqrt(2.0)  # it is shorter
+    assert star.more == coming.needed(30.0, star.snr, 1, 450.0) and star.more > 0
+    assert star.seconds == 300.0 * star.more
 
 
 def test_it_ends_when_it_is_told_with_a_page_that_is_final(folders, visits, bundle):

@@ -1,5 +1,6 @@
 """A bundle of 400 pixels (800-820 nm) that needs no training: its network is a linear solution."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,15 @@ def toy_trust() -> TrustRecord:
     return make_trust(Tried(*map(np.concatenate, columns))).record("d" * 16)
 
 
-def write_toy_bundle(place: Path, **described: Any) -> Path:
+def write_toy_bundle(
+    place: Path, beside: Mapping[str, np.ndarray] | None = None, **described: Any
+) -> Path:
+    """Write a bundle. beside: arrays beside the wavelengths. described: instead of `DESCRIBED`."""
     probes = observed(8, 0.02)[:2]
     described = DESCRIBED | described
+    arrays = {"wavelength": WAVELENGTH, **(beside or {})}
     write_bundle(
-        Location.of(place), toy_network(), WAVELENGTH, described, "# toy\n", toy_trust(), probes
+        Location.of(place), toy_network(), arrays, described, "# toy\n", toy_trust(), probes
     )
     return place
 

@@ -19,7 +19,6 @@ SPOILT = {
     "far from training": {"odd": KEPT | {"distance": 2.0}},
     "suspect pixels": {"suspects": 0.01},
     "coarser than trained": {"sharpness": 0.5},
-    "finer than trained": {"sharpness": 2.0},
     "redshift at the edge": {"at_edge": True},
     "redshift unsure": {"log_odds": 1.0},
     "faint": {"snr": 1.0},
