@@ -101,10 +101,8 @@ class Judging:
 
     @cached_property
     def _learnt(self) -> Arrays:
-        learnt = self.parts.read(LEARN, 0, 1)
-        if learnt is None:
-            raise InputError(f"{self.parts.folder} was cleared; run `specdenoise evaluate` again")
-        return learnt
+        # learnt again where another evaluation, which is finished, cleared the parts
+        return self.parts.read(LEARN, 0, 1) or self._made(LEARN, 0, 1)
 
     @cached_property
     def _methods(self) -> dict[str, Method]:

@@ -17,7 +17,7 @@ from trainlib.evaluation.judging import (
     TRY,
     Judging,
 )
-from trainlib.evaluation.parts import BLOCK, Arrays, Parts, Progress, Spread, make_parts
+from trainlib.evaluation.parts import BLOCK, Arrays, Parts, Progress, Spread, in_turn, make_parts
 from trainlib.evaluation.trained import Trained
 from trainlib.evaluation.trust import known_trust, network_of
 from trainlib.training.data import is_bare, open_split
@@ -51,7 +51,9 @@ class Making:
         tasks = self.parts.tasks({kind: self.rows[kind] for kind in kinds if kind in self.rows})
         log.info("%s: %d parts", ", ".join(dict.fromkeys(t.split for t in tasks)), len(tasks))
         begin = time.process_time()
-        made = make_parts(self.parts, self._judging, tasks, self._spread, self._ready, self._show)
+        # what is learnt needs more memory than a worker may have
+        spread = in_turn if kinds == (LEARN,) else self._spread
+        made = make_parts(self.parts, self._judging, tasks, spread, self._ready, self._show)
         spent = sum(float(part.pop(SPENT)[1]) for part in made.values())
         self.cpu_seconds_beside += spent - (time.process_time() - begin)
         return made
