@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from flows import spreading
+from flows.cli import run_program
 from flows.cluster_config import Cluster
 from flows.spreading import spread_over
 from simlib.errors import InputError
@@ -239,6 +243,32 @@ def test_only_a_cluster_that_is_asked_for_is_used(run: Path) -> None:
     for told in (Cluster(workers=2), Cluster(adaptive=(1, 2)), Cluster(address="tcp://x:1")):
         with spread_over(told, place) as spread:
             assert spread is not parts.in_turn
+
+
+def test_the_verb_asks_for_the_workers_that_it_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Any] = []
+
+    @contextmanager
+    def spread(cluster: Cluster, run: Location) -> Iterator[str]:
+        yield asked.append((cluster, str(run))) or "a way"
+
+    def judge(run: Location, **more: Any) -> dict[str, list[str]]:
+        assert more["spread"] == "a way"
+        return {"bins": []}
+
+    monkeypatch.setattr(spreading, "spread_over", spread)
+    stand_in = SimpleNamespace(evaluate=judge)
+    monkeypatch.setitem(sys.modules, "trainlib.evaluation.evaluate", stand_in)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    words, address = ["evaluate", "mine", "--root", str(tmp_path)], "tcp://here:1"
+    for more in ([], ["--workers", "3"], ["--address", address]):
+        assert run_program([*words, *more]) == 0
+    clusters = [Cluster(), Cluster(workers=3), Cluster(address=address)]
+    assert asked == [(one, str(tmp_path / "runs/mine")) for one in clusters]
+    assert run_program([*words, "--workers", "3", "--address", address]) == 2
+    assert "workers cannot act on the running cluster" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
