@@ -69,7 +69,7 @@ def test_each_variant_is_the_run_with_one_thing_otherwise_and_the_same_budget() 
 
 def test_what_all_are_tested_on_is_drawn_from_what_is_withheld_alone() -> None:
     usual = config()
-    as_trained, threads, cells = [one.config(usual).stellar for one in module.kinds()]
+    as_trained, cells, threads = [one.config(usual).stellar for one in module.kinds()]
     assert as_trained == usual.stellar
     assert (threads.withheld, cells.withheld) == ("threads", "cells")
     assert threads.withheld_only and cells.withheld_only
@@ -113,7 +113,7 @@ def test_what_was_cut_off_goes_on_and_a_variant_that_cannot_be_trained_is_told(t
         trials.run()
     kept = read_ablation(trials.folder)
     assert kept is not None
-    told = [("as configured", 3), ("mae", 3), ("without threads", 1)]
+    told = [("as configured", 3), ("mae", 3), ("without cells", 0), ("without threads", 1)]
     assert [(row.name, len(row.tests)) for row in kept.rows] == told
     trials.stops.clear()
     done = len(trials.tested)

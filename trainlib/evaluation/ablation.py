@@ -25,7 +25,7 @@ ABLATION = "ablation.json"
 USUAL = "as configured"
 _NARROWER = 8  # of the widths of the paper's network
 _RECIPE = ("model", "augment", "train")  # sections that a recipe gives
-_OWN = ("threads", "cells")  # of the stellar grid, that may be withheld
+_OWN = ("cells", "threads")  # of the stellar grid, that may be withheld
 
 
 @dataclass(frozen=True)
