@@ -142,6 +142,8 @@ def ablate(
     """
     known = read_ablation(run)
     found = {test.identity: test for row in (known.rows if known else ()) for test in row.tests}
+    if known and (known.minutes, known.spectra) != (minutes, spectra):
+        known = None
     rows: list[Ablated] = []
     usual: Location | None = None
     for variant in variants(config, pixels):
