@@ -6,7 +6,7 @@ import shutil
 import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -158,7 +158,8 @@ def _local(cluster: Cluster) -> LocalCluster:
     workers = cluster.adaptive[0] if cluster.adaptive else cluster.workers or usable_cores()
     memory = round(1e9 * worker_memory_gb(cluster)) if as_processes else 0
     cache.writable("numba")  # where it cannot be, that is told here, not by each worker
-    with _no_key_press_for_workers(), warnings.catch_warnings():
+    alone = _no_key_press_for_workers() if as_processes else nullcontext()
+    with alone, warnings.catch_warnings():
         # a dashboard port in use is not worth a word
         warnings.filterwarnings("ignore", message="Port .* is already in use")
         return LocalCluster(

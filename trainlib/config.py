@@ -75,7 +75,7 @@ class RestFrameModel(_Network):
     rank: PositiveInt = 224  # components of the basis
     hidden: PositiveInt = 384  # width of a residual block
     blocks: PositiveInt = 2  # residual blocks
-    steps: Annotated[int, Field(ge=0, le=100)] = 2  # of conjugate gradients before the network
+    steps: Annotated[int, Field(ge=0, le=100)] = 5  # of conjugate gradients before the network
     scan_rank: PositiveInt = 16  # components that the scan for the redshift knows
     passes: PositiveInt = 8  # epochs that go through the same noisy rows, which are costly to make
 

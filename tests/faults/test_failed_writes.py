@@ -49,7 +49,7 @@ from trainlib.evaluation.metrics import MEASURES
 from trainlib.evaluation.results import Evaluation, Results, read_results, write_results
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
 
-MOST = 120  # points of failure tried of each writer by the longer test: all, where there are fewer
+MOST = 60  # points of failure tried of each writer by the longer test: all, where there are fewer
 MOST_SLOW = 40  # the same of a writer that takes a second
 QUICK = 1  # points of failure tried of each writer beside its last ones
 EVALUATION = Evaluation(

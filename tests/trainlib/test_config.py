@@ -109,7 +109,7 @@ def test_a_recipes_idle_keys_give_way_to_a_chosen_mode():
         ("B", "model", {"kind": "hourglass", "skip": "none"},
          {"widths": (4096, 3136, 2176, 1216, 256), "input": "flux", "output": "sigmoid"}),
         ("A", "model", {"kind": "projection"}, {"rank": 512, "hidden": 512, "blocks": 3}),
-        ("B", "model", {"kind": "restframe"}, {"steps": 2, "scan_rank": 16, "passes": 8}),
+        ("B", "model", {"kind": "restframe"}, {"steps": 5, "scan_rank": 16, "passes": 8}),
         ("A", "augment", {"calibration": "none"}, {}),
     ],
 )  # fmt: skip
