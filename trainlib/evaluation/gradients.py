@@ -38,7 +38,9 @@ def first_layer(trained: Trained) -> FirstLayer | None:
     layers = read_recipe("A")["model"]["widths"][1:]
     narrow, widths = trained.config.model, (pixels, *layers)
     section = config.train
-    rows = read_spectra(open_split(trained.dataset, "train"), 0, section.batch_size, _CPU)
+    spectra = open_split(trained.dataset, "train")
+    count = min(section.batch_size, spectra.sizes["spectrum"])
+    rows = read_spectra(spectra, 0, count, _CPU)
     made = Augmenter(config.augment, pixels, section.seed, Split.train, Purpose.training_noise)
     batch = made(rows.flux, rows.sigma, 0, 0)
 
