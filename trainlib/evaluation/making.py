@@ -49,7 +49,8 @@ class Making:
     def __call__(self, *kinds: str) -> dict[str, Arrays]:
         """Return the parts of some kinds, joined; of a kind without rows, nothing."""
         tasks = self.parts.tasks({kind: self.rows[kind] for kind in kinds if kind in self.rows})
-        log.info("%s: %d parts", ", ".join(dict.fromkeys(t.split for t in tasks)), len(tasks))
+        if LEARN not in kinds:
+            log.info("%d parts: %s", len(tasks), ", ".join(dict.fromkeys(t.split for t in tasks)))
         begin = time.process_time()
         # what is learnt needs more memory than a worker may have
         spread = in_turn if kinds == (LEARN,) else self._spread
