@@ -129,7 +129,7 @@ def test_what_was_cut_off_goes_on_and_a_variant_that_cannot_be_trained_is_told(t
 
 
 def test_the_run_itself_has_to_be_trained(trials: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "variants", lambda *_: variants(config(), 4096)[3:4])
+    monkeypatch.setattr(module, "variants", lambda *_: variants(config(), 4096)[2:3])
     with pytest.raises(InputError, match="no cells"):
         trials.run()
 
