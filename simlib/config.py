@@ -195,13 +195,6 @@ class Stellar(Section):
             )
         return self
 
-    @property
-    def draws(self) -> dict[str, Any]:
-        """Return the keys that shape what is drawn; those that are off are no part."""
-        off = {name for name in type(self).model_fields if name.startswith("withheld")}
-        is_off = self.withheld == "nothing"
-        return self.model_dump(exclude={"grid", "band"} | (off if is_off else set()))
-
 
 class Noise(Section):
     """What goes into the variance beside the counts."""

@@ -98,9 +98,7 @@ def run_inputs(config: TrainingConfig, dataset_fingerprint: str) -> dict[str, di
         "augment": config.leaves(
             "augment", but={name for name in WHILE_TRAINING if not getattr(config.augment, name)}
         ),
-        "train": config.leaves(
-            "train", but=_CIRCUMSTANCES | ({"loss"} if config.train.loss == "rmse" else set())
-        ),
+        "train": config.leaves("train", but=_CIRCUMSTANCES),
     }
     found: dict[str, dict[str, Any]] = plain(sections)
     return found

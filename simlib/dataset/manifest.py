@@ -91,7 +91,7 @@ def dataset_inputs(config: SimulationConfig, grid: xr.Dataset) -> dict[str, dict
             "columns of random numbers": fingerprint(COLUMN),
             **config.leaves("dataset", but={"name", "block", "chunk", "mode"}),
             **config.leaves("conditions"),
-            **{f"stellar.{key}": value for key, value in config.stellar.draws.items()},
+            **config.leaves("stellar", but={"grid", "band"}),
         },
         "scale": {
             "content of stellar.band": checksum(band.wavelength_nm, band.response),

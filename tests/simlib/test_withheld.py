@@ -8,10 +8,8 @@ import xarray as xr
 from scipy.stats import kstest
 
 from simlib.config import SimulationConfig, load_config
-from simlib.dataset.manifest import dataset_inputs
 from simlib.errors import InputError
 from simlib.parameters import AXES, draw_parameters
-from simlib.stellar import open_grid
 from simlib.withheld import lengths_between, place_between, withheld_intervals
 
 NODES = {
@@ -89,13 +87,6 @@ def test_stars_are_even_along_what_is_left_of_a_thread() -> None:
     teff = draw_parameters(whole, GRID, "train", 0, 4000)
     along = teff["teff"].values[teff["interpolated_axis"].values == 0]
     assert kstest((along - 3600.0) / 1300.0, "uniform").pvalue > 1e-3
-
-
-def test_nothing_withheld_leaves_a_dataset_what_it_was() -> None:
-    toy = open_grid("toy")
-    usual, some = (dataset_inputs(one, toy)["draw"] for one in (config(), config("withheld=cells")))
-    assert set(some) - set(usual) == {f"stellar.withheld{end}" for end in ("", "_share", "_only")}
-    assert {name: some[name] for name in usual} == usual
 
 
 @pytest.mark.parametrize(
