@@ -20,6 +20,7 @@ from flows.config import Config
 from flows.inputs import inputs_of
 from flows.launching import launch_command
 from flows.orchestration import stage
+from flows.spreading import spread_over
 from flows.sweeping import Swept, Trial, run_sweep
 from flows.terminal.progress import epoch_progress, item_progress
 from simlib.dataset import build
@@ -142,7 +143,12 @@ def sweep(
 def evaluate(config: Config, run: str) -> dict[str, Any]:
     """Return the errors of the network and of the baselines by S/N, kept in the run."""
     place = Location.of(run, config.storage.options)
-    return evaluate_run(place, section=config.evaluate)
+    with (
+        spread_over(config.cluster, place) as spread,
+        item_progress("judging", "parts", "spectra") as progress,
+        shown_progress(progress, "parts of the evaluation") as show,
+    ):
+        return evaluate_run(place, section=config.evaluate, spread=spread, progress=show)
 
 
 @stage("report", 6 * HOUR_S)

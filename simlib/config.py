@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     ValidationError,
+    model_validator,
 )
 
 from simlib.errors import InputError, require_kind, shown
@@ -173,6 +174,26 @@ class Stellar(Section):
     band: PathOrName = "hsc2017-i2"  # a filter's name in speclite, or its .ecsv file
     ebv: Annotated[Range, _within(0.0, LARGEST_EBV)] = (0.0, 0.1)  # E(B-V) of the dust [mag]
     r_v: Annotated[float, Field(ge=2.0, le=6.0)] = 3.1  # of the dust's extinction curve
+    # left out of what is drawn: threads, or these where cells of the grid that are left out begin
+    withheld: Literal["nothing", "cells", "threads"] = "nothing"
+    withheld_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1  # of the threads, about
+    withheld_only: bool = False  # what is left out is drawn, and nothing else
+
+    @model_validator(mode="after")
+    def _withholds_from_threads(self) -> "Stellar":
+        idle = [name for name in ("withheld_share", "withheld_only")
+                if getattr(self, name) != type(self).model_fields[name].default]  # fmt: skip
+        if self.withheld == "nothing" and idle:
+            raise ValueError(
+                f"{' and '.join(idle)} cannot act where withheld = 'nothing'; set withheld = "
+                "'cells' or 'threads', or remove it"
+            )
+        if self.withheld != "nothing" and self.sampling != "threads":
+            raise ValueError(
+                f"withheld = {self.withheld!r} leaves out threads, which sampling = "
+                f"{self.sampling!r} has none of; set sampling = 'threads' or remove withheld"
+            )
+        return self
 
 
 class Noise(Section):

@@ -15,6 +15,7 @@ from simlib.config import Conditions, SimulationConfig, Stellar
 from simlib.errors import InputError, require_kind, shown
 from simlib.geometry import SLACK_DEG, angles_apart, is_impossible
 from simlib.rng import Purpose, Split, uniforms
+from simlib.withheld import lengths_between, place_between, withheld_intervals
 
 AXES = ("teff", "logg", "feh", "alpha")  # of a stellar grid, in this order
 ALL_AXES = -1  # in the place of an axis: all are interpolated
@@ -107,14 +108,43 @@ def _draw_stars(stellar: Stellar, grid: xr.Dataset, u: np.ndarray) -> dict[str, 
     values = np.empty((len(AXES), len(u)))
     for number, name in enumerate(AXES):
         rows = np.flatnonzero(axis == number)
-        threads = complete_threads(stellar, grid, name)
-        chosen = threads[np.floor(u[rows, COLUMN["thread"]] * len(threads)).astype(int)]
+        threads, lengths = _threads_and_lengths(stellar, grid, name)
+        which = np.floor(u[rows, COLUMN["thread"]] * len(threads)).astype(int)
         for other, position in _others(name):
-            values[other, rows] = grid[AXES[other]].values[chosen[:, position]]
+            values[other, rows] = grid[AXES[other]].values[threads[which, position]]
         low, high = getattr(stellar, name)
-        values[number, rows] = low + (high - low) * u[rows, COLUMN["along"]]
+        along = u[rows, COLUMN["along"]]
+        if lengths is None:
+            values[number, rows] = low + (high - low) * along
+        else:
+            nodes = grid[name].values
+            values[number, rows] = place_between(nodes, (low, high), lengths[which], along)
     columns = dict(zip(AXES, values, strict=True))
     return columns | {"interpolated_axis": axis}
+
+
+def _threads_and_lengths(
+    stellar: Stellar, grid: xr.Dataset, along: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the threads along a parameter and, where some are withheld, what is drawn from them.
+
+    Lengths (threads, intervals between nodes); no thread that has none is among them.
+    """
+    threads = complete_threads(stellar, grid, along)
+    if stellar.withheld == "nothing":
+        return threads, None
+    nodes = [grid[name].values for name in AXES]
+    is_cells, number = stellar.withheld == "cells", AXES.index(along)
+    out = withheld_intervals([len(one) for one in nodes], number, stellar.withheld_share, is_cells)
+    length = lengths_between(nodes[number], getattr(stellar, along))
+    lengths = np.where(out[tuple(threads.T)] == stellar.withheld_only, length, 0.0)
+    is_drawn = lengths.any(axis=1)
+    if not is_drawn.any():
+        raise InputError(
+            f"stellar.withheld = {stellar.withheld!r} leaves nothing to draw along {along!r} "
+            "within the ranges of [stellar]; widen them, or change stellar.withheld_share"
+        )
+    return threads[is_drawn], lengths[is_drawn]
 
 
 def _draw_between_nodes(stellar: Stellar, grid: xr.Dataset, u: np.ndarray) -> dict[str, np.ndarray]:

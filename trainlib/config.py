@@ -142,6 +142,8 @@ class _Train(Section):
     epochs: PositiveInt = 100  # at most
     batch_size: PositiveInt = 256  # of all ranks together
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1  # of weights, order, noise and augmentation
+    # of a spectrum, the mean of which is minimised: root mean square error, or mean absolute error
+    loss: Literal["rmse", "mae"] = "rmse"
     lr: PositiveFloat = 1e-3  # learning rate, the largest of a schedule
     interval: PositiveInt = 1  # epochs between validations, log lines and checkpoints
     validation_spectra: PositiveInt = 2048  # at most, of the validation split

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli import (
+    ablate,
     build,
     cache_clear,
     cache_info,
@@ -73,6 +74,7 @@ _VERBS: dict[str, Verb] = {
     "sweep": sweep.sweep,
     "evaluate": evaluate.evaluate,
     "generalise": generalise.generalise,
+    "ablate": ablate.ablate,
     "report": report.report,
     "export": export.export,
     "denoise": denoise.denoise,

@@ -10,6 +10,7 @@ EXAMPLES = {
     "sweep": "specdenoise sweep demo --over train.lr=1e-4..1e-2 --random 9 --halving",
     "evaluate": "specdenoise evaluate demo --json",
     "generalise": "specdenoise generalise demo --spectra 1024",
+    "ablate": "specdenoise ablate demo --minutes 5",
     "export": "specdenoise export demo bundle",
     "denoise": "specdenoise denoise visit*.fits --bundle bundle --out denoised --plots",
     "report": "specdenoise report demo-0123456789abcdef demo-fedcba9876543210",

@@ -13,6 +13,7 @@ from simlib.errors import PREEMPTED, InputError, Preempted
 
 MISTAKE, BUG = 2, 1
 _EXTRAS = {"demo": "flows", "build": "flows", "train": "flows", "sweep": "flows",
+           "ablate": "flows",
            "deploy": "flows", "serve": "flows", "refresh": "flows", "plan": "train",
            "evaluate": "train",
            "report": "train", "export": "train", "denoise": "denoise"}  # fmt: skip

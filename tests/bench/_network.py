@@ -26,10 +26,9 @@ from simlib.errors import InputError
 from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location
 from trainlib.config import WHILE_TRAINING, Augment, Evaluate
-from trainlib.evaluation.evaluate import augmenter_of
 from trainlib.evaluation.floor import information_floor
 from trainlib.evaluation.metrics import SNR_EDGES, SNR_NARROW, measure
-from trainlib.evaluation.trained import Trained, load_trained
+from trainlib.evaluation.trained import Trained, augmenter_of, load_trained
 from trainlib.training.data import open_split, read_spectra
 
 SHARE, RUNS, STRUCK = 0.05, (5, 60), 3  # of pixels masked; pixels of a run; single ones

@@ -292,6 +292,8 @@ _FORECAST = f"{_FOLDER}test_a_forecast_is_made_at_the_conditions_of_its_options"
 _STATED = f"{_SKYWARD}test_what_files_do_not_say_is_stated_by_options"
 _EXPORT = f"{_SKYWARD}test_export_is_told_run_bundle_and_storage"
 _TESTED = "tests/trainlib/test_generalise.py::test_the_verb_is_told_run_storage_and_how_many"
+_ABLATED = "tests/trainlib/test_ablation.py::test_the_verb_is_told_run_budget_and_how_many"
+_SHARED = "tests/trainlib/test_parts.py::test_the_verb_asks_for_the_workers_that_it_is_told_of"
 _BACK = "tests/flows/test_rollback_verb.py::test_the_verb_goes_back_one_step_under_a_root"
 _RUN_NAMED = "tests/flows/test_names.py::test_a_run_is_looked_for_under_the_root"
 _DATA_NAMED = "tests/flows/test_names.py::test_a_dataset_is_looked_for_under_the_root"
@@ -383,6 +385,14 @@ ELSEWHERE = {  # the tests that try what takes longer
     "generalise --json": _TESTED,
     "generalise --root": _TESTED,
     "generalise --storage-option": _TESTED,
+    "evaluate --workers": _SHARED,
+    "evaluate --address": _SHARED,
+    "ablate run": _ABLATED,
+    "ablate --minutes": _ABLATED,
+    "ablate --spectra": _ABLATED,
+    "ablate --json": _ABLATED,
+    "ablate --root": _ABLATED,
+    "ablate --storage-option": _ABLATED,
     "rollback name": _BACK,
     "rollback --root": _BACK,
     "rollback --json": _BACK,
@@ -617,7 +627,8 @@ DEFAULTS = {
     "rollback --root": "./data", "diff --root": "./data", "diff --spectra": 1024,
     "plot --root": "./data", "evaluate --root": "./data",
     "report --root": "./data", "export --root": "./data", "generalise --root": "./data",
-    "generalise --spectra": 512, "verify --root": "./data",
+    "generalise --spectra": 512, "ablate --minutes": 10.0, "ablate --spectra": 512,
+    "ablate --root": "./data", "verify --root": "./data",
     "inspect --root": "./data", "replay --root": "./data", "dataset list --root": "./data",
     "dataset info --root": "./data", "runs list --root": "./data",
     "lineage --root": "./data", "prune root": "./data", "prune --older-than": 24.0,

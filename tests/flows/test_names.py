@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_a_run_is_looked_for_under_the_root(
 ) -> None:
     took: list[str] = []
 
-    def done(given: Location | list[Location]) -> dict[str, list[str]]:
+    def done(given: Location | list[Location], **_: Any) -> dict[str, list[str]]:
         took.extend(map(str, given if isinstance(given, list) else [given]))
         return {"bins": []}
 

@@ -14,6 +14,7 @@ from simlib.dataset.changes import Due
 from simlib.dataset.watch import Patience
 from simlib.errors import InputError
 from simlib.location import Location
+from trainlib.evaluation.parts import in_turn
 
 Calls = list[tuple[Any, ...]]
 SETS = ["dataset.n_train=77", "train.seconds=3.5"]
@@ -252,7 +253,10 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
     monkeypatch.setattr(stages, "LivePicture", Picture)
     monkeypatch.setattr(stages, "epoch_progress", progress)
     monkeypatch.setattr(stages.launch, "train", train)
-    monkeypatch.setattr(stages, "evaluate_run", lambda run, section: {run: section})
+    monkeypatch.setattr(
+        stages, "evaluate_run",
+        lambda run, section, spread, progress: {run: section, "by": spread},
+    )  # fmt: skip
     monkeypatch.setattr(stages, "write_report", lambda runs: [*runs, "page"])
     dataset = "s3://bucket/datasets/tiny/0123456789abcdef"
     run = stages.train.fn(config, dataset)
@@ -262,7 +266,7 @@ def test_training_evaluation_and_report_get_the_run_and_their_sections(
     assert shown == ["an interval", "an interval drawn", "finished"] * 2
     assert bars == [(4.5, config.train.epochs)] * 2
     place = Location.of(run)
-    assert stages.evaluate.fn(config, run) == {place: config.evaluate}
+    assert stages.evaluate.fn(config, run) == {place: config.evaluate, "by": in_turn}
     assert config.evaluate.seed == 9
     assert stages.report.fn(config, run) == [place, "page"]
 

@@ -107,7 +107,7 @@ def test_survey_and_paper_simulate_the_same_data() -> None:
 # another: say so in the changelog, and put the new digest here.
 DEFAULTS = {
     "instrument": "20f1b3110251d7b3", "sky": "5b1246b1e7305995", "conditions": "8db86d9ec1492f72",
-    "terms": "0dc2c07150222c5e", "stellar": "299ce0f1edd09363", "noise": "7c833c3c51140bff",
+    "terms": "0dc2c07150222c5e", "stellar": "4dd6b10d5bc564ab", "noise": "7c833c3c51140bff",
     "normalize": "8cd745274ac0d69f", "dataset": "7f41403ed4a42d5d",
 }  # fmt: skip
 

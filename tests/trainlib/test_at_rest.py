@@ -20,7 +20,7 @@ STARS = 300
 @pytest.fixture(scope="module")
 def at_rest() -> AtRest:
     statistics = toy_frame.statistics()
-    return AtRest(None, RestFrame(statistics, 12), Scan(statistics, 6))  # type: ignore[arg-type]
+    return AtRest(RestFrame(statistics, 12), Scan(statistics, 6))
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_a_file_that_says_nothing_trains_recipe_b_value_by_value():
     config = config_of()
     assert config.train.model_dump() == {
         "recipe": "B", "ranks": None, "threads": None, "device": "auto", "seconds": None,
-        "epochs": 100, "batch_size": 256, "seed": 1, "lr": 3e-3, "interval": 4,
+        "epochs": 100, "batch_size": 256, "seed": 1, "loss": "rmse", "lr": 3e-3, "interval": 4,
         "validation_spectra": 2048, "join_timeout_s": 60.0, "restarts": 3, "keep": 2,
         "memory_gb": None, "tensorboard": False, "measure_peak": False,
         "runs": None, "optimizer": "adamw",

@@ -13,7 +13,8 @@ from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib import runs
 from trainlib.evaluation import figures, results
-from trainlib.evaluation.evaluate import METHODS, evaluate
+from trainlib.evaluation.evaluate import evaluate
+from trainlib.evaluation.methods import METHODS
 from trainlib.evaluation.page_numbers import defeats
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results

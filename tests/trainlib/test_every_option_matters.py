@@ -74,6 +74,7 @@ TRAIN = {
     "seed": ({}, 5),
     "optimizer": ({"lr": 0.01}, "sgd"),
     "lr": ({}, 0.1),
+    "loss": ({}, "mae"),
     "momentum": (SGD, 0.9),
     "betas": ({}, [0.5, 0.6]),
     "weight_decay": ({}, 0.5),
@@ -188,6 +189,7 @@ def test_what_is_off_is_no_part_of_a_run_so_that_those_before_it_stay():
     assert not {f"augment.{name}" for name in written} & set(inputs["augment"])
     on = runs.run_inputs(TrainingConfig.model_validate({"augment": written | {"cr": 1}}), "abc")
     assert on["augment"] == inputs["augment"] | {"augment.cr": 1}
+    assert "train.loss" not in inputs["train"]
 
 
 @pytest.mark.parametrize("key", TRAIN)

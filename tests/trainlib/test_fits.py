@@ -19,12 +19,14 @@ from tests.simlib.dataset.toy_build import build
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib.config import Evaluate
-from trainlib.evaluation.evaluate import _with_fits, augmenter_of, evaluate
+from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.fits import is_wrong, named_stars
 from trainlib.evaluation.floor import fit_problem
+from trainlib.evaluation.judging import FIT, Judging
+from trainlib.evaluation.parts import Parts, said
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import read_results
-from trainlib.evaluation.trained import load_trained
+from trainlib.evaluation.trained import augmenter_of, load_trained
 from trainlib.training.data import read_spectra
 
 CPU = torch.device("cpu")
@@ -109,12 +111,7 @@ def test_they_are_the_fits_of_those_noisy_spectra(trained, judged, place):
 
 
 def test_a_minimum_is_wrong_where_another_start_found_a_better_one(judged):
-    @dataclasses.dataclass
-    class One:
-        objective: np.ndarray
-
-    least = np.array([10.0, 10.0, 10.0])
-    found = is_wrong(One(np.array([10.9, 11.1, np.nan])), least)  # type: ignore[arg-type]
+    found = is_wrong(np.array([10.9, 11.1, np.nan]), np.array([10.0, 10.0, 10.0]))
     assert found.tolist() == [False, True, True]
 
 
@@ -139,15 +136,12 @@ def test_a_store_of_spectra_alone_is_judged_without_fits(tmp_path, caplog):
     assert "no fits: " in caplog.text and "a store of spectra alone" in caplog.text
 
 
-def test_spectra_without_their_calibration_are_no_matter_of_fits(trained, place, caplog):
+def test_spectra_without_their_calibration_are_no_matter_of_fits(trained, place, tmp_path):
     run = load_trained(trained)
     augment = run.config.augment.model_copy(update={"target": "original"})
-    section = Evaluate(fit_spectra=4)
-    config = run.config.model_copy(update={"augment": augment, "evaluate": section})
-    labels = open_dataset(str(place), "validation")
-    spectra = read_spectra(labels, 0, 8, CPU)
-    before = read_results(trained).on
-    run = dataclasses.replace(run, config=config)
-    after, told = _with_fits(run, Location.of(str(place)), spectra, labels, before)
-    assert after is before and told == {}
-    assert "augment.target = 'original'" in caplog.text
+    parts = Parts(Location.of(tmp_path), "of another target", 512)
+    work = Judging(parts, place, run.config.evaluate, run.checkpoint, {FIT: 4})
+    config = run.config.model_copy(update={"augment": augment})
+    work.trained = dataclasses.replace(run, config=config)
+    assert work(FIT, (0,)) == 4
+    assert "augment.target = 'original'" in said(parts.read(FIT, 0, 4))

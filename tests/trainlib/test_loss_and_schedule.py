@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from trainlib.config import Train, TrainingConfig
+from trainlib.training.examples import Objective
 from trainlib.training.loss import rmse
 from trainlib.training.optimizer import build_optimizer
 from trainlib.training.schedule import learning_rate, plateau_scheduler
@@ -19,6 +20,13 @@ def test_the_loss_is_the_rmse_of_each_spectrum():
     expected = [np.sqrt(np.mean((d - f) ** 2)) for d, f in zip(denoised, flux, strict=True)]
     squared = torch.from_numpy(((denoised - flux) ** 2).mean(axis=1))
     assert np.allclose(rmse(squared).numpy(), expected, rtol=1e-9)
+
+
+def test_the_other_loss_is_the_mean_absolute_error_of_each_spectrum():
+    denoised, flux = map(torch.from_numpy, np.random.default_rng(0).random((2, 5, 30)))
+    objective = Objective(lambda noisy, variance: noisy, "mae")
+    expected = [np.mean(np.abs(d - f)) for d, f in zip(denoised.numpy(), flux.numpy(), strict=True)]
+    assert np.allclose(objective(denoised, flux, flux).numpy(), expected, rtol=1e-9)
 
 
 def test_the_loss_of_a_perfect_spectrum_has_a_finite_slope():

@@ -24,7 +24,7 @@ from tests.trainlib.judged_runs import AUGMENT, BADLY, WELL, judged_badly, judge
 from trainlib import runs
 from trainlib.config import Evaluate
 from trainlib.evaluation import figures
-from trainlib.evaluation.evaluate import METHODS
+from trainlib.evaluation.methods import METHODS
 from trainlib.evaluation.metrics import MEASURES
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.trained import load_trained

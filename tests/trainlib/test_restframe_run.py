@@ -11,6 +11,7 @@ import torch
 from simlib.dataset.endless import EndlessSplit
 from simlib.dataset.open import open_dataset
 from simlib.errors import InputError
+from simlib.parameters import AXES
 from tests.simlib.dataset.toy_build import build
 from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.toy_dataset import write_toy
@@ -18,17 +19,17 @@ from tests.trainlib.training_runs import losses, prepare, toy_config, train_here
 from trainlib import runs
 from trainlib.config import Evaluate
 from trainlib.evaluation.evaluate import evaluate
-from trainlib.evaluation.refusal import judge_trust
+from trainlib.evaluation.refusal import judge_errors, judge_trust
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.strangers import KINDS, LINES, SKY
-from trainlib.evaluation.trained import load_trained
+from trainlib.evaluation.trained import judged_by, load_trained
 from trainlib.evaluation.trust import trust_of
 from trainlib.evaluation.trust_numbers import summarise_trust
 from trainlib.training.batches import Stored
 from trainlib.training.checkpoint import load_checkpoint
 from trainlib.training.data import read_spectra
 from trainlib.training.examples import RestExamples, student_4
-from trainlib.trust.model import TRUST
+from trainlib.trust.model import TRUST, Trust
 
 CPU = torch.device("cpu")
 MODEL = {"kind": "restframe", "rank": 16, "hidden": 16, "blocks": 1, "passes": 2}
@@ -176,12 +177,14 @@ def test_keys_of_trust_change_what_is_told(judged, place):
     directory, summary, _ = judged
     trained, before = load_trained(directory), (directory / TRUST).read_bytes()
     labels = open_dataset(place, "validation")
-    spectra, snr = read_spectra(labels, 0, 40, CPU), labels["snr"].values
+    spectra, snr = read_spectra(labels, 0, 40, CPU, ("redshift", *AXES)), labels["snr"].values
 
     def told(**keys):
         section = trained.config.evaluate.model_copy(update=keys)
-        config = trained.config.model_copy(update={"evaluate": section})
-        return summarise_trust(judge_trust(replace(trained, config=config), spectra, labels), snr)
+        other = judged_by(trained, section)
+        trust = Trust.of(trust_of(other))
+        found = judge_errors(other, trust, spectra, labels["wavelength"].values)
+        return summarise_trust(judge_trust(found, {}, trust), snr)
 
     try:
         alone, fewer = told(stranger_spectra=0), told(stranger_spectra=0, trust_spectra=20)

@@ -26,7 +26,9 @@ from simlib.errors import InputError
 from simlib.rng import Purpose, Split
 from tests.trainlib.judged_runs import AUGMENT, WELL, judged_well
 from tests.trainlib.toy_dataset import toy_split
-from trainlib.evaluation.evaluate import METHODS, evaluate, judge
+from trainlib.evaluation.evaluate import evaluate
+from trainlib.evaluation.judged import judge
+from trainlib.evaluation.methods import METHODS
 from trainlib.evaluation.metrics import MEASURES
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import load_trained

@@ -12,8 +12,8 @@ import torch
 from simlib.errors import InputError
 from simlib.location import Place
 from trainlib.config import Gate
-from trainlib.evaluation.evaluate import judge
 from trainlib.evaluation.gate import NETWORK, Verdict, verdict
+from trainlib.evaluation.judged import judge
 from trainlib.evaluation.metrics import summarise_bins
 from trainlib.evaluation.results import read_results
 from trainlib.evaluation.trained import load_trained

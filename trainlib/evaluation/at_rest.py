@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trainlib.rest.frame import RestFrame
 from trainlib.rest.scan import Scan
+from trainlib.rest.statistics import RestStatistics
 from trainlib.training.augment import Augmenter
 from trainlib.training.data import Spectra
 from trainlib.training.examples import statistics_of_rest
@@ -24,7 +25,6 @@ _SCANNED = 16  # components that the scan knows
 class AtRest:
     """What training spectra tell of stars at rest, and what finds a redshift among them."""
 
-    truth: Truth
     frame: RestFrame
     scan: Scan
 
@@ -36,7 +36,12 @@ class AtRest:
         return torch.from_numpy(self.frame.spectra(solution, redshift))
 
 
-def learn_at_rest(truth: Truth, clean: Spectra, training: Augmenter, rank: int) -> AtRest:
+def learn_at_rest(truth: Truth, clean: Spectra, training: Augmenter, rank: int) -> RestStatistics:
     """Return what clean training spectra, with the labels that the truth asks for, tell."""
-    statistics = statistics_of_rest(truth, clean, training, rank, seed=0)
-    return AtRest(truth, RestFrame(statistics, _STEPS), Scan(statistics, min(_SCANNED, rank)))
+    return statistics_of_rest(truth, clean, training, rank, seed=0)
+
+
+def at_rest_of(statistics: RestStatistics) -> AtRest:
+    """Return the method that knows these figures of training spectra."""
+    rank = len(statistics.vectors)
+    return AtRest(RestFrame(statistics, _STEPS), Scan(statistics, min(_SCANNED, rank)))

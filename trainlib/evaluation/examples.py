@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from simlib.parameters import AXES
 from trainlib.evaluation.metrics import SNR_EDGES, divisor
 from trainlib.training.augment import Augmenter, Batch
-from trainlib.training.data import Spectra, read_rows
+from trainlib.training.data import read_spectra
 
 PAPER_STAR = {"teff": 4183.0, "logg": 2.0, "feh": -1.5, "alpha": 0.0}  # of its figure 1
 NEW_LINE_NM, DEEPENED_NM = 860.24, 854.44  # vacuum, in the star's frame
 _NEW_DEPTH, _DEEPENED_BY = 0.4, 0.3
 _SIGMA_NM, _GAMMA_NM = 0.06, 0.04  # of the lines: about as wide as the instrument makes any
 _SEEN = 0.015  # of the normalised flux, which a line changes in some pixel
+_CPU = torch.device("cpu")
 _SNR_BINS = (*SNR_EDGES[:-2], np.inf)
 
 
@@ -57,31 +58,28 @@ def nearest_star(results: xr.Dataset) -> int:
 def make_examples(
     model: nn.Module,
     augmenter: Augmenter,
-    spectra: Spectra,
-    labels: xr.Dataset,
+    spectra: xr.Dataset,
     rows: list[int],
     flux_floor: float,
 ) -> xr.Dataset:
     """Return spectra, `flux` of dims `curve`, `example` (`row` says which) and `wavelength`.
 
-    spectra: of which the rows are. labels: the split that these are the first rows of.
+    spectra: the split of which the rows are.
 
     The curves are `target`, `noisy`, `denoised`, `sigma` of the noise, and, where the network tells
     it, `error` of what is denoised; `altered`, `altered_noisy`, `altered_denoised`: the same with
     both lines. `new_line`, `deeper_line`: share of each that is returned, NaN where it lies
     outside. `off_lines`: mean |R| away from them with the lines, less that without.
     """
-    wavelength = labels["wavelength"].values
+    wavelength = spectra["wavelength"].values
+    read = [read_spectra(spectra, row, row + 1, _CPU, ("redshift",)) for row in rows]
     with torch.inference_mode():
-        batches = [
-            augmenter(spectra.flux[row : row + 1], spectra.sigma[row : row + 1], 0, row)
-            for row in rows
-        ]
+        batches = [augmenter(one.flux, one.sigma, 0, one.start) for one in read]
         batch = Batch(*(
             torch.cat([getattr(one, name) for one in batches])
             for name in ("target", "noisy", "variance")
         ))  # fmt: skip
-        redshift = read_rows(labels, "redshift", slice(0, len(spectra)))[rows].astype(float)
+        redshift = np.concatenate([one.labels["redshift"] for one in read]).astype(float)
         made = altered(model, batch, wavelength, redshift, flux_floor)
     curves = {
         "target": batch.target,

@@ -15,12 +15,13 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
-from simlib.fit.cold import coarse_library, cold_start
+from simlib.fit.cold import Library, cold_start
 from simlib.fit.generator import STARS
 from simlib.fit.polish import polish
 from simlib.fit.problem import Problem
 from simlib.fit.solve import Fitted, fit_spectra
 from trainlib.evaluation.metrics import Measures, measure
+from trainlib.evaluation.parts import SUM, Arrays, named, under
 from trainlib.models.restframe import RestFrameNetwork
 from trainlib.training.augment import Batch
 
@@ -28,68 +29,98 @@ WRONG = 1.0  # of the objective above the least one
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, eq=False)
-class Fits:
-    """measures: of the spectra by method, `fit` (from the cold start) and, with a network that
-
-    knows redshifts, `polished`. cpu_ms: of these, of processor time a row, with all that goes
-    before. fitted: by start, `cold`, `dae` and `truth`. table: by start, what it took and how often
-    it went wrong.
-    """
-
-    measures: dict[str, Measures]
-    cpu_ms: dict[str, float]
-    fitted: dict[str, Fitted]
-    table: dict[str, dict[str, Any]]
-
-
 def judge_fits(
-    problem: Problem, model: nn.Module, batch: Batch, truth: np.ndarray, flux_floor: float
-) -> Fits:
+    problem: Problem,
+    library: Library,
+    model: nn.Module,
+    batch: Batch,
+    truth: np.ndarray,
+    flux_floor: float,
+) -> Arrays:
     """Fit noisy spectra from the three starts; truth: (rows, 6) in the order of STARS.
 
-    A network that names no redshift gives no start.
+    Returns, by start (`cold_`, `dae_`, `truth_`), what each fit came to, the measures of `fit`
+    (from the cold start) and `polished`, and the seconds of processor time of all that is done. A
+    network that names no redshift gives no start, and `polished` is absent.
     """
     noisy, variance = batch.noisy.numpy(), batch.variance.numpy()
-    library = coarse_library(problem)
-    begun, scan_ms = timed(lambda: cold_start(library, noisy, variance), len(truth))
-    cold, cold_ms = timed(lambda: fit_spectra(problem, noisy, variance, begun), len(truth))
-    known, known_ms = timed(lambda: fit_spectra(problem, noisy, variance, truth), len(truth))
-    fitted, spent = {"cold": cold}, {"cold": scan_ms + cold_ms}
-    measures = {"fit": _measured(cold.spectra, batch, flux_floor)}
-    accepted: dict[str, Any] = {}
-    cpu_ms = {"fit": spent["cold"]}
+    begun, scan_s = timed(lambda: cold_start(library, noisy, variance))
+    cold, cold_s = timed(lambda: fit_spectra(problem, noisy, variance, begun))
+    known, known_s = timed(lambda: fit_spectra(problem, noisy, variance, truth))
+    made = named("cold_", _came_to(cold)) | named("truth_", _came_to(known))
+    made |= named("fit_", vars(_measured(cold.spectra, batch, flux_floor)))
+    spent = {"cold": scan_s + cold_s, "truth": known_s}
     if isinstance(model, RestFrameNetwork):
-        (denoised, stars), network_ms = timed(lambda: _named(model, batch), len(truth))
-        polished, polish_ms = timed(
-            lambda: polish(problem, noisy, variance, denoised, stars), len(truth)
-        )
-        fitted["dae"], spent["dae"] = polished.fit, polish_ms
-        measures["polished"] = _measured(polished.spectra, batch, flux_floor)
-        cpu_ms["polished"] = network_ms + polish_ms
-        accepted = {"network_ms": network_ms, "accepted": float(polished.is_accepted.mean())}
-    fitted["truth"], spent["truth"] = known, known_ms
-    least = np.minimum.reduce([one.objective for one in fitted.values()])
-    table = {name: _told(one, is_wrong(one, least), spent[name]) for name, one in fitted.items()}
-    table["cold"]["templates"] = library.evaluations
-    table.get("dae", {}).update(accepted)
-    return Fits(measures, cpu_ms, fitted, table)
+        (denoised, stars), spent["network"] = timed(lambda: _named(model, batch))
+        polished, spent["dae"] = timed(lambda: polish(problem, noisy, variance, denoised, stars))
+        made |= named("dae_", _came_to(polished.fit)) | {"is_accepted": polished.is_accepted}
+        made |= named("polished_", vars(_measured(polished.spectra, batch, flux_floor)))
+    made["templates"] = np.full(len(noisy), library.evaluations)
+    return made | {f"{name}_seconds{SUM}": np.array(one) for name, one in spent.items()}
 
 
-def is_wrong(fitted: Fitted, least: np.ndarray) -> np.ndarray:
-    """Return whether fits (rows,) ended elsewhere than where the objective is least."""
-    return np.asarray(~(fitted.objective <= least + WRONG))
+def _came_to(fitted: Fitted) -> dict[str, np.ndarray]:
+    return {name: getattr(fitted, name) for name in ("evaluations", "objective", "is_converged")}
 
 
-def _told(fitted: Fitted, wrong: np.ndarray, milliseconds: float) -> dict[str, Any]:
-    interval = binomtest(int(wrong.sum()), len(wrong)).proportion_ci(0.95, "wilson")
-    return {
-        "evaluations": float(fitted.evaluations.mean()),
-        "ms": milliseconds,
-        "wrong": float(wrong.mean()),
-        "wrong_95": [float(interval.low), float(interval.high)],
-        "not_converged": float(1.0 - fitted.is_converged.mean()),
-    }
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """Fits of spectra, as `judge_fits` makes them."""
+
+    found: Arrays
+
+    def __len__(self) -> int:
+        """Spectra that were fitted."""
+        return len(self.found["cold_objective"])
+
+    @property
+    def starts(self) -> list[str]:
+        """Return the starts that there are."""
+        return [name for name in ("cold", "dae", "truth") if f"{name}_objective" in self.found]
+
+    @property
+    def judged(self) -> dict[str, tuple[Measures, float]]:
+        """Return measures by method, and the ms of processor time a row with all before it."""
+        ms = self._ms("cold")
+        judged = {"fit": (Measures(**under("fit_", self.found)), ms)}
+        if "dae" in self.starts:
+            ms = self._ms("network") + self._ms("dae")
+            judged["polished"] = (Measures(**under("polished_", self.found)), ms)
+        return judged
+
+    def by_start(self, name: str) -> np.ndarray:
+        """Return (starts, rows) of what the fits came to."""
+        return np.stack([self.found[f"{start}_{name}"] for start in self.starts])
+
+    @property
+    def table(self) -> dict[str, dict[str, Any]]:
+        """Return, by start, what it took and how often it went wrong."""
+        objective = self.by_start("objective")
+        wrong = is_wrong(objective, objective.min(axis=0))
+        table = {name: self._told(name, one) for name, one in zip(self.starts, wrong, strict=True)}
+        table["cold"]["templates"] = int(self.found["templates"][0])
+        if "dae" in table:
+            accepted = float(self.found["is_accepted"].mean())
+            table["dae"] |= {"network_ms": self._ms("network"), "accepted": accepted}
+        return table
+
+    def _ms(self, name: str) -> float:
+        return 1e3 * float(self.found[f"{name}_seconds{SUM}"]) / len(self)
+
+    def _told(self, name: str, wrong: np.ndarray) -> dict[str, Any]:
+        interval = binomtest(int(wrong.sum()), len(wrong)).proportion_ci(0.95, "wilson")
+        return {
+            "evaluations": float(self.found[f"{name}_evaluations"].mean()),
+            "ms": self._ms(name),
+            "wrong": float(wrong.mean()),
+            "wrong_95": [float(interval.low), float(interval.high)],
+            "not_converged": float(1.0 - self.found[f"{name}_is_converged"].mean()),
+        }
+
+
+def is_wrong(objective: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """Return whether fits ended elsewhere than where the objective is least; (rows,) or wider."""
+    return np.asarray(~(objective <= least + WRONG))
 
 
 def _named(model: RestFrameNetwork, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
@@ -114,8 +145,8 @@ def _measured(spectra: np.ndarray, batch: Batch, flux_floor: float) -> Measures:
     return measure(torch.from_numpy(spectra), batch.target, flux_floor)
 
 
-def timed(work: Callable[[], Result], rows: int) -> tuple[Result, float]:
-    """Return what work gives, and the milliseconds of processor time a row."""
+def timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    """Return what work gives, and the seconds of processor time."""
     begin = time.process_time()
     made = work()
-    return made, 1e3 * (time.process_time() - begin) / max(rows, 1)
+    return made, time.process_time() - begin

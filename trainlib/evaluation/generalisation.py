@@ -27,13 +27,15 @@ class OnSpectra(_Row):
     """A network on one kind of spectra: means over them, shares of the flux.
 
     snr: its 10, 50 and 90 %. error, noisy: mean |R| of what is denoised, and of what is given.
-    bias: mean R. floor: information limit; eta: error over it, with its standard error.
+    bias: mean R. worst: median over spectra of max |R|. floor: information limit; eta: error over
+    it, with its standard error.
     """
 
     snr: tuple[float, float, float] | None = None
     noisy: float | None = None
     error: float | None = None
     bias: float | None = None
+    worst: float | None = None
     floor: float | None = None
     eta: float | None = None
     eta_error: float | None = None

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -104,6 +104,28 @@ def generalise_all(
     ]
 
 
+def tested_on(
+    run_directory: Place,
+    usual: Place,
+    spectra: int,
+    kinds: Sequence[Circumstance],
+    known: Mapping[str, OnSpectra],
+) -> Iterator[OnSpectra]:
+    """Yield what a run's network makes of kinds of spectra, those that are known as they are.
+
+    usual, spectra: as `generalise` takes them, and which it may raise InputError for. known: rows
+    by identity.
+    """
+    test = _test_of(load_trained(run_directory), load_trained(usual), spectra)
+    for one in kinds:
+        identity = test.identity(one.identity)
+        if (row := known.get(identity)) is None:
+            made = _timed(partial(_tested, test, one), identity)
+            assert isinstance(made, OnSpectra)
+            row = made
+        yield row
+
+
 def _test_of(trained: Trained, usual: Trained, spectra: int) -> _Test:
     place = usual.dataset
     if is_bare(place):
@@ -178,6 +200,7 @@ def _tested(test: _Test, one: Circumstance, identity: str) -> OnSpectra:
         "error": float(made.mean_abs_relative_error.mean()),
         "bias": float(made.mean_relative_error.mean()),
         "floor": float(floor.mean()),
+        "worst": float(np.median(made.max_abs_relative_error)),
         "eta": eta,
         "eta_error": scatter if np.isfinite(scatter) else None,
     })  # fmt: skip

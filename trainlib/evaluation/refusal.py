@@ -13,11 +13,11 @@ import xarray as xr
 
 from simlib.parameters import AXES
 from trainlib.evaluation.examples import share_returned
+from trainlib.evaluation.parts import Arrays
 from trainlib.evaluation.strangers import KINDS, LINES, SKY, Places, places, stranger
-from trainlib.evaluation.trained import Trained
+from trainlib.evaluation.trained import Trained, augmenter_of, batches_of
 from trainlib.evaluation.trust import (
     Seen,
-    frozen,
     network_of,
     off_by,
     redshift_off_by,
@@ -26,7 +26,7 @@ from trainlib.evaluation.trust import (
     trust_of,
 )
 from trainlib.training.augment import Batch
-from trainlib.training.data import Spectra, read_rows
+from trainlib.training.data import Spectra
 from trainlib.trust.model import Trust, named_odd
 from trainlib.trust.residuals import MEASURES, features_in, residuals_of
 from trainlib.trust.verdict import Measures, is_at_edge, suspicion
@@ -34,40 +34,42 @@ from trainlib.trust.verdict import Measures, is_at_edge, suspicion
 STAGES = ("told", "calibrated")
 LEVELS = np.array([68, 95])  # per cent
 _AS_TOLD = (1.0, 1.96)  # errors of a Gaussian that hold them
-_BATCH = 256
 _NEAR_NM = 0.3  # of a line, that it counts as found
+_DIMS = {
+    "within": ("stage", "level", "spectrum"),
+    "redshift_within": ("stage", "level", "spectrum"),
+    "star_within": ("level", "axis", "spectrum"),
+    "observed_snr": ("spectrum",),
+    "odd": ("measure", "spectrum"),
+    "suspicion": ("spectrum",),
+    "strange": ("kind", "stranger"),
+    "found": ("kind", "stranger"),
+    "returned": ("kind", "stranger"),
+}
 
 log = logging.getLogger(__name__)
 
 
-def judge_trust(trained: Trained, spectra: Spectra, labels: xr.Dataset) -> xr.Dataset:
+def judge_trust(judged: Arrays, strange: Arrays, trust: Trust) -> xr.Dataset:
     """Return what is true of the errors and verdicts of the network on judged spectra.
 
-    labels: the split that these are the first rows of. `within` (stage, level, spectrum): share of
-    pixels whose truth is within the error, `redshift_within` and `star_within` (with axis)
-    whether it is. `suspicion` (spectrum) and `odd` (measure, spectrum), see `trust.verdict` and
-    `trust.model`; 1 and more is refused. Of strangers, in the place of the first
-    `evaluate.stranger_spectra`: `strange` (kind, stranger) their suspicion, `found` whether the
-    line is among the suspected features, `returned` how much of it is in what is denoised.
-    Raises InputError where the network tells no errors, or no rows can be made to size them by.
+    judged, strange: what `judge_errors` and `judge_strangers` return. `within` (stage, level,
+    spectrum): share of pixels whose truth is within the error, `redshift_within` and `star_within`
+    (with axis) whether it is. `suspicion` (spectrum) and `odd` (measure, spectrum), see
+    `trust.verdict` and `trust.model`; 1 and more is refused. Of strangers, in the place of the
+    first `evaluate.stranger_spectra`: `strange` (kind, stranger) their suspicion, `found` whether
+    the line is among the suspected features, `returned` how much of it is in what is denoised.
     """
-    trust = Trust.of(trust_of(trained))
-    parts = list(_judged(trained, trust, spectra, labels))
-    joined = {
-        name: (dims, np.concatenate([part[name][1] for part in parts], axis=-1))
-        for name, (dims, _) in parts[0].items()
-    }
-    count = min(len(spectra), trained.config.evaluate.stranger_spectra)
-    some = Spectra(spectra.flux[:count], spectra.sigma[:count])
-    strange = _strangers(trained, trust, some, labels) if count else {}
+    told = {name: (_DIMS[name], np.moveaxis(array, 0, -1))
+            for name, array in (judged | strange).items()}  # fmt: skip
     return xr.Dataset(
-        joined | strange,
+        told,
         coords={
             "stage": np.array(STAGES, dtype=object),
             "level": LEVELS,
             "axis": np.array(AXES, dtype=object),
             "measure": np.array(MEASURES, dtype=object),
-            **({"kind": np.array(KINDS, dtype=object)} if count else {}),
+            **({"kind": np.array(KINDS, dtype=object)} if strange else {}),
         },
         attrs={"rows": trust.rows, "bins": len(trust.snr)},
     )
@@ -81,17 +83,23 @@ def with_errors(examples: xr.Dataset, trained: Trained, judged: xr.Dataset) -> x
     return examples.assign(flux=flux)
 
 
+def judge_errors(
+    trained: Trained, trust: Trust, spectra: Spectra, wavelength: np.ndarray
+) -> Arrays:
+    """Return what is true of errors and verdicts on spectra with their labels, rows first."""
+    parts = list(_judged(trained, trust, spectra, wavelength))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def _judged(
-    trained: Trained, trust: Trust, spectra: Spectra, labels: xr.Dataset
-) -> Iterator[dict[str, tuple[tuple[str, ...], np.ndarray]]]:
-    network, augmenter = network_of(trained), frozen(trained, trained.config.evaluate.split)
-    wavelength = labels["wavelength"].values
-    for first in range(0, len(spectra), _BATCH):
-        some = slice(first, min(first + _BATCH, len(spectra)))
+    trained: Trained, trust: Trust, spectra: Spectra, wavelength: np.ndarray
+) -> Iterator[Arrays]:
+    network, augmenter = network_of(trained), augmenter_of(trained, trained.config.evaluate.split)
+    for some, first in batches_of(spectra):
         seen = seen_by(network, augmenter(spectra.flux[some], spectra.sigma[some], 0, first))
         told = trust.told(seen.snr, seen.batch.noisy.shape[1])
-        off, off_redshift = off_by(seen), redshift_off_by(seen, read_rows(labels, "redshift", some))
-        true = np.stack([read_rows(labels, axis, some) for axis in AXES])
+        off, off_redshift = off_by(seen), redshift_off_by(seen, spectra.labels["redshift"][some])
+        true = np.stack([spectra.labels[axis][some] for axis in AXES])
         off_stars = np.abs(seen.known.stars.T - true) / told.stars.T
         wide = [np.ones_like(told.pixel_95), told.pixel_95]
         within = [
@@ -105,16 +113,15 @@ def _judged(
         ]
         stars = [[off_stars <= 1.0], [off_stars <= told.stars_95.T]]
         odd, doubts = _doubts(trained, trust, seen, wavelength)
-        yield {
-            "within": (("stage", "level", "spectrum"), np.array(within, np.float32)),
-            "redshift_within": (("stage", "level", "spectrum"), np.array(redshift, np.int8)),
-            "star_within": (
-                ("level", "axis", "spectrum"), np.concatenate(stars).astype(np.int8),
-            ),
-            "observed_snr": (("spectrum",), seen.snr.astype(np.float32)),
-            "odd": (("measure", "spectrum"), odd.T.astype(np.float32)),
-            "suspicion": (("spectrum",), doubts.astype(np.float32)),
-        }  # fmt: skip
+        rows_last: Arrays = {
+            "within": np.array(within, np.float32),
+            "redshift_within": np.array(redshift, np.int8),
+            "star_within": np.concatenate(stars).astype(np.int8),
+            "observed_snr": seen.snr.astype(np.float32),
+            "odd": odd.T.astype(np.float32),
+            "suspicion": doubts.astype(np.float32),
+        }
+        yield {name: np.moveaxis(array, -1, 0) for name, array in rows_last.items()}
 
 
 def _doubts(
@@ -141,20 +148,17 @@ def _doubts(
     return odd, doubts
 
 
-def _strangers(
-    trained: Trained, trust: Trust, spectra: Spectra, labels: xr.Dataset
-) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-    count = len(spectra)
-    shape = (len(KINDS), count)
+def judge_strangers(
+    trained: Trained, trust: Trust, spectra: Spectra, wavelength: np.ndarray
+) -> Arrays:
+    """Return what is made of strangers in the place of spectra, (rows, kinds)."""
+    shape = (len(KINDS), len(spectra))
     strange, found = np.full(shape, np.inf, np.float32), np.zeros(shape, np.int8)
     returned = np.full(shape, np.nan, np.float32)
-    network, augmenter = network_of(trained), frozen(trained, trained.config.evaluate.split)
-    wavelength = labels["wavelength"].values
+    network, augmenter = network_of(trained), augmenter_of(trained, trained.config.evaluate.split)
     grid = rows_of(trained).recipe.grid
-    log.info("%d spectra of each of %d kinds that are no training stars", count, len(KINDS))
-    for first in range(0, count, _BATCH):
-        some = slice(first, min(first + _BATCH, count))
-        redshift = read_rows(labels, "redshift", some).astype(float)
+    for some, first in batches_of(spectra):
+        redshift = spectra.labels["redshift"][some].astype(float)
         flux, sigma = spectra.flux[some], spectra.sigma[some]
         here = places(flux.numpy(), wavelength, redshift, grid)
         clean = augmenter(flux, sigma, 0, first)
@@ -176,8 +180,7 @@ def _strangers(
                 made = torch.from_numpy(seen.known.flux - plain)
                 returned[number, some] = share_returned(made, change)
                 found[number, some] = _is_found(trust, seen, odd, here, LINES[kind][0])
-    dims = ("kind", "stranger")
-    return {"strange": (dims, strange), "found": (dims, found), "returned": (dims, returned)}
+    return {"strange": strange.T, "found": found.T, "returned": returned.T}
 
 
 def _scaled(batch: Batch) -> tuple[Batch, np.ndarray]:

@@ -18,6 +18,7 @@ from trainlib.rest.noise import median_of_seen
 
 _DEGREE = 2  # of the polynomial
 _ROWS = 32  # spectra at a time
+_STARS = 512  # of the library, likewise
 _BEST = 32  # templates that are looked at pixel by pixel
 _STEP = 0.1  # pixels, over which their slope is taken
 _ROUNDING, _RIDGE, _NEVER = 1e-5, 1e-6, 1e-30  # of single precision, relative
@@ -115,12 +116,18 @@ def _eliminated(gram: list[list[Tensor]], right: list[Tensor]) -> Tensor:
 
 
 def library_of(at_rest: AtRest, coefficients: np.ndarray) -> Templates:
-    """Return the library of stars that are known at rest, (stars, points), in any unit."""
-    coefficients = coefficients / np.median(coefficients, axis=1, keepdims=True)
-    values = spline_samples(coefficients)[:, ::COARSE]
+    """Return the library of stars that are known at rest, (stars, points), in any unit.
+
+    The coefficients are changed: a worker's memory has no room for them twice.
+    """
+    coefficients /= np.median(coefficients, axis=1, keepdims=True)
+    values = np.empty_like(coefficients[:, ::COARSE])
+    for first in range(0, len(values), _STARS):
+        some = slice(first, first + _STARS)
+        values[some] = spline_samples(coefficients[some])[:, ::COARSE]
     return Templates(
         at_rest,
         torch.from_numpy(coefficients),
-        torch.from_numpy(np.ascontiguousarray(values)),
+        torch.from_numpy(values),
         torch.from_numpy(np.square(values)),
     )

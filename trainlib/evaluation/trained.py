@@ -1,14 +1,19 @@
 """A trained network, from its run directory."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from simlib.location import Location, Place
+from simlib.rng import Purpose, Split
 from trainlib import runs
 from trainlib.config import Evaluate, TrainingConfig
+from trainlib.evaluation.parts import BATCH
 from trainlib.runs import RunManifest, State
+from trainlib.training.augment import Augmenter
+from trainlib.training.data import Spectra
 from trainlib.training.state import blank_network, load_state, restore
 
 
@@ -49,3 +54,23 @@ def load_trained(run_directory: Place, section: Evaluate | None = None) -> Train
     restore(saved, model)
     model.eval()
     return Trained(directory, config, manifest, saved.state, model, saved.digest)
+
+
+def judged_by(trained: Trained, section: Evaluate) -> Trained:
+    """Return a run whose config says that it is judged so."""
+    return replace(trained, config=trained.config.model_copy(update={"evaluate": section}))
+
+
+def augmenter_of(trained: Trained, split: str, *, is_on: bool = True) -> Augmenter:
+    """Return the frozen augmentation of an evaluation."""
+    pixels = len(trained.model.noise_shape)  # type: ignore[arg-type]
+    seed = trained.config.evaluate.seed
+    return Augmenter(
+        trained.config.augment, pixels, seed, Split[split], Purpose.evaluation_noise, is_on
+    )
+
+
+def batches_of(spectra: Spectra) -> Iterator[tuple[slice, int]]:
+    """Yield rows that are judged together, and the split's number of the first of them."""
+    for start in range(0, len(spectra), BATCH):
+        yield slice(start, min(start + BATCH, len(spectra))), spectra.start + start

@@ -17,11 +17,11 @@ from simlib.dataset.endless import EndlessSplit, open_endless
 from simlib.errors import InputError
 from simlib.fingerprint import fingerprint
 from simlib.parameters import AXES
-from simlib.rng import Purpose, Split
-from trainlib.evaluation.trained import Trained
+from trainlib.evaluation.parts import BATCH
+from trainlib.evaluation.trained import Trained, augmenter_of
 from trainlib.models.restframe import RestFrameNetwork
 from trainlib.rest.denoiser import Known
-from trainlib.training.augment import Augmenter, Batch
+from trainlib.training.augment import Batch
 from trainlib.training.data import is_bare
 from trainlib.trust.model import TRUST, Tried, TrustRecord, make_trust, observed_snr
 from trainlib.trust.residuals import measured
@@ -29,7 +29,6 @@ from trainlib.trust.residuals import measured
 # Raised by hand when the same network is trusted otherwise.
 TRUST_VERSION = 1
 _FIRST = 2**30  # row
-_BATCH = 256
 
 log = logging.getLogger(__name__)
 
@@ -61,25 +60,40 @@ def trust_of(trained: Trained) -> TrustRecord:
 
     Raises InputError for a network that tells no errors, and where no rows can be made.
     """
-    section, place = trained.config.evaluate, trained.directory / TRUST
     network_of(trained)
-    identity = fingerprint(
-        TRUST_VERSION, trained.manifest.fingerprint, trained.checkpoint, section.seed,
-        section.trust_spectra,
-    )  # fmt: skip
+    if (known := known_trust(trained)) is not None:
+        return known
+    rows, count = rows_of(trained), trained.config.evaluate.trust_spectra
+    log.info("errors and limits from %d spectra of their own", count)
+    return keep_trust(trained, tried(trained, rows, 0, count))
+
+
+def known_trust(trained: Trained) -> TrustRecord | None:
+    """Return what was found and kept; None where nothing was, for another network or otherwise."""
     with suppress(InputError):  # damaged: made anew
-        known = read_record(place, TrustRecord)
-        if known is not None and known.fingerprint == identity:
+        known = read_record(trained.directory / TRUST, TrustRecord)
+        if known is not None and known.fingerprint == _identity(trained):
             return known
-    rows = rows_of(trained)
-    log.info("errors and limits from %d spectra of their own", section.trust_spectra)
-    made = make_trust(_tried(trained, rows, section.trust_spectra))
+    return None
+
+
+def keep_trust(trained: Trained, tries: Tried) -> TrustRecord:
+    """Return what follows from tries of the network, and keep it."""
+    made = make_trust(tries)
     if len(made.snr) == 1:
         log.warning("%d spectra are too few to tell errors by S/N: all are told alike; raise "
                     "evaluate.trust_spectra", made.rows)  # fmt: skip
-    record = made.record(identity)
-    write_record(place, record)
+    record = made.record(_identity(trained))
+    write_record(trained.directory / TRUST, record)
     return record
+
+
+def _identity(trained: Trained) -> str:
+    section = trained.config.evaluate
+    return fingerprint(
+        TRUST_VERSION, trained.manifest.fingerprint, trained.checkpoint, section.seed,
+        section.trust_spectra,
+    )  # fmt: skip
 
 
 def network_of(trained: Trained) -> RestFrameNetwork:
@@ -102,25 +116,17 @@ def rows_of(trained: Trained) -> EndlessSplit:
     return open_endless(trained.dataset, "validation")
 
 
-def frozen(trained: Trained, split: str) -> Augmenter:
-    """Return the augmentation of an evaluation, which is on."""
-    pixels = len(trained.model.noise_shape)  # type: ignore[arg-type]
-    seed = trained.config.evaluate.seed
-    return Augmenter(
-        trained.config.augment, pixels, seed, Split[split], Purpose.evaluation_noise, True
-    )
-
-
-def _tried(trained: Trained, rows: EndlessSplit, count: int) -> Tried:
-    parts = list(_tries(trained, rows, count))
+def tried(trained: Trained, rows: EndlessSplit, first: int, stop: int) -> Tried:
+    """Return what came of some of the rows, which begin with 0 here."""
+    parts = list(_tries(trained, rows, first, stop))
     columns = zip(*(vars(part).values() for part in parts), strict=True)
     return Tried(*(np.concatenate(column) for column in columns))
 
 
-def _tries(trained: Trained, rows: EndlessSplit, count: int) -> Iterator[Tried]:
-    network, augmenter = network_of(trained), frozen(trained, "validation")
-    for start in range(0, count, _BATCH):
-        first, stop = _FIRST + start, _FIRST + min(start + _BATCH, count)
+def _tries(trained: Trained, rows: EndlessSplit, begin: int, end: int) -> Iterator[Tried]:
+    network, augmenter = network_of(trained), augmenter_of(trained, "validation")
+    for start in range(begin, end, BATCH):
+        first, stop = _FIRST + start, _FIRST + min(start + BATCH, end)
         made = rows.spectra(np.arange(first, stop))
         flux, variance = (torch.from_numpy(made[name].values) for name in ("flux", "variance"))
         seen = seen_by(network, augmenter(flux, variance.sqrt(), 0, first))

@@ -123,15 +123,23 @@ def is_short_fast(kind: str) -> bool:
 
 
 class RestObjective(nn.Module):
-    """The network as DDP sees it: its forward is the error that is minimised."""
+    """The network as DDP sees it: its forward is the error that is minimised.
+
+    loss: `rmse`, or `mae`, the mean absolute error over the arm of a star at rest.
+    """
 
     relative: Tensor
+    over_mean: Tensor
 
-    def __init__(self, model: RestFrameNetwork) -> None:
+    def __init__(self, model: RestFrameNetwork, loss: str = "rmse") -> None:
         super().__init__()
-        self.model = model
-        relative = torch.from_numpy(model.frame.relative).to(model.vectors.device)
+        self.model, self.loss = model, loss
+        here, frame = model.vectors.device, model.frame
+        relative = torch.from_numpy(frame.relative).to(here)
         self.register_buffer("relative", relative, persistent=False)
+        if loss == "mae":
+            over_mean = torch.from_numpy(frame.over_mean.astype(np.float32)).to(here)
+            self.register_buffer("over_mean", over_mean, persistent=False)
 
     def forward(
         self, solution: Tensor, level: Tensor, redshift: Tensor, truth: Tensor, stars: Tensor
@@ -142,8 +150,12 @@ class RestObjective(nn.Module):
         added. truth: (rows, rank). stars: (rows, 4), in units of their spread.
         """
         made = self.model.correct(solution, level, redshift)
-        squared = ((made.coefficients - truth) @ self.relative).square().sum(dim=1)
-        error = (squared + _SMALLEST).sqrt()
+        off = made.coefficients - truth
+        squared = (off @ self.relative).square().sum(dim=1)
+        if self.loss == "mae":
+            error = (off @ self.over_mean).abs().mean(dim=1)
+        else:
+            error = (squared + _SMALLEST).sqrt()
         beside = (made.stars - stars).square().mean(dim=1)
         told = torch.log(made.relative / usual_error(level))
         told = told + 0.5 * squared.detach() / made.relative.square()

@@ -232,15 +232,23 @@ class RestFrame:
         """Return (rank,) mean squares over the mean flux of a unit of each coefficient."""
         return np.asarray(np.square(self.relative).sum(axis=1))
 
+    @property
+    def over_mean(self) -> np.ndarray:
+        """Return (rank, points) what a unit of each coefficient makes of the mean flux, float64.
+
+        Over the arm of a star at rest.
+        """
+        arm = self.axis.arm
+        mean = spline_samples(self.statistics.mean[np.newaxis])[0, arm].astype(float)
+        return np.asarray(self.values[:, arm] / mean)
+
     @cached_property
     def relative(self) -> np.ndarray:
         """Return (rank, rank) L: |c L|² is the mean square of a small change c over the mean flux.
 
         The mean is over the arm of a star at rest.
         """
-        arm = self.axis.arm
-        mean = spline_samples(self.statistics.mean[np.newaxis])[0, arm].astype(float)
-        over_mean = self.values[:, arm] / mean
+        over_mean = self.over_mean
         gram = over_mean @ over_mean.T / over_mean.shape[1]
         tiny = 1e-12 * gram.diagonal().mean() * np.eye(len(gram))
         return np.asarray(np.linalg.cholesky(gram + tiny).astype(np.float32))

@@ -26,7 +26,7 @@ from trainlib.rest.statistics import RestStatistics
 from trainlib.training.augment import Augmenter
 from trainlib.training.batches import Source
 from trainlib.training.data import Spectra
-from trainlib.training.loss import rmse
+from trainlib.training.loss import mae, rmse
 from trainlib.training.normals import epoch_order
 from trainlib.training.truth import Truth
 
@@ -59,12 +59,14 @@ class Examples(Protocol):
 class Objective(nn.Module):
     """The network as DDP sees it: its forward is the error that is minimised."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, loss: str = "rmse") -> None:
         super().__init__()
-        self.model = model
+        self.model, self.loss = model, loss
 
     def forward(self, flux_noisy: Tensor, variance: Tensor, target: Tensor) -> Tensor:
-        """Return (rows,) root mean square error of each spectrum (paper, equation 2)."""
+        """Return (rows,) root mean square error of each spectrum (paper, equation 2), or mean."""
+        if self.loss == "mae":
+            return mae(self.model(flux_noisy, variance) - target)
         return rmse(self.model.squared_error(flux_noisy, variance, target))  # type: ignore[operator]
 
 
@@ -76,10 +78,11 @@ class ObservedExamples:
     spectra: Spectra
     training: Augmenter
     validating: Augmenter
+    loss: str = "rmse"
 
     def objective(self, model: nn.Module) -> nn.Module:
         """Return the error in the observed frame."""
-        return Objective(model)
+        return Objective(model, self.loss)
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Example]:
         """Yield noisy flux, variance and target of every batch from one on."""
@@ -110,6 +113,7 @@ class RestExamples:
     truth: Truth
     frame: RestFrame
     passes: int
+    loss: str = "rmse"
     _round: int | None = None
     _prepared: list[Example] = field(default_factory=list)
     _held_out: list[tuple[Tensor, ...]] = field(default_factory=list)
@@ -118,7 +122,7 @@ class RestExamples:
         """Return the error in the rest frame."""
         if not isinstance(model, RestFrameNetwork):
             raise TypeError("examples of the rest frame are for a network there")
-        return RestObjective(model)
+        return RestObjective(model, self.loss)
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Example]:
         """Yield what `RestObjective` takes, of every batch from one on; see there."""

@@ -291,12 +291,13 @@ def make_examples(
     truth: Truth | None,
 ) -> Examples:
     """Return what the network learns from."""
+    loss = config.train.loss
     if truth is None or not isinstance(config.model, RestFrameModel):
-        return ObservedExamples(source, held_out, training, validating)
+        return ObservedExamples(source, held_out, training, validating, loss)
     if not isinstance(model, RestFrameNetwork):
         raise TypeError(f"{config.model.kind} is no {type(model).__name__}")
     passes = config.model.passes
-    return RestExamples(source, held_out, training, validating, truth, model.frame, passes)
+    return RestExamples(source, held_out, training, validating, truth, model.frame, passes, loss)
 
 
 def validate(objective: nn.Module, examples: Examples, spectra: int, ranks: Ranks) -> float:

@@ -196,6 +196,19 @@ def test_the_objective_is_the_error_over_the_usual_and_learns_its_own_size():
     assert loss[1] < min(loss[0], loss[2])
 
 
+def test_the_other_loss_is_the_mean_absolute_error_over_the_usual():
+    model = network()
+    truth = torch.randn(50, 6) * EIGENVALUES.sqrt()
+    level, off = torch.full((50,), 0.05), 1e-3 * torch.randn(50, 6)
+    given = (truth + off, level, torch.zeros(50), truth, torch.zeros(50, 4))
+    rmse, mae = (RestObjective(model, loss).eval()(*given).detach() for loss in ("rmse", "mae"))
+    over_mean = off.numpy() @ model.frame.values / spline_samples(STATISTICS.mean[None])
+    over_mean = torch.from_numpy(over_mean[:, model.frame.axis.arm])
+    usual = usual_error(level)
+    root, mean = over_mean.square().mean(dim=1).sqrt() / usual, over_mean.abs().mean(dim=1) / usual
+    assert torch.allclose(rmse - mae, root - mean, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.slow  # a whole run: test_restframe_run.py
 def test_a_network_is_as_good_as_its_solution_once_it_has_learnt():
     model = network(hidden=32).train()

@@ -66,7 +66,8 @@ PROFILE = Profile(PIXELS[:2], np.linspace(-1, 1, 3), np.ones((2, 3)))
 SHAPING = {"r_v": 3.0, "redshift": (0.0, 0.001), "band": "sdss2010-i"}
 SERVED = {"grid": "other", "sampling": "continuous", "teff": (4000.0, 4500.0), "logg": (1.0, 2.0),
           "feh": (-1.0, 0.0), "alpha": (0.0, 0.25), "magnitude": (20.0, 21.0),
-          "ebv": (0.0, 0.2)}  # fmt: skip
+          "ebv": (0.0, 0.2), "withheld": "cells", "withheld_share": 0.3,
+          "withheld_only": True}  # fmt: skip
 
 
 def moved(value: Any) -> Any:
