@@ -338,6 +338,7 @@ def test_spectra_of_a_mixed_batch_are_as_each_alone_in_any_order_on_any_cores(
         replace(base[0], flux=-flux[0]),
         replace(base[0], unit=NANOJANSKY),
         *(replace(base[1], resolution=times * bundle.manifest.resolution) for times in LINES),
+        replace(base[4], beside=np.stack([0.4 * sigma[4] ** 2, 0.0 * sigma[4] ** 2])),
     ] * 3
     alone = [next(iter(bundle.denoise_observed([one]))) for one in mixed[: len(mixed) // 3]] * 3
     convolved = [one.convolved_nm for one in alone[13 : 13 + len(LINES)]]
