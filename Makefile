@@ -65,7 +65,8 @@ bench: install  ## time the parts against named alternatives; writes bench.json
 	$(BIN)/python -m tests.bench
 
 bundle: install  ## train, judge and export the shipped bundle anew, some 20 minutes on two cores
-	run=$$($(BIN)/specdenoise train survey --set dataset.mode=endless --set evaluate.spectra=16384) \
+	run=$$($(BIN)/specdenoise train survey --set dataset.mode=endless --set evaluate.spectra=16384 \
+	    --set evaluate.template_spectra=6144 --set evaluate.fit_spectra=2048) \
 	  && $(BIN)/specdenoise evaluate "$$run" \
 	  && rm -rf $(SHIPPED) && $(BIN)/specdenoise export "$$run" $(SHIPPED)
 

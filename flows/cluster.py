@@ -68,13 +68,13 @@ def _own_environment() -> Iterator[None]:
                 os.environ[name] = before[name]
 
 
-def worker_memory_gb(cluster: Cluster) -> float:
-    """Return the memory that a worker may take: what is set, or a bounded share of its machine."""
+def worker_memory_gb(cluster: Cluster, usual: float = _MEMORY_GB) -> float:
+    """Return the memory that a worker may take: what is set, or what is usual, if it is there."""
     if cluster.memory_gb is not None:
         return cluster.memory_gb
     if cluster.is_elsewhere:
-        return _MEMORY_GB
-    return min(_MEMORY_GB, _SHARE * MEMORY_LIMIT / 1e9 / (cluster.most_workers or usable_cores()))
+        return usual
+    return min(usual, _SHARE * MEMORY_LIMIT / 1e9 / (cluster.most_workers or usable_cores()))
 
 
 def _made(cluster: Cluster) -> Any:

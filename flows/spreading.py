@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 from distributed import Client
 
-from flows.cluster import dask_client
+from flows.cluster import dask_client, worker_memory_gb
 from flows.cluster_config import Cluster
 from flows.cluster_view import require_seen
 from flows.inputs import inputs_of
@@ -15,6 +15,8 @@ from simlib.dataset.watch import Patience
 from simlib.location import Location
 from trainlib.evaluation.parts import Does, Spread, in_turn
 from trainlib.runs import dataset_of, read_run
+
+_MEMORY_GB = 4.0  # of a worker, where the config says nothing: 16,384 templates take half of it
 
 
 @contextmanager
@@ -41,7 +43,8 @@ def spread_over(cluster: Cluster, run: Location) -> Iterator[Spread]:
 
 def _client(stack: ExitStack, cluster: Cluster, run: Location) -> Client:
     """Return a client whose workers see the run and what it was made from."""
-    client = stack.enter_context(dask_client(cluster))
+    room = {"memory_gb": worker_memory_gb(cluster, _MEMORY_GB)}
+    client = stack.enter_context(dask_client(cluster.model_copy(update=room)))
     if cluster.is_elsewhere:
         config, manifest = read_run(run)
         reads = inputs_of(config) | {"its dataset": dataset_of(run, config, manifest)}

@@ -245,6 +245,24 @@ def test_only_a_cluster_that_is_asked_for_is_used(run: Path) -> None:
             assert spread is not parts.in_turn
 
 
+def test_a_worker_has_room_for_what_an_evaluation_learns(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Cluster] = []
+
+    @contextmanager
+    def client(cluster: Cluster) -> Iterator[None]:
+        yield asked.append(cluster)
+
+    monkeypatch.setattr("flows.cluster.MEMORY_LIMIT", 20e9)
+    monkeypatch.setattr(spreading, "dask_client", client)
+    monkeypatch.setattr(spreading, "fan_out", lambda *given: None)
+    for told in (Cluster(workers=2), Cluster(workers=2, memory_gb=1.5), Cluster(workers=9)):
+        with spread_over(told, Location.of(run)) as spread:
+            spread(lambda split, starts: 0, [], print)
+    assert [one.memory_gb for one in asked] == [4.0, 1.5, 2.0]
+
+
 def test_the_verb_asks_for_the_workers_that_it_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
