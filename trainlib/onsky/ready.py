@@ -21,6 +21,7 @@ _TOGETHER = 16  # spectra
 _WHOLE = 0.98  # share of the pixels from which on their own median is the scale
 _EVERY = 64  # pixels of which a median tells the size of numbers
 _MOST = 1e30  # in terms of that
+_LARGEST = 1e9  # of normalised flux: that of a star is 1, of a cosmic ray some thousands
 _DEGREE = 5  # of the spline through denoised pixels
 _COLUMNS = ("scale", "covered", "shared", "own", "convolved_nm")
 
@@ -218,12 +219,15 @@ def _middle(values: np.ndarray) -> np.ndarray:
 def _single(
     flux: np.ndarray, variance: np.ndarray, scale: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return normalised flux and its variance in single precision; infinite where it holds none."""
+    """Return normalised flux and its variance in single precision; infinite where it holds none.
+
+    Of the flux it is to hold squares too, summed and over variances: beyond that no star is seen.
+    """
     unit = scale[:, np.newaxis]
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
         normal = (flux / unit).astype(np.float32)
         noise = (variance / unit / unit).astype(np.float32)
-    is_held = np.isfinite(normal) & (noise > 0.0)
+    is_held = (np.abs(normal) < _LARGEST) & (noise > 0.0)
     return np.where(is_held, normal, np.float32(0.0)), np.where(is_held, noise, np.float32(np.inf))
 
 
@@ -262,7 +266,9 @@ def brought_back(
                 far = is_far(data, variance, made, sigma)
             else:
                 there = is_far(*(part[rows] for part in (ready.flux, ready.variance, flux, error)))
-                far = there[:, group.way.nearest(at)]
+                with np.errstate(over="ignore", invalid="ignore"):
+                    beyond = np.abs(data * group.factor) > _LARGEST * unit  # masked before it saw
+                far = there[:, group.way.nearest(at)] | beyond
             flag = flagged(data, variance, mask, made, far)
             suspects = np.count_nonzero(flag & SUSPECT, axis=1).tolist()
             counts = np.count_nonzero(flag & ~SUSPECT == 0, axis=1).tolist()

@@ -200,6 +200,22 @@ def test_numbers_that_single_precision_cannot_hold_are_masked(bundle, stars):
         bundle.denoise(WAVELENGTH, star.flux, np.full(400, 1e-58))
 
 
+@pytest.mark.parametrize("size", [1e10, 1e19, 1e21, 1e25])
+@pytest.mark.parametrize("finer", [False, True])
+def test_a_pixel_beyond_all_bounds_costs_itself_and_is_suspect(bundle, stars, size, finer):
+    star = stars[0][0]
+    stated = Stated(resolution=2.0 * bundle.manifest.resolution) if finer else Stated()
+    flux = star.flux.copy()
+    flux[200] = size * np.median(flux)
+    found = bundle.denoise(WAVELENGTH, flux, star.sigma**2, stated=stated)
+    hidden = np.arange(400) == 200
+    base = bundle.denoise(WAVELENGTH, star.flux, star.sigma**2, hidden, stated=stated)
+    assert np.array_equal(np.isfinite(found.flux), np.isfinite(base.flux))
+    assert found.flag[200] & SUSPECT
+    if not finer:
+        assert np.array_equal(found.flux, base.flux)
+
+
 def test_a_cosmic_ray_is_suspect_and_many_are_in_the_verdict(bundle, stars):
     star = stars[0][0]
     flux = star.flux.copy()
