@@ -7,6 +7,8 @@ torchrun's do. Each rank's clock is its own: a step takes rank 0 a second, rank 
 import os
 import socket
 import sys
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import dask.array  # noqa: F401 - xarray would load it in every rank
@@ -30,10 +32,20 @@ def train_as_rank(directory: Path, rank: int, world: int, port: int) -> int:
         return train.main([str(directory)])
 
 
+_PORTS = count()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nothing takes until it is asked for by number.
+
+    Below those that a system gives to who asks for any, and not those of the tests beside.
+    """
+    worker = int("0" + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")) % 10
+    while True:
+        port = 20_000 + 1_000 * worker + (os.getpid() + next(_PORTS)) % 1_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def make_ready() -> None:
