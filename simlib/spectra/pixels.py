@@ -235,6 +235,8 @@ def _with_left_out(wavelength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     steps = np.diff(wavelength)
     if not steps.size:
         return wavelength, np.zeros(1, dtype=int)
+    if steps.max() <= _LEFT_OUT * steps.min():  # what is usual anywhere is no less than that
+        return wavelength, np.arange(wavelength.size)
     runs = sliding_window_view(np.pad(steps, _AROUND, mode="reflect"), _AROUND)
     middle = np.median(runs, axis=1)
     # Where one grid follows another the wider steps are no holes.

@@ -14,7 +14,7 @@ has.
 S/N, and over a limit that all but a few of the clean spectra keep: 1 and more is odd.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import ClassVar, Literal
@@ -122,31 +122,36 @@ class Trust:
 
     def told(self, snr: np.ndarray, pixels: int) -> Told:
         """Return factors and errors at observed S/N (rows,), for spectra of so many pixels."""
-        names = [field.name for field in fields(Told)]
-        found = {name: self._at(snr, getattr(self, name)) for name in names}
+        at = self._at(snr)
+        found = {field.name: at(getattr(self, field.name)) for field in fields(Told)}
         return Told(**found | {"pixel": found["pixel"] @ _hats(self.pixel.shape[1], pixels)})
 
     def odd(self, snr: np.ndarray, measures: np.ndarray, covered: np.ndarray) -> np.ndarray:
         """Return (rows, measures) how odd spectra look. covered: (rows,) share of pixels seen."""
-        found = (measures - self._at(snr, self.usual)) / self._at(snr, self.spread)
+        at = self._at(snr)
+        found = (measures - at(self.usual)) / at(self.spread)
         found[:, MEASURES.index("misfit")] *= np.sqrt(covered)  # of fewer pixels it scatters more
         odd: np.ndarray = found / self.limit
         return odd
 
     def limit_of_features(self, snr: float) -> float:
         """Return the |S| of a run above which it is no chance."""
-        at, one = np.array([snr]), MEASURES.index("features")
-        usual, spread = (self._at(at, values)[0, one] for values in (self.usual, self.spread))
+        at, one = self._at(np.array([snr])), MEASURES.index("features")
+        usual, spread = (at(values)[0, one] for values in (self.usual, self.spread))
         return float(usual + spread * self.limit[one])
 
-    def _at(self, snr: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Return values (bins, ...) interpolated in ln S/N, as they are at the ends beyond."""
+    def _at(self, snr: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what interpolates values (bins, ...) in ln S/N, as they are at the ends beyond."""
         place = np.interp(_log(snr), _log(self.snr), np.arange(len(self.snr)))
         low = np.minimum(place.astype(int), max(len(self.snr) - 2, 0))
         high = np.minimum(low + 1, len(self.snr) - 1)
-        share = (place - low).reshape(-1, *[1] * (values.ndim - 1))
-        found: np.ndarray = values[low] * (1.0 - share) + values[high] * share
-        return found
+
+        def at(values: np.ndarray) -> np.ndarray:
+            share = (place - low).reshape(-1, *[1] * (values.ndim - 1))
+            found: np.ndarray = values[low] * (1.0 - share) + values[high] * share
+            return found
+
+        return at
 
 
 def make_trust(tried: Tried) -> Trust:
@@ -237,7 +242,7 @@ def _hats(parts: int, pixels: int) -> np.ndarray:
 
 
 def _log(snr: np.ndarray) -> np.ndarray:
-    found: np.ndarray = np.log(np.maximum(np.nan_to_num(snr), _TINY))
+    found: np.ndarray = np.log(np.fmax(snr, _TINY))  # that of one that is none, too
     return found
 
 
