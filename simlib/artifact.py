@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ from simlib.retry import may_pass
 FORMAT_VERSION = 3  # of everything written: stores, runs, records
 _DIGITS = 16
 _FLUSHES = 16
+_REST_S = 5.0
 _UNFINISHED = ".writing"
 _MOST_TOLD = 300  # characters of what a library says
 _MOST_TRIES = 100  # to change a file that others change too
@@ -310,17 +312,31 @@ def reading(place: Location, remedy: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"{place} lacks {error}; {remedy}") from error
-    except (OSError, MemoryError):
-        raise
     except Exception as error:
-        if may_pass(error):
+        _let_others_end()
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"{place} lacks {error}; {remedy}") from error
+        if isinstance(error, (OSError, MemoryError)) or may_pass(error):
             raise
         text = str(error).partition("\n")[0][:_MOST_TOLD]
         raise InputError(
             f"{place} is damaged ({type(error).__name__}: {text}); {remedy}"
         ) from error
+
+
+def _let_others_end() -> None:
+    """Wait for what Zarr reads beside what failed: cut off, Python complains of it at its end."""
+    if (zarr_sync := sys.modules.get("zarr.core.sync")) is None:
+        return
+    import asyncio  # noqa: PLC0415  (slow to load, and there where Zarr is)
+
+    async def rest() -> None:
+        if begun := asyncio.all_tasks() - {asyncio.current_task()}:
+            ended, _ = await asyncio.wait(begun, timeout=_REST_S)
+            for task in ended:
+                _ = task.cancelled() or task.exception()
+
+    zarr_sync.sync(rest())
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A reader sees the old thing, the new thing or none; a kill leaves nothing for ever."""
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from zarr.core.sync import sync
 
 from simlib import artifact
 from simlib.artifact import (
@@ -329,3 +331,22 @@ def test_what_a_process_left_that_ended_unasked_is_cleared_too(tmp_path: Path) -
     artifact.clear_leftovers(tmp_path)
     ended.wait(10)
     assert sorted(tmp_path.iterdir()) == sorted([alive, elsewhere])
+
+
+def test_what_zarr_reads_beside_what_failed_ends_before_that_is_told(tmp_path: Path) -> None:
+    begun, ended = [], []
+
+    async def slow() -> None:
+        await asyncio.sleep(0.1)
+        ended.append("slow")
+        raise ValueError("nobody hears of this")
+
+    async def both() -> None:
+        begun.append(asyncio.create_task(slow()))
+        await asyncio.sleep(0)
+        raise ValueError("cut")
+
+    told = pytest.raises(InputError, match=r"x is damaged \(ValueError: cut\); make it again")
+    with told, artifact.reading(Location.of(tmp_path / "x"), "make it again"):
+        sync(both())
+    assert ended == ["slow"] and begun[0].done()
