@@ -101,6 +101,7 @@ before = psutil.Process().memory_full_info().pss
 with joined_ranks("cpu", 60.0) as ranks:
     flux, sigma = shared_arrays(("flux", "sigma"), shape, ranks)
     assert flux.shape == sigma.shape == shape and not flux.any() and not sigma.any()
+    ranks.wait()
     mine = ranks.part_here(shape[0])
     flux[mine], sigma[mine] = ranks.rank + 1, -ranks.rank - 1
     ranks.wait()
