@@ -17,7 +17,7 @@ from numba.core.dispatcher import Dispatcher
 from simlib.fit import kernels as fit
 from simlib.simulation.compiled import kernel
 from simlib.simulation.compiled.matrix_products import combine, row_products
-from simlib.simulation.compiled.median import two_middles
+from simlib.simulation.compiled.median import middle_of_seen, two_middles
 from simlib.simulation.compiled.taps import PAIRS, TAPS, WEIGHTS
 from tests.simlib.simulation.odd_grids import Shape, largest_difference
 
@@ -167,6 +167,18 @@ def medians(rng: np.random.Generator) -> None:
     assert (low, high) == (ordered[(count - 1) // 2], ordered[count // 2])
 
 
+def medians_of_seen(rng: np.random.Generator) -> None:
+    """The two middle values of those in a row that are seen, of none a given one."""
+    rows, count = (int(n) for n in rng.integers(0, (5, 70)))
+    values = single(rng, rows, count)
+    values[rng.random((rows, count)) < rng.choice([0.0, 0.3, 0.95])] = rng.choice([np.inf, np.nan])
+    found = middle_of_seen(values, 7.0)
+    for row, (low, high) in zip(values, found, strict=True):
+        seen = np.sort(row[row < np.inf])
+        middles = (seen[(seen.size - 1) // 2], seen[seen.size // 2]) if seen.size else (7.0, 7.0)
+        assert (low, high) == middles
+
+
 def look_rows(rng: np.random.Generator) -> None:
     """Spectra of a fit and what they change by: along the grid, by redshift, by reddening."""
     rows, axes, pixels = (int(n) for n in rng.integers((0, 0, 1), (4, 4, 60)))
@@ -248,7 +260,9 @@ def fit_rows(rng: np.random.Generator) -> None:
     assert (directions[np.setdiff1d(np.arange(rows + 2), places)] == 7.0).all()
 
 
-CASES = (observe_rows, noise_rows, band_counts, products, medians, look_rows, fit_rows)
+CASES = (
+    observe_rows, noise_rows, band_counts, products, medians, medians_of_seen, look_rows, fit_rows,
+)  # fmt: skip
 
 
 def compiled_loops() -> dict[str, bool]:
