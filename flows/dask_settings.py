@@ -20,7 +20,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 # Of a worker's process. The arrays of a block are as large as those of the one before: their memory
-# is kept for it, where Dask would give it back page by page, a third of a block's processor time.
+# is kept for it, where Dask would give it back, to be asked for again page by page.
 ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "33554432"}
 
 

@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 _MEMORY_TOPIC = "worker-restart-memory"  # told by a nanny that ends its worker
 _LESS_MEMORY = (
-    "let each have more (cluster.memory_gb), or simulate fewer rows at once (dataset.block)"
+    "let each have more (cluster.memory_gb, or fewer of them), or, of a build, simulate fewer rows "
+    "at once (dataset.block)"
 )
 
 
