@@ -46,8 +46,8 @@ class HourglassModel(_Model):
     kind: Literal["hourglass"] = "hourglass"  # a network; see the section
     # of the layers from the input to the narrowest
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (4096, 3136, 2176, 1216, 256)
-    input: Literal["flux", "standardized"] = "flux"  # standardized: mean 0, scatter 1 per pixel
-    output: Literal["sigmoid", "linear"] = "sigmoid"  # of the last layer
+    input: Literal["flux", "standardized"] = "standardized"  # mean 0, scatter 1 per pixel
+    output: Literal["sigmoid", "linear"] = "linear"  # of the last layer
 
     @model_validator(mode="after")
     def _check(self) -> "HourglassModel":
@@ -155,6 +155,10 @@ class _Train(Section):
     # time a large product first, and tell what share of that speed the network's products reach
     # (MFU); without it the figure of the device's data sheet is taken, where it is known
     measure_peak: bool = False
+    # of products inside the network; bfloat16 where the device is fast in it, else float32 too
+    precision: Literal["float32", "bfloat16"] = "float32"
+    # torch.compile: needs a C++ compiler at hand; graphs: its kernels in CUDA graphs, on GPUs
+    compile: Literal["none", "kernels", "graphs"] = "none"
     runs: AbsolutePath | None = None  # folder of the runs; None: <storage.root>/runs
 
 

@@ -29,7 +29,7 @@ CONFIG, MANIFEST, LOCK = "config.toml", "manifest.json", ".lock"
 # Where and how fast a run is computed, not what it computes.
 _CIRCUMSTANCES = {
     "ranks", "threads", "device", "join_timeout_s", "restarts", "keep", "memory_gb", "runs",
-    "recipe", "tensorboard", "measure_peak",
+    "recipe", "tensorboard", "measure_peak", "compile",
 }  # fmt: skip
 
 

@@ -109,7 +109,8 @@ def of_a_step(config: TrainingConfig, each: float) -> list[dict[str, object]]:
         statistics = train.make_statistics(config, source, training, ranks, truth)
         model = build_model(config.model, statistics)
         none = Spectra(torch.empty(0, source.pixels), torch.empty(0, source.pixels))
-        examples = train.make_examples(config, source, none, training, training, model, truth)
+        examples = train.make_examples(config, source, none, training, training, model, truth,
+                                       ranks)  # fmt: skip
         objective, optimizer = examples.objective(model), build_optimizer(config.train, model)
         passes = config.model.passes  # type: ignore[union-attr]
         list(examples.epoch(0))  # a round before, which makes what is kept

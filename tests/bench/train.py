@@ -65,10 +65,10 @@ def run() -> list[dict[str, object]]:
     return [*entries, *rates(config, step)]
 
 
-def stored(folder: Path) -> str:
-    """Write a store of a few spectra, each many times; return its path."""
+def stored(folder: Path, steps: int = STEPS) -> str:
+    """Write a store of a few spectra, each many times, for so many steps; return its path."""
     few = toy_split(BATCH // 5, PIXELS, 0)
-    for split, rows in (("train", BATCH * STEPS), ("validation", BATCH)):
+    for split, rows in (("train", BATCH * steps), ("validation", BATCH)):
         again = few.isel(spectrum=np.arange(rows) % few.sizes["spectrum"])
         again.to_zarr(folder / "toy.zarr", group=split, mode="a", consolidated=False)
     return str(folder / "toy.zarr")

@@ -75,7 +75,7 @@ def test_every_value_has_its_origin(show: Any, tmp_path: Path) -> None:
         **{key: "recipe C" for key in told if key.startswith(("model.", "augment."))},
         **{f"train.{key}": "recipe C" for key in (
             "epochs", "batch_size", "optimizer", "lr", "betas", "weight_decay", "schedule",
-            "warmup", "final", "interval", "validation_spectra")},
+            "warmup", "final", "interval", "validation_spectra", "precision")},
         "dataset.seed": "--set", "storage.options": "--set",
         "dataset.n_train": str(file), "model.rank": str(file), "train.recipe": str(file),
     }  # fmt: skip

@@ -87,6 +87,7 @@ TRAIN = {
     "final": ({}, 0.5),
     "interval": ({}, 3),
     "validation_spectra": ({}, 10),
+    "precision": ({}, "bfloat16"),  # on whatever machine: the test says that it is fast there
 }
 # where a run is computed: see test_train.py, test_runs.py, test_kept_checkpoints.py,
 # test_memory.py; and what is told of it: test_seen.py
@@ -101,6 +102,7 @@ CIRCUMSTANCES = {
     "tensorboard": True,
     "measure_peak": True,
     "runs": "/elsewhere",
+    "compile": "kernels",
 }
 EVALUATE = {
     "seed": 9,
@@ -192,7 +194,8 @@ def test_what_is_off_is_no_part_of_a_run_so_that_those_before_it_stay():
 
 
 @pytest.mark.parametrize("key", TRAIN)
-def test_a_train_key_changes_the_run(key, toy, tmp_path):
+def test_a_train_key_changes_the_run(key, toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainlib.training.train.is_short_fast", lambda _: True)
     base, moved = TRAIN[key]
     base = {"epochs": 3, "batch_size": 20, "lr": 1e-3, **base}
     model = {} if key == "recipe" else SMALL

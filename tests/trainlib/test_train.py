@@ -34,6 +34,7 @@ from tests.trainlib.training_runs import (
 from trainlib import runs
 from trainlib.training import launch, train
 from trainlib.training.checkpoint import load_checkpoint, save_checkpoint
+from trainlib.training.failures import FAILURES
 from trainlib.training.log import read_log
 from trainlib.training.state import load_state
 
@@ -456,3 +457,29 @@ def test_two_processes_do_not_train_in_one_directory(toy, tmp_path):
         holder.kill()
     with runs.lock_run(directory):
         assert (directory / runs.LOCK).read_text().split()[0] == str(os.getpid())
+
+
+def test_graphs_are_of_gpus_and_what_cannot_be_compiled_is_told(
+    toy: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match=r"train\.compile = 'graphs' needs a GPU, this is a proc"):
+        train_here(toy_config(tmp_path, compile="graphs"), toy, tmp_path / "graphs")
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise torch._dynamo.exc.TorchDynamoException("no C++ compiler\nand more")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    directory = prepare(toy_config(tmp_path, compile="kernels"), toy, tmp_path / "kernels")
+    with pytest.raises(torch._dynamo.exc.TorchDynamoException):
+        train.main([str(directory)])
+    told = "".join(one.read_text() for one in (directory / FAILURES).iterdir())
+    assert "torch cannot compile here (no C++ compiler); set train.compile = 'none'" in told
+
+
+@pytest.mark.slow  # compiles
+def test_a_compiled_step_trains_as_one_that_is_not(toy: str, tmp_path: Any) -> None:
+    found = [
+        losses(train_here(toy_config(tmp_path, compile=how), toy, tmp_path / how))
+        for how in ("none", "kernels")
+    ]
+    assert np.allclose(*found, rtol=1e-4)

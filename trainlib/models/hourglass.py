@@ -16,6 +16,7 @@ from trainlib.models.noise_level import (
     noise_level,
     wiener_gain,
 )
+from trainlib.models.short import ShortInside
 from trainlib.models.statistics import Statistics
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
@@ -31,7 +32,7 @@ def xavier_uniform(layer: nn.Linear) -> None:
     nn.init.uniform_(layer.bias, -bound, bound)
 
 
-class Hourglass(nn.Module):
+class Hourglass(ShortInside):
     """Denoiser of layers `widths` down to the bottleneck and mirrored up again.
 
     is_standardized: the input is (flux - mean) / (spread x noise shape). is_linear: the output is
@@ -88,7 +89,9 @@ class Hourglass(nn.Module):
             inputs = (flux_noisy - self.mean) / (self.spread * self.noise_shape)
         if self.knows_noise:
             inputs = torch.cat([inputs, level_features(level)], dim=1)
-        outputs: Tensor = self.layers(inputs)
+        with self.inside(inputs.device.type):
+            hidden = self.layers[:-1](inputs)
+        outputs: Tensor = self.layers[-1](hidden.to(inputs.dtype))
         if not self.is_linear:
             return torch.sigmoid(outputs)
         if not self.is_standardized:

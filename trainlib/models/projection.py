@@ -17,6 +17,7 @@ from trainlib.models.noise_level import (
     noise_level,
     wiener_gain,
 )
+from trainlib.models.short import ShortInside
 from trainlib.models.statistics import Statistics, orthonormal_rows
 
 
@@ -42,7 +43,7 @@ class Block(nn.Module):
         return x + self.outer(self.activation(gate) * value)  # type: ignore[no-any-return]
 
 
-class Projection(nn.Module):
+class Projection(ShortInside):
     """Denoiser of `blocks` residual blocks of width `hidden` between `rank` coefficients.
 
     with_skip: the network corrects a Wiener filter instead of making the coefficients alone.
@@ -101,7 +102,9 @@ class Projection(nn.Module):
         inputs = measured * spread / (self.eigenvalues + level.square())
         if self.knows_noise:
             inputs = torch.cat([inputs, level_features(level)], dim=1)
-        learnt = self.last(self.blocks(self.first(inputs)))
+        with self.inside(inputs.device.type):
+            hidden = self.blocks(self.first(inputs))
+        learnt = self.last(hidden.to(inputs.dtype))
         if self.with_skip:  # in units of what the filter leaves unknown
             coefficients = gain * measured + level * gain.sqrt() * learnt
         else:

@@ -4,13 +4,13 @@ All but the network is computed on the processor, wherever the network is.
 """
 
 from dataclasses import fields
-from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainlib.models.projection import Block
+from trainlib.models.short import ShortInside
 from trainlib.rest.denoiser import Known, RestDenoiser
 from trainlib.rest.frame import RestFrame
 from trainlib.rest.network import BESIDE, STARS, Corrected, corrected, inputs_of, usual_error
@@ -21,7 +21,7 @@ _OTHERS = 0.02  # weight in the loss of what is not the spectrum
 _SMALLEST = 1e-10
 
 
-class RestFrameNetwork(nn.Module):
+class RestFrameNetwork(ShortInside):
     """Denoiser of `blocks` residual blocks of width `hidden` about `rank` coefficients.
 
     steps: of conjugate gradients. components: that the scan for redshifts knows.
@@ -100,12 +100,10 @@ class RestFrameNetwork(nn.Module):
     def correct(self, solution: Tensor, level: Tensor, redshift: Tensor) -> Corrected:
         """Return what the network makes of linear solutions (rows, rank); all float32.
 
-        level, redshift: (rows,). While it trains, arithmetic inside is bfloat16 where that is fast.
+        level, redshift: (rows,).
         """
         inputs = inputs_of(torch, solution, level, redshift, self.eigenvalues, self._range)
-        kind = solution.device.type
-        is_short = self.training and is_short_fast(kind)
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=is_short):
+        with self.inside(solution.device.type):
             hidden = self.blocks(self.first(inputs))
         learnt = self.last(self.norm(hidden.float()))
         return corrected(torch, learnt, solution, level, self.eigenvalues)
@@ -113,13 +111,6 @@ class RestFrameNetwork(nn.Module):
 
 def _forget(model: RestFrameNetwork, _: object) -> None:
     model._denoiser, model._range = None, tuple(model.redshifts.tolist())
-
-
-@cache
-def is_short_fast(kind: str) -> bool:
-    """Return whether a kind of device multiplies in bfloat16: many a processor is slower in it."""
-    known = torch.cpu.get_capabilities()
-    return kind != "cpu" or any(known.get(f"{name}bf16") for name in ("avx512_", "amx_", ""))
 
 
 class RestObjective(nn.Module):

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from simlib.rng import Purpose, Split, stream_key
 from trainlib.config import Augment, WalkAugment
-from trainlib.training.calibration import amplitudes, calibration_modes, walks
+from trainlib.training import on_device
+from trainlib.training.calibration import Numbers, amplitudes, calibration_modes, walks
 from trainlib.training.kernels import augmented_rows
 from trainlib.training.masks import Masks
-from trainlib.training.normals import noise, normals_from, row_words, uniforms_from, words
+from trainlib.training.normals import normals_from, row_words, uniforms_from, words
 
 _AMPLITUDE, _SPARE = 0, 1  # words of a row; its normals begin at a whole Philox step
 _FIRST_NORMAL = 8
@@ -101,14 +102,17 @@ class Augmenter:
     def _drawn(self, epoch: int, start: int, rows: int) -> _Drawn:
         bits = self._bits(epoch, start, rows)
         normals = normals_from(bits[:, _FIRST_NORMAL : _FIRST_NORMAL + self._normals])
-        columns = np.zeros((rows, 3), np.float32)
-        columns[:, 0] = 1.0 + np.float32(self.config.scale_sigma) * normals[:, 0]
-        columns[:, 1] = np.float32(self.config.offset_sigma) * normals[:, 1]
-        if isinstance(self.config, WalkAugment):
-            uniform = uniforms_from(bits[:, _AMPLITUDE])
-            largest, law = self.config.calibration_max, self.config.calibration_law
-            columns[:, 2] = columns[:, 0] * amplitudes(uniform, largest, law)
+        columns = np.stack(self._columns(uniforms_from(bits[:, _AMPLITUDE]), normals), axis=1)
         return _Drawn(columns, normals[:, 2 : 2 + len(self.modes)])
+
+    def _columns(self, uniform: Numbers, normals: Numbers) -> list[Numbers]:
+        """Return scale, offset and the largest error times the scale, each (rows,) float32."""
+        config = self.config
+        scale = 1.0 + config.scale_sigma * normals[:, 0]
+        most = 0.0 * uniform
+        if isinstance(config, WalkAugment):
+            most = amplitudes(uniform, config.calibration_max, config.calibration_law)
+        return [scale, config.offset_sigma * normals[:, 1], scale * most]
 
     def _curves(self, drawn: _Drawn, some: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return walks (rows, pixels), or no row at all, and a, b, a c / walk as (rows, 3)."""
@@ -153,7 +157,7 @@ class Augmenter:
 
         start: position of the first row in the epoch's order; the rest follow it.
         """
-        make = self._on_processor if flux.device.type == "cpu" else self._on_device
+        make = self._on_device if on_device.is_on_one(flux) else self._on_processor
         batch = make(flux, sigma, epoch, start)
         if self.is_training:
             hidden = self.masks.hidden(self.seed, self.split, epoch, start, sigma)
@@ -163,14 +167,38 @@ class Augmenter:
         return batch if self.config.target == "augmented" else replace(batch, target=flux)
 
     def _on_device(self, flux: Tensor, sigma: Tensor, epoch: int, start: int) -> Batch:
-        """Make a batch by the formula, on the device where the spectra are."""
-        target, scale = self.target(flux, epoch, start)
-        normals = noise(
-            self.seed, self.split, self.noise_purpose, epoch, start, len(flux), self.pixels
-        )
-        sigma = sigma * scale
-        noisy = torch.addcmul(target, sigma, torch.from_numpy(normals).to(flux.device))
-        return Batch(target, noisy, sigma.square())
+        """Make a batch where the spectra are, of numbers that are made there too."""
+        place = on_device.at(flux.device, start, epoch)
+        make = on_device.compiled(self._made, flux.device.type)
+        return Batch(*make(place, flux, sigma, self._modes_on(flux.device)))
+
+    def _made(
+        self, place: tuple[Tensor, Tensor], flux: Tensor, sigma: Tensor, modes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return target, noisy flux and its variance (rows, pixels), from the place on."""
+        rows, curves = len(flux), modes[:0]
+        key = stream_key(self.seed, self.split, self.noise_purpose)
+        bits = on_device.words(key, place, rows, row_words(self.pixels))
+        noise = on_device.normals_from(bits)[:, : self.pixels]
+        columns = [torch.ones_like(flux[:, 0]), *torch.zeros_like(flux[:, :2]).T]
+        if self.is_on:
+            key = stream_key(self.seed, self.split, Purpose.augmentation)
+            bits = on_device.words(key, place, rows, row_words(_FIRST_NORMAL + self._normals))
+            normals = on_device.normals_from(bits[:, _FIRST_NORMAL : _FIRST_NORMAL + self._normals])
+            columns = self._columns(on_device.uniforms_from(bits[:, _AMPLITUDE]), normals)
+            if len(modes):
+                curves = normals[:, 2 : 2 + len(modes)] @ modes
+        return on_device.noisy_rows(noise, flux, sigma, columns, curves)
+
+    def _modes_on(self, device: torch.device) -> Tensor:
+        """Return the modes there; they are brought once."""
+        if device not in self._brought:
+            self._brought[device] = torch.from_numpy(self.modes).to(device)
+        return self._brought[device]
+
+    @cached_property
+    def _brought(self) -> dict[torch.device, Tensor]:
+        return {}
 
     def _on_processor(self, flux: Tensor, sigma: Tensor, epoch: int, start: int) -> Batch:
         """Make the same, a row after the other, its numbers held in the nearest cache."""

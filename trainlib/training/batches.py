@@ -304,13 +304,17 @@ class Endless:
             )
         device = self.ranks.device
         labels = {name: spectra[name].values for name in self.labels}
-        made = Spectra(
-            torch.from_numpy(flux).to(device), torch.from_numpy(sigma).to(device), labels=labels
-        )
+        made = Spectra(carried(flux, device), carried(sigma, device), labels=labels)
         if stacks is not None and self.again is not None:  # as of the stored row, like `Stored`
             counts = _exposures(stacks, planned, spectra["snr"].values)
             made.sigma.mul_(stacks.growth(counts, device))
         return made
+
+
+def carried(values: np.ndarray, device: torch.device) -> Tensor:
+    """Return an array on a device; nobody waits for its journey to a GPU."""
+    here = torch.from_numpy(values)
+    return here if device.type == "cpu" else here.pin_memory().to(device, non_blocking=True)
 
 
 def _exposures(stacks: Stacks, planned: Sequence[Planned], snr: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ here to its few singular modes; at run time a curve costs one small product and 
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
@@ -19,6 +20,8 @@ _LONGER = 4  # the walk is this much longer than the range: its own ends are nev
 _NEGLIGIBLE = 1e-4  # of the largest singular value
 _CURVES, _ROWS = 16_384, 256  # from which the covariance of the errors is taken; at a time
 _SEED = 1
+
+Numbers = Any  # an array, or a tensor
 
 
 @lru_cache(maxsize=4)
@@ -57,9 +60,9 @@ def calibration_error(
     return curves
 
 
-def amplitudes(uniform: np.ndarray, largest: float, law: str) -> np.ndarray:
+def amplitudes(uniform: Numbers, largest: float, law: str) -> Numbers:
     """Return the largest absolute error of each row, (rows,)."""
-    return largest * uniform if law == "uniform" else np.full_like(uniform, largest)
+    return largest * uniform if law == "uniform" else 0.0 * uniform + largest
 
 
 def walks(normals: np.ndarray, modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ _STEP_TIMEOUT = timedelta(minutes=30)  # of one collective: a rank may be readin
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among all: rank 0 writes. device: where it computes."""
+    """This process among all: rank 0 writes. device: where it computes, or its spectra are held."""
 
     rank: int
     world: int
@@ -46,15 +46,16 @@ class Ranks:
         """Return the sums over ranks, in float64."""
         if self.world == 1:
             return list(values)
-        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        total = torch.tensor(values, dtype=torch.float64, device=_talking())
         dist.all_reduce(total)
         return total.tolist()
 
     def least(self, value: float) -> float:
         """Return the least over ranks."""
-        least = torch.tensor(value, dtype=torch.float64, device=self.device)
-        if self.world > 1:
-            dist.all_reduce(least, dist.ReduceOp.MIN)
+        if self.world == 1:
+            return value
+        least = torch.tensor(value, dtype=torch.float64, device=_talking())
+        dist.all_reduce(least, dist.ReduceOp.MIN)
         return float(least)
 
     def wait(self) -> None:
@@ -67,6 +68,11 @@ class Ranks:
         if self.world > 1:
             dist.broadcast(tensor, src=0)
         return tensor
+
+
+def _talking() -> str:
+    """Return the kind of device whose numbers the ranks can tell each other."""
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
 def choose_device(name: str, local_rank: int) -> torch.device:

@@ -103,7 +103,8 @@ class ObservedExamples:
 class RestExamples:
     """Spectra brought to the rest frame; what was prepared last is kept.
 
-    passes: epochs that go through the same noisy rows.
+    passes: epochs that go through the same noisy rows. device: of the network, where it
+    is not on the processor as the spectra are.
     """
 
     source: Source
@@ -114,6 +115,7 @@ class RestExamples:
     frame: RestFrame
     passes: int
     loss: str = "rmse"
+    device: torch.device | None = None
     _round: int | None = None
     _prepared: list[Example] = field(default_factory=list)
     _held_out: list[tuple[Tensor, ...]] = field(default_factory=list)
@@ -159,15 +161,12 @@ class RestExamples:
             self._brought(_some(spectra, first, _PREPARED_ROWS), augmenter, epoch)
             for first in range(0, max(len(spectra), 1), _PREPARED_ROWS)
         ]
-        device = spectra.flux.device
-        return tuple(torch.cat(column).to(device) for column in zip(*parts, strict=True))
+        return tuple(torch.cat(column).to(self.device) for column in zip(*parts, strict=True))
 
     def _brought(self, spectra: Spectra, augmenter: Augmenter, epoch: int) -> tuple[Tensor, ...]:
         flux, sigma, labels, start = spectra.flux, spectra.sigma, spectra.labels, spectra.start
         batch = augmenter(flux, sigma, epoch, start)
-        noisy, variance, target = (
-            part.cpu() for part in (batch.noisy, batch.variance, batch.target)
-        )
+        noisy, variance, target = batch.noisy, batch.variance, batch.target
         frame = frames_taken(self.truth, labels, target, variance, augmenter, epoch, start)
         solution, level = self.frame.solved(noisy.numpy(), variance.numpy(), frame)
         offset = augmenter.offsets(epoch, start, len(flux))
@@ -237,8 +236,8 @@ def statistics_of_rest(
     for first in range(0, len(clean), _PREPARED_ROWS):
         some = _some(clean, first, _PREPARED_ROWS)
         is_original = training.config.target == "original"
-        target = (some.flux if is_original else training.target(some.flux, 0, first)[0]).cpu()
-        sigma = some.sigma.cpu()
+        target = some.flux if is_original else training.target(some.flux, 0, first)[0]
+        sigma = some.sigma
         frame = frames_taken(truth, some.labels, target, sigma.square(), training, 0, first)
         rows = slice(first, first + len(some))
         offset = training.offsets(0, first, len(some))

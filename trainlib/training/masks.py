@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simlib.rng import Purpose, Split
+from simlib.rng import Purpose, Split, stream_key
 from trainlib.config import Augment
+from trainlib.training import on_device
 from trainlib.training.kernels import masked_rows
 from trainlib.training.normals import row_words, words
 
@@ -56,20 +57,35 @@ class Masks:
         if not (self.gaps or self.rays or self.sky):
             return None
         count = row_words(_FIRST + 2 * (self.gaps + self.rays))
-        drawn = words(seed, split, Purpose.masks, epoch, start, len(sigma), count).view(np.uint32)
-        runs = np.zeros((len(sigma), self.pixels), np.bool_)
-        masked_rows(drawn, _FIRST, self.gaps, self.rays, GAP_PIXELS, CR_PIXELS, runs)
-        found = torch.from_numpy(runs).to(sigma.device)
+        found: Tensor
+        if on_device.is_on_one(sigma):
+            key = tuple(stream_key(seed, split, Purpose.masks))
+            make = on_device.compiled(self._runs, sigma.device.type)
+            bits, found = make(key, on_device.at(sigma.device, start, epoch), len(sigma), count)
+        else:
+            drawn = words(seed, split, Purpose.masks, epoch, start, len(sigma), count)
+            runs = np.zeros((len(sigma), self.pixels), np.bool_)
+            masked_rows(
+                drawn.view(np.uint32), _FIRST, self.gaps, self.rays, GAP_PIXELS, CR_PIXELS, runs
+            )
+            bits, found = torch.from_numpy(drawn), torch.from_numpy(runs)
         if self.sky:
-            some = torch.from_numpy(how_many(drawn[:, 2], self.sky)).to(sigma.device)[:, None]
+            some = on_device.how_many(bits[:, 2], self.sky)[:, None]
             brightest = sigma.topk(self.sky, dim=1).values
             least = brightest.gather(1, (some - 1).clamp(min=0))
             found |= (sigma >= least) & (some > 0)
         return found
 
-
-def how_many(drawn: np.ndarray, most: int) -> np.ndarray:
-    """Return int64 0 … most of random uint32: none for half of them, else evenly from 1 on."""
-    wide = drawn.astype(np.uint64)
-    some = np.uint64(1) + (((wide & np.uint64(2**31 - 1)) * np.uint64(most)) >> np.uint64(31))
-    return np.where(wide >> np.uint64(31), some, np.uint64(0)).astype(np.int64)
+    def _runs(
+        self, key: tuple[int, int], place: tuple[Tensor, Tensor], rows: int, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the words of rows, and the pixels of gaps and cosmic rays, on a device."""
+        bits = on_device.words(key, place, rows, count)
+        many = [
+            on_device.how_many(bits[:, 0], self.gaps),
+            on_device.how_many(bits[:, 1], self.rays),
+        ]
+        gaps = on_device.hidden_runs(bits, _FIRST, self.gaps, GAP_PIXELS, many[0], self.pixels)
+        first = _FIRST + 2 * self.gaps
+        rays = on_device.hidden_runs(bits, first, self.rays, CR_PIXELS, many[1], self.pixels)
+        return bits, gaps | rays

@@ -13,9 +13,11 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,6 +37,7 @@ from trainlib.models import (
 )
 from trainlib.models import training_statistics as compute_statistics
 from trainlib.models.restframe import RestFrameNetwork
+from trainlib.models.short import ShortInside, is_short_fast
 from trainlib.rest.statistics import empty_rest_statistics
 from trainlib.runs import State
 from trainlib.training.astray import keep_astray
@@ -97,8 +100,10 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     dataset, section = runs.dataset_of(run or directory, config, manifest), config.train
     truth = truth_of(dataset) if isinstance(config.model, RestFrameModel) else None
     labels = LABELS if truth else ()
-    source = open_source(config, dataset, ranks, labels)
-    held_out = read_validation(dataset, config, ranks, labels)
+    # what is done at rest is done on the processor, until the network
+    holding = replace(ranks, device=torch.device("cpu")) if truth else ranks
+    source = open_source(config, dataset, holding, labels)
+    held_out = read_validation(dataset, config, holding, labels)
     rows, pixels = source.rows, source.pixels
     check_pixels(pixels, config.model)
     log.info("%s training spectra, %d an epoch, of %d pixels, %d rank(s), %s",
@@ -114,17 +119,20 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
         model = build_model(config.model, statistics).to(ranks.device)
     else:
         model = blank_network(saved, config.model).to(ranks.device)
+    if isinstance(model, ShortInside):
+        model.is_short = section.precision == "bfloat16" and is_short_fast(ranks.device.type)
     optimizer = build_optimizer(section, model)
     plateau = plateau_scheduler(section, optimizer)
     if saved is not None:
         restore(saved, model, optimizer, plateau)
         log.info("going on from epoch %d, step %d", state.epoch, state.step)
-    examples = make_examples(config, source, held_out, training, validating, model, truth)
+    examples = make_examples(config, source, held_out, training, validating, model, truth, ranks)
     objective = examples.objective(model)
     peak = peak_rate(ranks, section.measure_peak)
     flops = flops_a_spectrum(objective, next(examples.held_out(), None)) if peak else 0.0
     if ranks.world > 1:
         objective = DistributedDataParallel(objective, forward_sync_buffers=False)
+    stepped = compiled(objective, section.compile, ranks.device)
     state.parameters = sum(p.numel() for p in model.parameters())
     state.world_size, state.device = ranks.world, str(ranks.device)
     log.info("%s network, %d parameters, set up in %.1f s",
@@ -156,7 +164,7 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 if plateau is None:
                     set_learning_rate(optimizer, learning_rate(section, progress))
 
-                errors = objective(*inputs)
+                errors = stepped(*inputs)
                 # ranks average their gradients: weighted so, the mean is over the global batch
                 loss = errors.sum() * (ranks.world / batch_rows)
                 optimizer.zero_grad(set_to_none=True)
@@ -179,8 +187,8 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
                 continue
 
             rate = optimizer.param_groups[0]["lr"]
+            (state.begun_loss,) = ranks.sum(float(loss_sum))  # waits for the device
             state.begun_seconds = time.monotonic() - interval_begin
-            (state.begun_loss,) = ranks.sum(float(loss_sum))
             pause_begin, judged = time.monotonic(), 0.0
             if not known.is_stopping:
                 judged = validate(objective, examples, len(held_out), ranks)
@@ -289,6 +297,7 @@ def make_examples(
     validating: Augmenter,
     model: nn.Module,
     truth: Truth | None,
+    ranks: Ranks,
 ) -> Examples:
     """Return what the network learns from."""
     loss = config.train.loss
@@ -297,7 +306,23 @@ def make_examples(
     if not isinstance(model, RestFrameNetwork):
         raise TypeError(f"{config.model.kind} is no {type(model).__name__}")
     passes = config.model.passes
-    return RestExamples(source, held_out, training, validating, truth, model.frame, passes, loss)
+    return RestExamples(
+        source, held_out, training, validating, truth, model.frame, passes, loss, ranks.device
+    )
+
+
+def compiled(objective: nn.Module, how: str, device: torch.device) -> Callable[..., Any]:
+    """Return the objective as a step of the training calls it; InputError where it cannot be so."""
+    if how == "none":
+        return objective
+    if how == "graphs" and device.type == "cpu":
+        raise InputError(
+            "train.compile = 'graphs' needs a GPU, this is a processor; "
+            "set train.compile = 'kernels' or 'none'"
+        )
+    # one of each size of a batch: with sizes left open it would be slower
+    mode = "reduce-overhead" if how == "graphs" else "default"
+    return torch.compile(objective, mode=mode, dynamic=False)
 
 
 def validate(objective: nn.Module, examples: Examples, spectra: int, ranks: Ranks) -> float:
@@ -396,6 +421,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(told, file=sys.stderr)
         end_torchrun()
         return PREEMPTED
+    except torch._dynamo.exc.TorchDynamoException as error:
+        message = f"torch cannot compile here ({str(error).splitlines()[0]})"
+        report_failure(directory, "InputError", f"{message}; set train.compile = 'none'")
+        raise
     except Exception as error:
         is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         report_failure(directory, "InputError" if is_full else type(error).__name__, str(error))

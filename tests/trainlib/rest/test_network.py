@@ -164,9 +164,9 @@ def test_a_state_alone_makes_the_network_again():
         build_model(CONFIG, empty_statistics(400, 6))
 
 
-def test_its_arithmetic_is_short_while_it_trains_and_whole_elsewhere(monkeypatch):
-    monkeypatch.setattr("trainlib.models.restframe.is_short_fast", lambda kind: kind == "cpu")
+def test_its_arithmetic_is_short_while_it_trains_and_whole_elsewhere():
     model = network(is_random=True)
+    model.is_short = True
     inputs = (torch.randn(8, 6), torch.full((8,), 0.05), torch.zeros(8))
     whole, short = (model.train(on).correct(*inputs).stars.detach() for on in (False, True))
     assert whole.dtype == short.dtype == torch.float32
