@@ -107,6 +107,7 @@ def test_they_are_the_fits_of_those_noisy_spectra(trained, judged, place):
         assert told[name]["wrong_95"][0] <= told[name]["wrong"] <= told[name]["wrong_95"][1]
         assert told[name]["ms"] > 0.0 and told[name]["not_converged"] == 0.0
     assert told["cold"]["templates"] == 8 * 113
+    assert 0.0 < told["cold"]["grid_ms"] < told["cold"]["ms"]
     assert 0.0 <= told["dae"]["accepted"] <= 1.0
 
 
@@ -122,7 +123,8 @@ def test_fits_are_told_and_shown(trained, judged, capsys):
     assert "from cold: 904 templates, " in text and "from truth: " in text
     page = write_report(trained).read_text()
     shown = ("a coarse grid of templates", "network, polished",
-             f"The first {FITTED} spectra were also fitted")  # fmt: skip
+             f"The first {FITTED} spectra were also fitted",
+             "From the network's answer a fit takes")  # fmt: skip
     assert [text for text in shown if text not in page] == []
     is_denied = "were not asked for" in page
     assert not is_denied

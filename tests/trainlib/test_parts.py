@@ -163,7 +163,7 @@ def test_damaged_parts_are_made_again(
     assert [kind for kind, *_ in made[before:]] == [JUDGE] * 3
 
 
-@pytest.mark.parametrize("other", ["section", "checkpoint", "version"])
+@pytest.mark.parametrize("other", ["section", "checkpoint", "TRUST_VERSION", "PARTS_VERSION"])
 def test_parts_of_another_judgement_are_not_taken(
     other: str, run: Path, made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -172,8 +172,8 @@ def test_parts_of_another_judgement_are_not_taken(
     before, section = len(made), None
     if other == "section":
         section = Evaluate(smoothing_sigma=3.0)
-    elif other == "version":
-        monkeypatch.setattr("trainlib.evaluation.evaluate.TRUST_VERSION", 99)
+    elif other.endswith("VERSION"):
+        monkeypatch.setattr(f"trainlib.evaluation.evaluate.{other}", 99)
     else:
         state, _ = load_checkpoint(mine / runs.CHECKPOINT, torch.device("cpu"))
         state["model"]["last.1.bias"].add_(0.5)

@@ -6,10 +6,10 @@ The two runs of the page differ in every figure that it shows of them.
 import base64
 import json
 import re
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +20,16 @@ from matplotlib.figure import Figure
 
 from flows.cli import run_program
 from simlib.rng import Purpose, Split
-from tests.trainlib.judged_runs import AUGMENT, BADLY, WELL, judged_badly, judged_well
+from tests.trainlib.judged_runs import (
+    AUGMENT,
+    BADLY,
+    WELL,
+    judged_badly,
+    judged_well,
+    with_ablation,
+    with_fits,
+)
+from tests.trainlib.page_reader import Page, numbers
 from trainlib import runs
 from trainlib.config import Evaluate
 from trainlib.evaluation import figures
@@ -38,94 +47,6 @@ NAMES = ["noisy input", "Gaussian smoothing", "Savitzky-Golay filter", "PCA proj
 LONG = dict(zip(METHODS, NAMES, strict=True))
 STARS = {"teff": "Teff (K)", "logg": "log g", "feh": "[Fe/H]", "alpha": "[α/Fe]"}
 SECTIONS = (WELL, BADLY)
-
-
-@dataclass
-class Table:
-    heading: str  # of the section, or of the details that it folds away
-    rows: list[list[str]] = field(default_factory=list)
-    best: list[list[bool]] = field(default_factory=list)
-
-
-class Page(HTMLParser):
-    """What stands on a page: tables, lists of terms, items, tiles, images and running text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.heading, self.term = "", ""
-        self.tables: list[Table] = []
-        self.terms: list[dict[str, str]] = []
-        self.items: dict[str, list[str]] = {}
-        self.tiles: list[str] = []
-        self.is_tile = False
-        self.texts: dict[str, list[str]] = {}
-        self.figures: list[str] = []
-        self.feed(text)
-        for table in self.tables:
-            table.rows = [[" ".join(cell.split()) for cell in row] for row in table.rows]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.open.append(tag)
-        if tag == "table":
-            self.tables.append(Table(self.heading))
-        elif tag == "tr":
-            self.tables[-1].rows.append([])
-            self.tables[-1].best.append([])
-        elif tag in ("td", "th"):
-            self.tables[-1].rows[-1].append("")
-            self.tables[-1].best[-1].append(given.get("class") == "best")
-        elif tag == "dl":
-            self.terms.append({})
-        elif tag in ("h2", "summary"):
-            self.heading = ""
-        elif tag == "li":
-            self.items.setdefault(self.heading, []).append("")
-        elif tag == "p":
-            self.texts.setdefault(self.heading, []).append("")
-        elif tag == "dt":
-            self.term = ""
-        elif tag == "dd":
-            self.terms[-1][self.term] = ""
-        elif tag == "h3":
-            self.figures.append("")
-        self.meet_tile(tag, given.get("class"))
-        if tag in ("meta", "link", "input"):
-            self.open.pop()
-
-    def meet_tile(self, tag: str, kind: str | None) -> None:
-        if kind == "tile":
-            self.tiles.append("")
-        if kind == "tile" or tag == "section":
-            self.is_tile = kind == "tile"
-
-    def handle_endtag(self, tag: str) -> None:
-        while self.open and self.open.pop() != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        inside = set(self.open)
-        if inside & {"td", "th"}:
-            self.tables[-1].rows[-1][-1] += data
-        elif inside & {"h2", "summary"}:
-            self.heading += data
-        elif "li" in inside:
-            self.items[self.heading][-1] += data
-        elif "dt" in inside:
-            self.term += data
-        elif "dd" in inside:
-            self.terms[-1][self.term] += data
-        elif "p" in inside:
-            self.texts[self.heading][-1] += data
-        elif "h3" in inside:
-            self.figures[-1] += data
-        elif self.is_tile:
-            self.tiles[-1] += data
-
-
-def numbers(text: str) -> list[float]:
-    return [float(n.replace(",", "")) for n in re.findall(r"[-−]?\d[\d,]*\.?\d*", text)]
 
 
 @dataclass(frozen=True)
@@ -155,7 +76,7 @@ class Shown:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """Return the page about both runs, and its figures as they were before they were pixels."""
     folder = tmp_path_factory.mktemp("shown")
-    places = (judged_well(folder), judged_badly(folder))
+    places = (with_ablation(with_fits(judged_well(folder))), judged_badly(folder))
     drawn: dict[str, Figure] = {}
     embedded: dict[str, str] = {}
     save = figures.save_and_embed
@@ -282,8 +203,121 @@ def test_every_cell_of_every_table_is_what_the_run_has_stored(shown: Shown) -> N
             assert found.rows == expected_table(results, measure, digits, told == run.place.name)
         assert next(rest).rows == expected_by_star(run)
         assert next(rest).rows[1:] == expected_measures(run)
+        if run is shown.runs[0]:  # the other was not fitted, and nothing of it varied
+            assert next(rest).rows[1:] == expected_fits(run)
+    for expected in expected_variants(shown.runs[0]):
+        assert next(rest).rows == expected
     assert next(rest, None) is None
-    assert len({str(table.rows) for table in tables}) == 12
+    assert len({str(table.rows) for table in tables}) == 16
+
+
+def expected_fits(run: Judged) -> list[list[str]]:
+    told = run.on.attrs["evaluation"]["summary"]["fit"]["starts"]
+    cold, dae, truth = (told[name] for name in ("cold", "dae", "truth"))
+    before = {"cold": cold["grid_ms"], "dae": dae["network_ms"]}
+    alone = {"cold": cold["ms"] - cold["grid_ms"], "dae": dae["ms"], "truth": truth["ms"]}
+    return [
+        [
+            name,
+            "1,205" if start == "cold" else "–",
+            f"{told[start]['evaluations']:.1f}",
+            f"{told[start]['evaluations'] + (1205 if start == 'cold' else 0):,.1f}",
+            f"{before[start]:.1f}" if start in before else "–",
+            f"{alone[start]:.1f}",
+            f"{alone[start] + before.get(start, 0.0):.1f}",
+            f"{100 * told[start]['wrong']:.2f}",
+            "–".join(f"{100 * end:.2f}" for end in told[start]["wrong_95"]),
+        ]
+        for start, name in (("cold", "a coarse grid of templates"), ("dae", "the network's answer"),
+                            ("truth", "the truth"))
+    ]  # fmt: skip
+
+
+def test_what_a_fit_saves_is_told_with_and_without_what_comes_before_it(shown: Shown) -> None:
+    told = shown.runs[0].on.attrs["evaluation"]["summary"]["fit"]["starts"]
+    cold, dae = told["cold"], told["dae"]
+    heading = f"Where the network does not win: {shown.runs[0].place.name}"
+    (text,) = (one for one in shown.page.texts[heading] if one.startswith("From the network"))
+    assert numbers(text) == [
+        round(dae["evaluations"] / cold["evaluations"], 2),
+        float(f"{dae['evaluations'] / (cold['evaluations'] + cold['templates']):.2g}"),
+        round((dae["ms"] + dae["network_ms"]) / cold["ms"], 2),
+        round(dae["ms"] / (cold["ms"] - cold["grid_ms"]), 2),
+        round(100 * dae["accepted"], 2),
+    ]
+
+
+def eta_of(test: dict[str, Any]) -> str:
+    return f"{test['eta']:.2f} ± {test['eta_error']:.2f}"
+
+
+def expected_variants(run: Judged) -> list[list[list[str]]]:
+    """Return the rows of the three tables of variants, from the file beside the run alone."""
+    told = json.loads((run.place / "ablation.json").read_text())["rows"]
+    kinds = ["as trained", "withheld cells", "withheld threads"]
+    matrix = [["trained", "epochs", "spectra seen", "CPU s", *(f"on {kind}" for kind in kinds)]]
+    every = [["trained", "tested on", "spectra", "S/N, 10–90 %", "noisy, mean |R| (%)", "network",
+              "limit", "η", "bias", "worst pixel"]]  # fmt: skip
+    tested = {(row["name"], one["name"]): one for row in told for one in row["tests"]}
+    for row in told:
+        start = [f"{row['name']} {row['text']}"]
+        if row["reason"]:
+            matrix.append([*start, f"not trained: {row['reason']}"])
+            continue
+        start += [str(row["epochs"]), f"{row['samples']:,}", f"{row['cpu_seconds']:.0f}"]
+        for kind in kinds:
+            test = tested.get((row["name"], kind))
+            if not test or test["reason"]:
+                start.append(f"not tested: {test['reason']}" if test else "–")
+                continue
+            error, snr = 100 * test["error"], test["snr"]
+            start.append(f"{eta_of(test)} {error:.2f}")
+            every.append([
+                row["name"], kind, str(test["spectra"]),
+                f"{snr[1]:.1f} {snr[0]:.1f}–{snr[2]:.1f}", f"{100 * test['noisy']:.2f}",
+                f"{error:.3f}", f"{100 * test['floor']:.3f}", eta_of(test),
+                f"{100 * test['bias']:.3f}", f"{100 * test['worst']:.1f}",
+            ])  # fmt: skip
+        matrix.append(start)
+    costs = [["trained", "tested on", "spectra", "mean |R| (%)", "first", "ratio",
+              "worst pixel (%)", "first", "bias (%)", "first"]]  # fmt: skip
+    for name, kind in (("mae", kinds[0]), ("without threads", kinds[2]), ("recipe A", kinds[0])):
+        one, first = tested[name, kind], tested["as configured", kind]
+        ratio = one["error"] / first["error"]
+        scatter = ratio * np.hypot(*(test["eta_error"] / test["eta"] for test in (one, first)))
+        costs.append([
+            f"as {name}", f"on {kind}", str(one["spectra"]), f"{100 * one['error']:.3f}",
+            f"{100 * first['error']:.3f}", f"{ratio:.3f} ± {scatter:.3f}",
+            f"{100 * one['worst']:.1f}", f"{100 * first['worst']:.1f}",
+            f"{100 * one['bias']:.3f}", f"{100 * first['bias']:.3f}",
+        ])  # fmt: skip
+    return [matrix, costs, every]
+
+
+def test_a_run_of_which_nothing_was_varied_says_what_would(shown: Shown) -> None:
+    varied, other = (run.place for run in shown.runs)
+    texts = [shown.page.texts[f"Trained with one thing otherwise: {one.name}"]
+             for one in (varied, other)]  # fmt: skip
+    assert numbers(texts[0][0])[:2] == [7.5, 9] and "specdenoise ablate" not in str(texts[0])
+    (text,) = texts[1]
+    assert f"specdenoise ablate {other} trains" in text
+
+
+@pytest.mark.parametrize("name", ["mae", "recipe A"])
+def test_the_first_layer_is_drawn_and_told_as_it_was_found(name: str, shown: Shown) -> None:
+    rows = json.loads((shown.runs[0].place / "ablation.json").read_text())["rows"]
+    (layer,) = (row["first_layer"] for row in rows if row["name"] == name)
+    values = [layer[key] for key in ("paper", "untrained", "trained")]
+    (axes,) = shown.figures[f"gradients-1-{name.replace(' ', '-')}"].axes
+    x, y = curves_of(axes)["ours"]
+    assert list(y) == values and list(x) == [0, 1, 2]
+    assert axes.get_yscale() == "log" and axes.get_ylabel() == "mean |gradient|"
+    assert [text.get_text() for text in axes.texts] == [f"{value:.1e}" for value in values]
+    (part,) = re.findall(f"<h3>First layer, {name}: .*?</figcaption>", shown.text, re.DOTALL)
+    caption = part.partition("<figcaption>")[2]
+    told = [float(one) for one in re.findall(r"\d[\d.]*e-\d+", caption)]
+    assert told == [*(float(f"{value:.1e}") for value in values), 1e-7, 1e-6]
+    assert f"begins with: {layer['rate']:g}." in caption
 
 
 @dataclass(frozen=True)
@@ -426,6 +460,12 @@ def test_all_that_the_page_says_is_printed_by_one_command(
                 values = table["value"].sel({"method": method}).values
                 kept = [list(record["methods"][method][name].values()) for name in MEASURES]
                 np.testing.assert_array_equal(np.array(kept, float), values)
+    kept = json.loads((shown.runs[0].place / "ablation.json").read_text())
+    varied, none = (one["ablation"] for one in told["runs"])
+    assert none is None and (varied["minutes"], varied["spectra"]) == (7.5, 9)
+    for row, stored in zip(varied["rows"], kept["rows"], strict=True):
+        assert row == stored | {"tests": row["tests"]}
+        assert [one for one in row["tests"] if one] == stored["tests"]
     verdict = told["runs"][0]["verdict"]["claims"]
     assert [row["text"] for row in verdict] == [
         row[0][: len(known["text"])] for row, known in zip(shown.page.tables[0].rows[1:], verdict,
@@ -686,7 +726,7 @@ def test_each_drawing_of_the_page_is_the_file_beside_it_in_the_page_s_colours(
     paper = [f"Figure {number}:" for number in (1, *range(3, 12))]
     told = [title for title in shown.page.figures if title.startswith("Figure")]
     assert [title.partition(" ")[0] + " " + title.split()[1] for title in told] == paper
-    assert len(shown.embedded) + shown.text.count("Left out:") == len(shown.page.figures) == 13
+    assert len(shown.embedded) + shown.text.count("Left out:") == len(shown.page.figures) == 15
     for name, drawing in shown.embedded.items():
         kept = (shown.folder / "figures" / name).read_text()
         assert drawing in shown.text and re.findall("<path", drawing) == re.findall("<path", kept)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainlib.judged_runs import judged_well
+from tests.trainlib.judged_runs import judged_well, with_ablation, with_fits
 from trainlib.evaluation.report import write_report
 
 CHROMIUM = shutil.which("chromium")
@@ -30,7 +30,7 @@ DRIVE = f"<script>{Path(__file__).with_name('drive_report.js').read_text()}</scr
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
-    written = Path(str(write_report([judged_well(folder)])))
+    written = Path(str(write_report([with_ablation(with_fits(judged_well(folder)))])))
     copy = folder / "driven.html"
     text = written.read_text().replace("<head>", "<head>" + WATCH, 1)
     copy.write_text(text.replace("</body>", DRIVE))

@@ -92,6 +92,12 @@ def kinds() -> list[Circumstance]:
     ]  # fmt: skip
 
 
+def bears_on(name: str) -> str:
+    """Return the kind of spectra on which a variant, by its name, may differ from the run."""
+    part = name.removeprefix("without ")
+    return f"withheld {part}" if part in _OWN else AS_TRAINED
+
+
 class Ablated(BaseModel):
     """A variant, how it was trained, and what it makes of each kind of spectra.
 

@@ -1,6 +1,6 @@
 """The figures of a page: what each is called, and of what stored things it is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,26 @@ def draw(shown: Sequence[Shown], folder: Location) -> dict[str, Drawing]:
         figures.bias_figure(first.on))  # fmt: skip
     add("alpha", "Error against [α/Fe]", "Not a figure of the paper.",
         figures.errors_figure(first.on, "alpha"))  # fmt: skip
+    for number, run in enumerate(shown, start=1):
+        for row in run.ablation.rows if run.ablation else ():
+            if (layer := row.first_layer) is not None:
+                values = {"the paper's widths, untrained": layer.paper,
+                          "this network, untrained": layer.untrained,
+                          "this network, trained": layer.trained}  # fmt: skip
+                add(f"gradients-{number}-{row.name.replace(' ', '-')}",
+                    f"First layer, {row.name}: gradient in its weights",
+                    _steepness(values, layer.rate),
+                    figures.gradients_figure(values, _PAPER))  # fmt: skip
     return found
+
+
+_PAPER = (1e-7, 1e-6)  # mean |gradient| of the first layer, section 3.5
+
+
+def _steepness(values: Mapping[str, float], rate: float) -> str:
+    ours = ", ".join(f"{value:.1e} ({name})" for name, value in values.items())
+    return (f"Mean |gradient|: {ours}; the paper tells of {_PAPER[0]:g} to {_PAPER[1]:g} (section "
+            f"3.5). Learning rate that a step begins with: {rate:g}.")  # fmt: skip
 
 
 _OUTSIDE = "the run's pixels do not cover the Ca II triplet"

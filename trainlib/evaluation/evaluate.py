@@ -36,7 +36,16 @@ from trainlib.evaluation.metrics import (
     Measures,
     summarise_bins,
 )
-from trainlib.evaluation.parts import SUM, Arrays, Progress, Spread, in_turn, said, under
+from trainlib.evaluation.parts import (
+    PARTS_VERSION,
+    SUM,
+    Arrays,
+    Progress,
+    Spread,
+    in_turn,
+    said,
+    under,
+)
 from trainlib.evaluation.refusal import judge_trust, with_errors
 from trainlib.evaluation.results import (
     Evaluation,
@@ -100,7 +109,7 @@ def evaluate(
     )
     if (known := _known(trained, identity)) is not None:
         return known
-    made_with = fingerprint(identity, TRUST_VERSION, arithmetic(), torch.__version__)
+    made_with = fingerprint(identity, PARTS_VERSION, TRUST_VERSION, arithmetic(), torch.__version__)
     making = Making(trained, place, made_with, spread, progress)
     learnt = making(LEARN)[LEARN]
     if at_rest_in(learnt) is None:

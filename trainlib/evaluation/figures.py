@@ -211,6 +211,22 @@ def bias_figure(results: xr.Dataset) -> Figure:
     return figure
 
 
+def gradients_figure(values: Mapping[str, float], paper: tuple[float, float]) -> Figure:
+    """Draw mean |gradient| of weights, one after another. paper: the range that it tells of."""
+    figure, (axes,) = _figure(1, 9.0, 3.4)
+    axes.axhspan(*paper, color=_FAINT, zorder=0, label="the paper's")
+    places = range(len(values))
+    axes.plot(places, list(values.values()), "o", ms=7, color=_TRUTH, label="ours")
+    _logarithmic(axes, "y")
+    axes.set_xticks(places, list(values))
+    axes.margins(x=0.3, y=0.2)
+    for place, value in zip(places, values.values(), strict=True):
+        axes.annotate(f"{value:.1e}", (place, value), (9, -3), textcoords="offset points")
+    axes.set_ylabel("mean |gradient|")
+    axes.legend(loc="best")
+    return figure
+
+
 def _curve(axes: Axes, results: xr.Dataset, method: str, measure: str, label: str) -> None:
     snr, mean = binned_means(results, method, measure)
     axes.plot(snr, 100.0 * mean, "-", marker=_MARKERS[method], ms=4, color=COLOURS[method],

@@ -49,7 +49,7 @@ def judge_fits(
     known, known_s = timed(lambda: fit_spectra(problem, noisy, variance, truth))
     made = named("cold_", _came_to(cold)) | named("truth_", _came_to(known))
     made |= named("fit_", vars(_measured(cold.spectra, batch, flux_floor)))
-    spent = {"cold": scan_s + cold_s, "truth": known_s}
+    spent = {"grid": scan_s, "cold": scan_s + cold_s, "truth": known_s}
     if isinstance(model, RestFrameNetwork):
         (denoised, stars), spent["network"] = timed(lambda: _named(model, batch))
         polished, spent["dae"] = timed(lambda: polish(problem, noisy, variance, denoised, stars))
@@ -98,7 +98,8 @@ class Fits:
         objective = self.by_start("objective")
         wrong = is_wrong(objective, objective.min(axis=0))
         table = {name: self._told(name, one) for name, one in zip(self.starts, wrong, strict=True)}
-        table["cold"]["templates"] = int(self.found["templates"][0])
+        templates = int(self.found["templates"][0])
+        table["cold"] |= {"templates": templates, "grid_ms": self._ms("grid")}
         if "dae" in table:
             accepted = float(self.found["is_accepted"].mean())
             table["dae"] |= {"network_ms": self._ms("network"), "accepted": accepted}

@@ -10,6 +10,7 @@ from trainlib.evaluation.claims import Claim, claims, in_a_sentence
 from trainlib.evaluation.compare import paired, why_not_paired
 from trainlib.evaluation.generalisation import read_generalisation
 from trainlib.evaluation.metrics import FITTED, NETWORK
+from trainlib.evaluation.page_tables import ablation_table, fit_table
 from trainlib.evaluation.results import Results
 from trainlib.evaluation.shown import Shown
 
@@ -19,9 +20,10 @@ def page_numbers(shown: Sequence[Shown]) -> dict[str, Any]:
 
     `runs`: name, `verdict` (a sentence and the rows of its table), the JSON object of the
     evaluation, `binned` measures of all methods, where the network is `beaten`, the rows that are
-    shown as `examples`, and, where they were asked for, tests on other spectra, `generalisation`.
-    `comparisons` of the others with the first. `tested_alike`: η of all on spectra unlike the
-    first's training set, a row a kind. Shares are fractions.
+    shown as `examples`, and, where they were asked for, `fits` of the simulator, tests on other
+    spectra, `generalisation`, and variants of the training, `ablation`. `comparisons` of the others
+    with the first. `tested_alike`: η of all on spectra unlike the first's training set, a row a
+    kind. Shares are fractions.
     """
     first = shown[0]
     return {
@@ -45,7 +47,9 @@ def _numbers_of(run: Shown) -> dict[str, Any]:
         "cpu_ms": dict(zip(map(str, results.on["method"].values),
                            map(_number, results.on["cpu_ms"].values), strict=True)),
         "beaten": defeats(results.evaluation.summary),
+        "fits": fit_table(fit) if (fit := results.evaluation.summary.get("fit")) else None,
         "generalisation": _generalisation(run),
+        "ablation": ablation_table(run.ablation) if run.ablation else None,
         "examples": [
             example_of(results, number) for number in range(results.examples.sizes["example"])
         ],

@@ -8,17 +8,22 @@ from pathlib import Path
 from simlib.errors import InputError
 from simlib.location import Location, Place
 from trainlib import runs
+from trainlib.evaluation.ablation import Ablation, read_ablation
 from trainlib.evaluation.results import Results, read_results
 from trainlib.evaluation.trained import Trained, load_trained
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A run of the page. name: its directory's, in full where two would be the same."""
+    """A run of the page. name: its directory's, in full where two would be the same.
+
+    ablation: None where no variants of it were trained.
+    """
 
     name: str
     trained: Trained
     results: Results
+    ablation: Ablation | None
 
 
 def shown_runs(run_directories: Sequence[Place] | Place) -> list[Shown]:
@@ -44,4 +49,4 @@ def _show(run: Location, name: str) -> Shown:
         raise InputError(
             f"{run} was trained further since it was judged; run `specdenoise evaluate {run}` again"
         )
-    return Shown(name, trained, results)
+    return Shown(name, trained, results, read_ablation(run))
