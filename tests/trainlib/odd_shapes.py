@@ -208,10 +208,11 @@ def masks(rng: np.random.Generator) -> None:
     for row, words in enumerate(drawn.tolist()):
         expected, begin = [False] * pixels, first
         for word, most, (least, longest) in zip(
-            words, (gaps, rays), lengths.values(), strict=False
+            words[:2], (gaps, rays), lengths.values(), strict=True
         ):
             some = 1 + (word % 2**31) * most // 2**31 if word >= 2**31 and most else 0
-            for place, size in zip(*(words[begin + n : begin + 2 * some : 2] for n in (0, 1))):
+            for run in range(some):
+                place, size = words[begin + 2 * run : begin + 2 * run + 2]
                 start = place * pixels // 2**32
                 for pixel in range(start, start + least + size * (longest - least + 1) // 2**32):
                     if pixel < pixels:
@@ -261,8 +262,8 @@ def residuals(rng: np.random.Generator) -> None:
 
 
 CASES = (
-    splines, weights, moved_curves, smooth_curves, evidence, words, normal_numbers, augmented, masks,
-    residuals,
+    splines, weights, moved_curves, smooth_curves, evidence, words, normal_numbers, augmented,
+    masks, residuals,
 )  # fmt: skip
 
 

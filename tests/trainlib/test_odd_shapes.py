@@ -1,4 +1,4 @@
-"""Compiled loops read no index outside their arrays, whatever the sizes, and say what NumPy says."""
+"""Compiled loops read nothing outside their arrays, of any sizes, and say what NumPy says."""
 
 from pathlib import Path
 
