@@ -228,7 +228,8 @@ def residuals(rng: np.random.Generator) -> None:
     variance = np.where(masked(rng, rows, pixels), 0.1 * single(rng, rows, pixels), np.inf)
     variance = variance.astype(np.float32)
     if flux.size:
-        flux.flat[rng.integers(0, flux.size, 3)] += np.float32(9.0)
+        far = rng.integers(0, flux.size, 3)  # the first with a neighbour, which makes it no ray
+        flux.flat[np.append(far, far[0] + 1) % flux.size] += np.float32(9.0)
     usual, rules = rng.uniform(0.05, 0.5, rows), (5.0, 0.4, 5.0)
     misfit, sums = np.full(rows, 7.0), np.full((3, rows, pixels + 1), 7.0)
     trust.sum_rows(flux, variance, made, error, usual, rules, misfit, *sums)
