@@ -143,7 +143,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is tested, by name, of a network that stands for any."""
     network = SimpleNamespace(
         directory=Location.of(tmp_path), dataset=Location.of(tmp_path / "dataset"),
-        checkpoint="abc", model=SimpleNamespace(noise_shape=[1.0]),
+        checkpoint="abc", pixels=1,
         config=SimpleNamespace(evaluate=Evaluate(), augment=PlainAugment()),
         manifest=SimpleNamespace(fingerprint="f", dataset=SimpleNamespace(fingerprint="d")),
     )  # fmt: skip
@@ -240,7 +240,7 @@ def test_another_network_is_tested_on_the_spectra_of_the_first(made, tmp_path, m
     assert set(usual) == {"abc"} and len(usual) == 30
     assert read_generalisation(tmp_path, "of-other", "f") is not None
     assert read_generalisation(tmp_path, "abc") is not None
-    other.model = SimpleNamespace(noise_shape=[1.0, 1.0])
+    other.pixels = 2
     with pytest.raises(InputError, match="other is of 2 pixels, .* of 1: they cannot"):
         other.directory = "other"
         generalise("other", 5, "first")

@@ -25,7 +25,7 @@ from flows.cli import run_program
 from simlib.errors import InputError
 from simlib.rng import Purpose, Split
 from tests.trainlib.judged_runs import AUGMENT, WELL, judged_well
-from tests.trainlib.toy_dataset import toy_split
+from tests.trainlib.toy_dataset import toy_split, write_toy
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.judged import judge
 from trainlib.evaluation.methods import METHODS
@@ -279,6 +279,16 @@ def test_a_run_is_judged_anew_on_another_dataset(run: Path, tmp_path: Path) -> N
     assert (before.spectra, after.spectra) == (WELL.spectra, 13)
     assert sum(part["count"] for part in summary["bins"]) == 13
     assert np.array_equal(results_of(copy)["snr"].values, spectra["snr"].values)
+
+
+@pytest.mark.parametrize("pixels", [96, 160])
+def test_a_run_is_not_judged_on_spectra_of_other_pixels(
+    pixels: int, run: Path, tmp_path: Path
+) -> None:
+    other = write_toy(tmp_path, 13, 13, pixels)
+    told = f"{other} holds spectra of {pixels} pixels, the network of {run} is for 128; give a"
+    with pytest.raises(InputError, match=told):
+        evaluate(run, dataset=other)
 
 
 def expected_bin(

@@ -2,6 +2,7 @@ import calendar
 import itertools
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -375,6 +376,18 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
+
+
+@pytest.mark.parametrize("pixels", [96, 160])
+def test_validation_spectra_of_other_pixels_are_told(pixels, tmp_path):
+    toy, other = write_toy(tmp_path, 60, 20), write_toy(tmp_path / "other", 60, 20, pixels)
+    shutil.rmtree(f"{toy}/validation")
+    shutil.move(f"{other}/validation", f"{toy}/validation")
+    told = (
+        f"validation spectra of {toy} have {pixels} pixels, those it trains on 128; write the store"
+    )
+    with pytest.raises(InputError, match=told):
+        train_here(toy_config(tmp_path), toy, tmp_path / "run")
 
 
 def test_a_network_of_other_width_than_the_data_is_told(toy, tmp_path):

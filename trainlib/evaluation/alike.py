@@ -37,10 +37,9 @@ def pass_gate(new_run: Place, released_run: Place, gate: Gate) -> Verdict:
 def judged_alike(released_run: Place, new_run: Place) -> Mapping[str, Any]:
     """Return the bins of the released network on the spectra that the new run was judged on."""
     mine, released = load_trained(new_run), load_trained(released_run)
-    pixels = [len(one.model.noise_shape) for one in (mine, released)]  # type: ignore[arg-type]
-    if pixels[0] != pixels[1]:
+    if mine.pixels != released.pixels:
         raise _OtherPixelsError(
-            f"the released network is of {pixels[1]} pixels, this one of {pixels[0]}"
+            f"the released network is of {released.pixels} pixels, this one of {mine.pixels}"
         )
     alike = {"augment": mine.config.augment, "evaluate": mine.config.evaluate}
     released = replace(released, config=released.config.model_copy(update=alike))

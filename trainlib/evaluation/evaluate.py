@@ -57,7 +57,7 @@ from trainlib.evaluation.results import (
 from trainlib.evaluation.trained import Trained, augmenter_of, judged_by, load_trained
 from trainlib.evaluation.trust import TRUST_VERSION, keep_trust, trust_of
 from trainlib.evaluation.trust_numbers import summarise_trust
-from trainlib.training.data import dataset_identity
+from trainlib.training.data import dataset_identity, open_split
 from trainlib.trust.model import Tried, Trust
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,13 @@ def evaluate(
             f"{place} is not the dataset any more that {trained.directory} was trained on; train "
             "on it first, or give a dataset to judge the run on"
         )
+    for split in ("train", section.split):
+        found = open_split(place, split).sizes["wavelength"]
+        if found != trained.pixels:
+            raise InputError(
+                f"{place} holds spectra of {found} pixels, the network of {trained.directory} is "
+                f"for {trained.pixels}; give a dataset of these"
+            )
     identity = evaluation_fingerprint(
         trained.manifest.fingerprint, trained.checkpoint, judged_on, section
     )

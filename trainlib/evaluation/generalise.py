@@ -133,7 +133,7 @@ def _test_of(trained: Trained, usual: Trained, spectra: int) -> _Test:
             f"{usual.directory} was trained on {place}, a store of spectra alone: none of "
             "another kind can be made; train on a dataset's folder"
         )
-    pixels, others = (len(one.model.noise_shape) for one in (trained, usual))  # type: ignore[arg-type]
+    pixels, others = trained.pixels, usual.pixels
     if pixels != others:
         raise InputError(
             f"{trained.directory} is of {pixels} pixels, {usual.directory} of {others}: they "

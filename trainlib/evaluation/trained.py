@@ -32,6 +32,11 @@ class Trained:
     checkpoint: str
 
     @property
+    def pixels(self) -> int:
+        """Return the number of pixels that the network is for."""
+        return len(self.model.noise_shape)  # type: ignore[arg-type]
+
+    @property
     def dataset(self) -> Location:
         """Return the dataset that the network learnt from."""
         return runs.dataset_of(self.directory, self.config, self.manifest)
@@ -63,11 +68,8 @@ def judged_by(trained: Trained, section: Evaluate) -> Trained:
 
 def augmenter_of(trained: Trained, split: str, *, is_on: bool = True) -> Augmenter:
     """Return the frozen augmentation of an evaluation."""
-    pixels = len(trained.model.noise_shape)  # type: ignore[arg-type]
-    seed = trained.config.evaluate.seed
-    return Augmenter(
-        trained.config.augment, pixels, seed, Split[split], Purpose.evaluation_noise, is_on
-    )
+    config, seed = trained.config.augment, trained.config.evaluate.seed
+    return Augmenter(config, trained.pixels, seed, Split[split], Purpose.evaluation_noise, is_on)
 
 
 def batches_of(spectra: Spectra) -> Iterator[tuple[slice, int]]:

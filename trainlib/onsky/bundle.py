@@ -19,12 +19,14 @@ from simlib.errors import InputError
 from simlib.location import Location, Place
 from simlib.units import FWHM_PER_SIGMA
 from trainlib.onsky.network import network_of
+from trainlib.rest.axis import RestAxis
 from trainlib.rest.denoiser import RestDenoiser
 from trainlib.trust.model import TRUST, Trust, TrustRecord
 
 SHIPPED = Path(__file__).parent / "shipped"  # trained on the preset `survey`
 MANIFEST, ARRAYS, CARD = "manifest.json", "network.safetensors", "README.md"
 WAVELENGTH, LSF = "wavelength", "lsf_sigma"  # among the arrays, the network's beside them
+_OFF = 0.1  # pixels that a wavelength lies from where the network has it, at most
 _REMEDY = "export the run again with `specdenoise export RUN BUNDLE`"
 
 
@@ -90,13 +92,22 @@ def open_bundle(place: Place) -> Opened:
     with reading(path, _REMEDY):
         arrays = load(held[ARRAYS])
         wavelength = arrays.pop(WAVELENGTH)
-        lsf_sigma = _lsf_sigma(arrays, wavelength, manifest.resolution)
         try:
             network = network_of(manifest.model, arrays)
         except InputError as error:
             raise InputError(f"{path}: {error}; {_REMEDY}") from None
+        _refuse_other(wavelength, network.frame.axis)
+        lsf_sigma = _lsf_sigma(arrays, wavelength, manifest.resolution)
     trust = Trust.of(parse_record(folder / TRUST, held[TRUST], TrustRecord))
     return Opened(folder, manifest, wavelength, lsf_sigma, network, trust)
+
+
+def _refuse_other(wavelength: np.ndarray, axis: RestAxis) -> None:
+    """Raise ValueError unless wavelengths are those of the pixels that the network is of."""
+    expected = axis.observed + axis.pitch * np.arange(axis.pixels)
+    is_one = wavelength.shape == expected.shape
+    if not (is_one and np.all(np.abs(wavelength - expected) < _OFF * axis.pitch)):
+        raise ValueError(f"its {WAVELENGTH} is not that of the network's {axis.pixels} pixels")
 
 
 def _lsf_sigma(

@@ -43,11 +43,11 @@ class RestAxis:
         """Return the redshift that moves the middle of the arm by a pixel."""
         return self.pitch / (self.observed + 0.5 * self.pixels * self.pitch)
 
-    @property
-    def arm(self) -> slice:
-        """Return the points that the pixels see of a star at rest."""
-        first = round((self.observed - self.rest) / self.pitch)
-        return slice(first, first + self.pixels)
+    def arm(self, redshift: float) -> slice:
+        """Return the points that the pixels see of a star at a redshift."""
+        place, step = self.places(np.array(redshift))
+        first = round(float(place))
+        return slice(first, first + round(float(step) * (self.pixels - 1)) + 1)
 
     def places(self, redshift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return where the first pixel lies, and how far apart pixels are, in points.

@@ -69,9 +69,10 @@ class RestDenoiser:
 
     @cached_property
     def typical(self) -> np.ndarray:
-        """Return (pixels,) the mean star at rest, float64."""
-        mean = self.frame.statistics.mean[np.newaxis]
-        return np.asarray(self.frame.axis.gather(mean, np.zeros(1))[0], dtype=float)
+        """Return (pixels,) the mean star as near to rest as redshifts are, float64."""
+        told = self.frame.statistics
+        seen = self.frame.axis.gather(told.mean[np.newaxis], np.array([told.nearest]))
+        return np.asarray(seen[0], dtype=float)
 
     @_QUIET
     def flux(self, flux_noisy: np.ndarray, variance: np.ndarray) -> np.ndarray:

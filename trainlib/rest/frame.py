@@ -236,9 +236,9 @@ class RestFrame:
     def over_mean(self) -> np.ndarray:
         """Return (rank, points) what a unit of each coefficient makes of the mean flux, float64.
 
-        Over the arm of a star at rest.
+        Over the arm of a star at rest, or as near to it as redshifts are.
         """
-        arm = self.axis.arm
+        arm = self.axis.arm(self.statistics.nearest)
         mean = spline_samples(self.statistics.mean[np.newaxis])[0, arm].astype(float)
         return np.asarray(self.values[:, arm] / mean)
 
@@ -246,7 +246,7 @@ class RestFrame:
     def relative(self) -> np.ndarray:
         """Return (rank, rank) L: |c L|² is the mean square of a small change c over the mean flux.
 
-        The mean is over the arm of a star at rest.
+        The mean is over the arm of `over_mean`.
         """
         over_mean = self.over_mean
         gram = over_mean @ over_mean.T / over_mean.shape[1]

@@ -149,10 +149,10 @@ def rest_rows(values, first, step, out):
         seen = values[n]
         last = len(seen) - 1
         for j in range(out.shape[1]):
-            place = min(max((j - first[n]) / step[n], 0.0), last - 1e-3)
+            place = min(max((j - first[n]) / step[n], 0.0), np.float64(last))
             i = int(place)
             t = np.float32(place - i)
-            out[n, j] = seen[i] + t * (seen[i + 1] - seen[i])
+            out[n, j] = seen[i] + t * (seen[min(i + 1, last)] - seen[i])
 
 
 @njit(**OPTIONS)

@@ -40,6 +40,12 @@ class RestStatistics:
         observed, rest, pitch = self.axis.tolist()
         return RestAxis(observed, rest, pitch, len(self.noise_shape), len(self.mean))
 
+    @property
+    def nearest(self) -> float:
+        """Return the redshift nearest to rest among those searched; the axis may not reach rest."""
+        low, high = self.redshifts.tolist()
+        return float(min(max(low, 0.0), high))
+
 
 def statistics_in(arrays: Mapping[str, Any]) -> RestStatistics:
     """Return the statistics among a network's arrays, by name; KeyError where one is missing."""

@@ -106,6 +106,11 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
     held_out = read_validation(dataset, config, holding, labels)
     rows, pixels = source.rows, source.pixels
     check_pixels(pixels, config.model)
+    if (found := held_out.flux.shape[1]) != pixels:
+        raise InputError(
+            f"the validation spectra of {dataset} have {found} pixels, those it trains on {pixels};"
+            " write the store again with one wavelength axis"
+        )
     log.info("%s training spectra, %d an epoch, of %d pixels, %d rank(s), %s",
              config.dataset.mode, rows, pixels, ranks.world, ranks.device)  # fmt: skip
 

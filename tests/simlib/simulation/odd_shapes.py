@@ -1,41 +1,23 @@
-"""Every compiled loop on arrays of odd sizes, against plain NumPy.
+"""Every compiled loop of the simulator on arrays of odd sizes, against plain NumPy.
 
-`python -m tests.simlib.simulation.odd_shapes SHAPES GRIDS [SEED]` tries them and says, as JSON, how
-many it tried and which compiled loops ran. It is meant to be run with NUMBA_BOUNDSCHECK=1 and an
-empty NUMBA_CACHE_DIR of its own: then an index outside an array is an error.
+`python -m tests.simlib.simulation.odd_shapes SHAPES GRIDS [SEED]`: see `tests.odd_loops`.
 """
 
-import importlib
-import json
 import sys
 from itertools import cycle, islice
-from pathlib import Path
 
 import numpy as np
-from numba.core.dispatcher import Dispatcher
 
 from simlib.fit import kernels as fit
 from simlib.simulation.compiled import kernel
 from simlib.simulation.compiled.matrix_products import combine, row_products
 from simlib.simulation.compiled.median import middle_of_seen, two_middles
 from simlib.simulation.compiled.taps import PAIRS, TAPS, WEIGHTS
+from tests.odd_loops import CLOSE, compare, report, single, try_cases
 from tests.simlib.simulation.odd_grids import Shape, largest_difference
 
-ROOT = Path(__file__).resolve().parents[3]
-CLOSE = 2e-5  # float32 sums of random numbers against float64
 NODES = ((3, 3, 3, 2), (3, 3, 3, 3), (1, 1, 1, 1), (2, 1, 3, 1), (1, 3, 1, 2), (5, 1, 1, 1))
 PIXELS = (2, 3, 5, 33)
-
-
-def single(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Return random numbers around 1, float32."""
-    return rng.uniform(0.5, 1.5, shape).astype(np.float32)
-
-
-def compare(what: str, found: np.ndarray, expected: np.ndarray, close: float = CLOSE) -> None:
-    """Raise AssertionError unless two arrays agree."""
-    scale = np.abs(expected).max(initial=1e-30)
-    np.testing.assert_allclose(found, expected, rtol=close, atol=close * scale, err_msg=what)
 
 
 def observe_rows(rng: np.random.Generator) -> None:
@@ -265,32 +247,15 @@ CASES = (
 )  # fmt: skip
 
 
-def compiled_loops() -> dict[str, bool]:
-    """Return every function of this library that is compiled, and whether it has been, here."""
-    found = {}
-    for path in sorted((ROOT / "simlib").rglob("*.py")):
-        if "njit" not in path.read_text(encoding="utf-8"):
-            continue
-        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for name, value in vars(importlib.import_module(module)).items():
-            if isinstance(value, Dispatcher) and value.py_func.__module__ == module:
-                found[f"{module}.{name}"] = bool(value.nopython_signatures)
-    return found
-
-
 def main(shapes: int, grids: int, seed: int = 9) -> None:
     """Try so many shapes of the loops, and so many grids through the whole path."""
-    for number, case in enumerate(islice(cycle(CASES), shapes)):
-        try:
-            case(np.random.default_rng([seed, number]))
-        except (AssertionError, IndexError) as error:
-            raise SystemExit(f"{case.__name__}, seed {[seed, number]}: {error}") from error
+    try_cases(CASES, shapes, seed)
     pixels = cycle(PIXELS)
     for number, nodes in enumerate(islice(cycle(NODES), grids)):
         shape = Shape(nodes, next(pixels), 1 + number % 5)
         if not (off := largest_difference(shape, seed + number)) < 5e-6:
             raise SystemExit(f"{shape}, seed {seed + number}: compiled / reference is {off:g} off")
-    print(json.dumps({"shapes": shapes + grids, "loops": compiled_loops()}))
+    report("simlib", shapes + grids)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,10 @@
-"""Compiled loops read no index outside their arrays, whatever the sizes, and say what NumPy says.
+"""Compiled loops read nothing outside their arrays, of any sizes, and say what NumPy says."""
 
-They run in a process of their own with every index checked, which numba does only where told to,
-and which a read beyond an array could otherwise take down.
-"""
-
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.odd_loops import run, try_shapes
 
 TRIED = "tests.simlib.simulation.odd_shapes"
 # The loops walk rows of tables in fours; here they get three.
@@ -27,27 +21,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("checked-loops")
 
 
-def run(cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with every index of compiled loops checked."""
-    checked = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache)}
-    command = [sys.executable, *arguments]
-    return subprocess.run(
-        command, env=checked, check=False, capture_output=True, text=True, timeout=900
-    )
-
-
-def try_shapes(cache: Path, shapes: int, grids: int, seed: int) -> int:
-    """Return how many shapes were tried; fail for one that is wrong, or a loop that never ran."""
-    done = run(cache, "-m", TRIED, str(shapes), str(grids), str(seed))
-    assert done.returncode == 0, done.stderr[-2000:]
-    said = json.loads(done.stdout)
-    assert said["loops"] and all(said["loops"].values()), said["loops"]
-    return int(said["shapes"])
-
-
 @pytest.mark.slow  # compiles every loop once more
 def test_no_loop_leaves_its_arrays_whatever_their_sizes(cache: Path) -> None:
-    assert try_shapes(cache, shapes=800, grids=8, seed=9) >= 500
+    assert try_shapes(cache, TRIED, 800, 8, 9) >= 500
 
 
 @pytest.mark.slow  # compiles loops once more
@@ -58,4 +34,4 @@ def test_a_loop_that_leaves_its_arrays_is_caught(cache: Path) -> None:
 
 @pytest.mark.slow
 def test_no_loop_leaves_its_arrays_over_many_more_sizes(tmp_path: Path) -> None:
-    assert try_shapes(tmp_path, shapes=20_000, grids=60, seed=10) >= 20_000
+    assert try_shapes(tmp_path, TRIED, 20_000, 60, 10) >= 20_000

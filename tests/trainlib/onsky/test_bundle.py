@@ -207,6 +207,18 @@ def test_the_manifest_tells_what_the_network_is_of(bundle_place):
     assert told["lineage"]["run"] == "a" * 16 and told["model"]["kind"] == "restframe"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [WAVELENGTH[1:], WAVELENGTH[::-1].copy(), WAVELENGTH + 0.1, WAVELENGTH.reshape(20, 20),
+     np.append(WAVELENGTH, WAVELENGTH[-1] + 0.05), WAVELENGTH * np.nan],
+)  # fmt: skip
+def test_wavelengths_of_other_pixels_than_the_networks_are_told(odd, tmp_path):
+    with pytest.raises(InputError, match="its wavelength is not that of the network's 400 pixels"):
+        write_toy_bundle(
+            tmp_path / "odd", {"wavelength": odd, "lsf_sigma": np.full(odd.shape, 0.1)}
+        )
+
+
 def test_a_bundle_holds_the_widths_of_its_lines_or_they_are_of_one_resolution(
     bundle_place, tmp_path
 ):

@@ -1,10 +1,13 @@
 """The linear solution in the rest frame: against the same written with dense matrices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.trainlib.rest.toy_frame import AXIS, curves, observed, statistics
 from trainlib.rest.axis import spline_coefficients, spline_samples
+from trainlib.rest.denoiser import RestDenoiser
 from trainlib.rest.frame import RestFrame, weights_of
 from trainlib.rest.statistics import statistics_in
 
@@ -124,9 +127,21 @@ def test_a_change_over_the_mean_flux_has_the_size_that_is_told():
     frame = RestFrame(STATISTICS, 3)
     change = np.random.default_rng(0).standard_normal((7, 6))
     mean = spline_samples(STATISTICS.mean[None])
-    over_mean = (change @ frame.values / mean)[:, AXIS.arm]
+    over_mean = (change @ frame.values / mean)[:, AXIS.arm(0.0)]
     found = np.square(change @ frame.relative).sum(axis=1)
     assert np.allclose(found, np.square(over_mean).mean(axis=1), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("nearest", "other"), [(5e-3, 5.6e-3), (-5e-3, -5.6e-3)])
+def test_where_no_star_is_at_rest_the_arm_is_that_of_the_nearest_redshift(nearest, other):
+    rest = AXIS.observed / (1.0 + nearest) - 40 * AXIS.pitch
+    axis, window = np.array([AXIS.observed, rest, AXIS.pitch]), np.sort([nearest, other])
+    frame = RestFrame(replace(STATISTICS, axis=axis, redshifts=window), 3)
+    mean = STATISTICS.mean[np.newaxis]
+    arm = slice(40, 40 + round(AXIS.pixels / (1.0 + nearest)))
+    assert np.allclose(frame.over_mean, (frame.values / spline_samples(mean))[:, arm])
+    seen = frame.axis.gather(mean, np.array([nearest]))[0]
+    assert np.array_equal(RestDenoiser(frame, 2, lambda *_: pytest.fail()).typical, seen)
 
 
 def test_the_spread_is_that_of_drawn_spectra():

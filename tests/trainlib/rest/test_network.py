@@ -183,7 +183,7 @@ def test_the_objective_is_the_error_over_the_usual_and_learns_its_own_size():
     given = (truth + off, level, torch.zeros(300), truth, torch.zeros(300, 4))
     errors = objective(*given)
     mean = spline_samples(STATISTICS.mean[None])
-    over_mean = (off.numpy() @ model.frame.values / mean)[:, model.frame.axis.arm]
+    over_mean = (off.numpy() @ model.frame.values / mean)[:, model.frame.axis.arm(0.0)]
     relative = torch.from_numpy(over_mean).square().mean(dim=1).sqrt() / usual_error(level)
     told = 0.02 * 0.5 * relative.square()
     assert torch.allclose(errors, relative + told, rtol=2e-3, atol=1e-3)
@@ -203,7 +203,7 @@ def test_the_other_loss_is_the_mean_absolute_error_over_the_usual():
     given = (truth + off, level, torch.zeros(50), truth, torch.zeros(50, 4))
     rmse, mae = (RestObjective(model, loss).eval()(*given).detach() for loss in ("rmse", "mae"))
     over_mean = off.numpy() @ model.frame.values / spline_samples(STATISTICS.mean[None])
-    over_mean = torch.from_numpy(over_mean[:, model.frame.axis.arm])
+    over_mean = torch.from_numpy(over_mean[:, model.frame.axis.arm(0.0)])
     usual = usual_error(level)
     root, mean = over_mean.square().mean(dim=1).sqrt() / usual, over_mean.abs().mean(dim=1) / usual
     assert torch.allclose(rmse - mae, root - mean, rtol=1e-3, atol=1e-4)
