@@ -13,6 +13,7 @@ import numpy as np
 
 from trainlib.rest.frame import RestFrame
 from trainlib.rest.network import Corrected, gain_of
+from trainlib.rest.refine import refined
 from trainlib.rest.scan import Redshifts, Scan
 
 _ROWS = 512  # at a time
@@ -96,7 +97,7 @@ class RestDenoiser:
         self, flux: np.ndarray, variance: np.ndarray
     ) -> tuple[Redshifts, np.ndarray, Corrected]:
         """Return redshifts, levels of the noise, and the corrected solutions there."""
-        found = self.scan(flux, variance)
+        found = refined(self.frame, flux, variance, self.scan(flux, variance))
         solution, level = self.frame.solved(flux, variance, found.redshift)
         return found, level, self.correct(solution, level, found.redshift.astype(np.float32))
 

@@ -91,9 +91,24 @@ class RestFrame:
         residual = flux - axis.gather(told.mean[np.newaxis], redshift)
         residual *= weight
         gradient = axis.scatter(residual, redshift) @ told.vectors.T
-        at_rest = axis.weigh(weight, redshift)
+        return self.solution(gradient, weight, level, redshift), level
+
+    def solution(
+        self,
+        gradient: np.ndarray,
+        weight: np.ndarray,
+        level: np.ndarray,
+        redshift: np.ndarray,
+        steps: int | None = None,
+    ) -> np.ndarray:
+        """Return c (rows, rank) of the equation above. gradient: u, (rows, rank).
+
+        weight, level: see `weights_of`. steps: of conjugate gradients; None for the frame's own.
+        """
+        steps = self.steps if steps is None else steps
+        at_rest = self.axis.weigh(weight, redshift)
         information = (1.0 / np.square(level))[:, np.newaxis]
-        return self._conjugate_gradients(gradient, at_rest, information, redshift), level
+        return self._conjugate_gradients(gradient, at_rest, information, redshift, steps)
 
     def _conjugate_gradients(
         self,
@@ -101,6 +116,7 @@ class RestFrame:
         at_rest: np.ndarray,
         information: np.ndarray,
         redshift: np.ndarray,
+        steps: int,
     ) -> np.ndarray:
         """Solve for all rows at once, preconditioned by the inverse for mean weights."""
         precision, coarse = 1.0 / self.statistics.eigenvalues, self._coarse
@@ -119,17 +135,17 @@ class RestFrame:
 
         right = gradient * information
         solution = inverse(right)
-        if not self.steps:
+        if not steps:
             return solution
         residual = right - normal(solution)
         better = inverse(residual)
         direction = better
         power = (residual * better).sum(axis=1, keepdims=True)
-        for step in range(self.steps):
+        for step in range(steps):
             image = normal(direction)
             length = power / np.maximum((direction * image).sum(axis=1, keepdims=True), _NEVER)
             solution = solution + length * direction
-            if step + 1 == self.steps:
+            if step + 1 == steps:
                 break
             residual = residual - length * image
             better = inverse(residual)
