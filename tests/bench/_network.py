@@ -13,6 +13,7 @@ import argparse
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from simlib.fingerprint import checksum, fingerprint
 from simlib.location import Location
 from trainlib.config import WHILE_TRAINING, Augment, Evaluate
 from trainlib.evaluation.floor import information_floor
-from trainlib.evaluation.metrics import SNR_EDGES, SNR_NARROW, measure
+from trainlib.evaluation.metrics import SNR_EDGES, SNR_NARROW, measure, over_limit
 from trainlib.evaluation.trained import Trained, augmenter_of, load_trained
 from trainlib.training.data import open_split, read_spectra
 
@@ -101,29 +102,65 @@ def judged(trained: Trained, rows: xr.Dataset, split: str, is_masked: np.ndarray
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def table_of(found: Rows) -> Table:
-    """Return the figures by S/N, in per cent where nothing else is said."""
-    table = Table("S/N", "n", "floor", "error", "η", "bias", "z off > 1 px", "median dz, px",
-                  "error / told", "same, masked")  # fmt: skip
+def figures_of(found: Rows) -> list[dict[str, Any]]:
+    """Return the figures by S/N: shares of the flux, and shifts in pixels; None where none are."""
     snr, cool = found["snr"], found["teff"] < COOL
     bins = [(f"{a:g}-{b:g}", (snr >= a) & (snr < b)) for a, b in
             [*pairwise(SNR_EDGES), SNR_NARROW]]  # fmt: skip
+    figures = []
     for name, inside in [*bins, (f"> {BRIGHT:g}, Teff < {COOL:g} K", (snr > BRIGHT) & cool)]:
-        count = int(inside.sum())
-        if count < 2:
+        if inside.sum() < 2:
             continue
         part = {key: values[inside] for key, values in found.items()}
-        floor, error = part["floor"].mean(), part["error"].mean()
-        eta = error / floor
-        scatter = np.std(part["error"] - eta * part["floor"], ddof=1) / np.sqrt(count) / floor
+        eta, scatter = over_limit(part["error"], part["floor"])
         masked = part["told_masked"][np.isfinite(part["told_masked"])]
+        figures.append({
+            "snr": name, "count": int(inside.sum()), "floor": float(part["floor"].mean()),
+            "error": float(part["error"].mean()), "eta": eta, "eta_error": scatter,
+            "bias": float(part["bias"].mean()), "off": float((part["off"] > 1.0).mean()),
+            "median_off": float(np.median(part["off"])), "told": float(part["told"].mean()),
+            "told_masked": float(masked.mean()) if len(masked) else None,
+        })  # fmt: skip
+    return figures
+
+
+def table_of(figures: list[dict[str, Any]]) -> Table:
+    """Return the figures as a table, in per cent where nothing else is said."""
+    table = Table("S/N", "n", "floor", "error", "η", "bias", "z off > 1 px", "median dz, px",
+                  "error / told", "same, masked")  # fmt: skip
+    for one in figures:
+        masked = one["told_masked"]
         table.add_row(
-            name, str(count), f"{100 * floor:.4f}", f"{100 * error:.4f}",
-            f"{eta:.3f} ± {scatter:.3f}", f"{100 * part['bias'].mean():+.4f}",
-            f"{100 * (part['off'] > 1.0).mean():.2f}", f"{np.median(part['off']):.4f}",
-            f"{part['told'].mean():.2f}", f"{masked.mean():.2f}" if len(masked) else "",
+            one["snr"], str(one["count"]), f"{100 * one['floor']:.4f}",
+            f"{100 * one['error']:.4f}", f"{one['eta']:.3f} ± {one['eta_error']:.3f}",
+            f"{100 * one['bias']:+.4f}", f"{100 * one['off']:.2f}", f"{one['median_off']:.4f}",
+            f"{one['told']:.2f}", "" if masked is None else f"{masked:.2f}",
         )  # fmt: skip
     return table
+
+
+def network_figures(
+    run: Path, split: str, count: int, *, dataset: str | None = None, masked: bool = False,
+    kept: Path | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return the figures of a run's network on the first rows of a split; see `figures_of`."""
+    trained = load_trained(run)
+    rows = rows_of(trained, split, count, dataset)
+    is_masked = np.zeros(rows["flux"].shape, bool)
+    if masked:
+        is_masked = masks(*rows["flux"].shape)
+    hidden = rows.assign(variance=rows["variance"].where(~is_masked, np.inf))
+    floor = floors(hidden, Location.of(rows.encoding["source"]), trained.config.augment, kept)
+    known = {name: rows[name].values for name in ("snr", "teff")}
+    return figures_of(judged(trained, rows, split, is_masked) | known | {"floor": floor})
+
+
+def rows_of(trained: Trained, split: str, count: int, dataset: str | None) -> xr.Dataset:
+    """Return the first rows of a split; dataset: another folder than that of the run's own."""
+    place = Location.of(dataset) if dataset else trained.dataset
+    rows = open_split(place, split).isel(spectrum=slice(0, count)).load()
+    rows.encoding["source"] = place.url
+    return rows
 
 
 def time_of(trained: Trained, rows: xr.Dataset) -> str:
@@ -150,21 +187,14 @@ def main() -> None:
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--floors", type=Path)
     given = parser.parse_args()
-    trained = load_trained(given.run)
-    place = Location.of(given.dataset) if given.dataset else trained.dataset
-    rows = open_split(place, given.split).isel(spectrum=slice(0, given.rows)).load()
-    rows.encoding["source"] = place.url
-    is_masked = np.zeros(rows["flux"].shape, bool)
-    if given.masked:
-        is_masked = masks(*rows["flux"].shape)
-    hidden = rows.assign(variance=rows["variance"].where(~is_masked, np.inf))
-    floor = floors(hidden, place, trained.config.augment, given.floors)
-    found = judged(trained, rows, given.split, is_masked) | {
-        name: rows[name].values for name in ("snr", "teff")
-    }
-    Console(width=140).print(table_of(found | {"floor": floor}))
+    figures = network_figures(
+        given.run, given.split, given.rows, dataset=given.dataset, masked=given.masked,
+        kept=given.floors,
+    )  # fmt: skip
+    Console(width=140).print(table_of(figures))
     if given.time:
-        print(time_of(trained, rows))
+        trained = load_trained(given.run)
+        print(time_of(trained, rows_of(trained, given.split, ROWS, given.dataset)))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from simlib.errors import InputError
 from simlib.location import Location
 
 PARTS = "judging"  # folder of a run
-PARTS_VERSION = 1  # raised by hand when a part of the same rows holds other things
+PARTS_VERSION = 2  # raised by hand when a part of the same rows holds other things
 BATCH = 256  # rows that are judged together
 BLOCK = 2 * BATCH  # rows of a part
 _TRIES = 4  # to read all parts, and make what does not read back

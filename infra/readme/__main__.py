@@ -1,0 +1,46 @@
+"""`python -m infra.readme [--survey RUN …]`: record runs and fill the README's figures in.
+
+What is not given stays as it is recorded (`results.json`). `make results` makes the runs first.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from infra.readme import record
+from infra.readme.fill import README, RECORDED, filled, recorded
+from simlib.artifact import write_bytes
+from simlib.errors import InputError
+from simlib.location import Location
+
+_LIMIT_ROWS = 4096
+
+
+def main() -> None:
+    """Record what is given, then fill in."""
+    parser = argparse.ArgumentParser(prog="python -m infra.readme", description=__doc__)
+    parser.add_argument("--survey", type=Path, help="a run of it, judged and generalised")
+    parser.add_argument("--continuous", help="with it: a dataset continuous in all of a star")
+    parser.add_argument("--ablated", type=Path, help="a run that `specdenoise ablate` was asked of")
+    given = parser.parse_args()
+    if bool(given.survey) != bool(given.continuous):
+        parser.error("--survey and --continuous go together")
+    parts = recorded() if RECORDED.exists() else {}
+    if given.survey:
+        parts["survey"] = record.survey_of(given.survey)
+        parts["limit"] = record.limit_of(given.survey, _LIMIT_ROWS, given.continuous)
+    if given.ablated:
+        parts["ablation"] = record.ablation_of(given.ablated)
+    readme = filled(README.read_text(encoding="utf-8"), parts)
+    lines = [f"{json.dumps(name)}: {json.dumps(parts[name])}" for name in sorted(parts)]
+    write_bytes(Location.of(RECORDED), ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+    write_bytes(Location.of(README), readme.encode())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
