@@ -76,14 +76,14 @@ def _rows(hdus: fits.HDUList, name: str, count: int) -> list[np.ndarray]:
     held = part(hdus, name)
     if is_table(held):
         return _counted([numbers(one, name) for one in column(held, "value")], name, count)
-    values = numbers(held.data, name)
+    values = as_numbers(held.data, name)
     if values.ndim == 1 and name == "WAVELENGTH":
-        return [values] * count
+        return [numbers(values, name)] * count
     if values.ndim != 2:
         raise InputError(f"its {name} has the shape {values.shape}; stars × pixels were expected")
     if name == "WAVELENGTH" and len(values) and np.all(values == values[0]):
-        return _counted([values[0]] * len(values), name, count)
-    return _counted(list(values), name, count)
+        return _counted([numbers(values[0], name)] * len(values), name, count)
+    return _counted(list(numbers(values, name)), name, count)
 
 
 def _masks(hdus: fits.HDUList, count: int) -> list[np.ndarray]:
