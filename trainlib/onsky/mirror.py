@@ -175,7 +175,9 @@ def _table(answers: Sequence[Answer], manifest: BundleManifest) -> fits.BinTable
     data = np.empty(len(answers), dtype=kinds)
     for name, values in kept.items():
         data[name] = values
-    return fits.BinTableHDU(data, header=_lineage(manifest), name=TABLE)
+    table = fits.BinTableHDU(header=_lineage(manifest), name=TABLE)
+    table.data = data  # given when it is made, it is compared with astropy's tables: slow to load
+    return table
 
 
 def plain_text(value: object, most: int = 60) -> str:
