@@ -50,15 +50,14 @@ code = 0
 """
 
 
-def run_alone(
-    program: str, folder: Path, *words: str, loaded: tuple[str, ...] = FORBIDDEN
-) -> str:
+def run_alone(program: str, folder: Path, *words: str, loaded: tuple[str, ...] = FORBIDDEN) -> str:
     """Return what a program says that finds none of the forbidden packages, nor loads one.
 
     loaded: what it may not load.
     """
+    whole = WITHOUT + program + TOLD.format(loaded) + "sys.exit(code)"
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT + program + TOLD.format(loaded) + "sys.exit(code)", *words], cwd=folder,
+        [sys.executable, "-c", whole, *words], cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
         capture_output=True, timeout=240, check=False,
     )  # fmt: skip

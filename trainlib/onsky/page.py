@@ -94,7 +94,7 @@ def _template() -> jinja2.Template:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    """Return a row of the table, a cell for each of `_SHOWN`; a template takes ten times as long."""
+    """Return a row of the table, a cell for each of `_SHOWN`; a template would take longer."""
     spectrum, file, verdict, source = (
         escape(row[name]) for name in ("spectrum", "file", "verdict", "source")
     )

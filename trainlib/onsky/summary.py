@@ -112,7 +112,7 @@ def _pictures(out: Location, rows: Sequence[Row]) -> dict[str, bytes]:
 
 
 def _ecsv(rows: Sequence[Row]) -> bytes:
-    """Return the table as ECSV: astropy takes a third of a second to load, and ten times as long."""
+    """Return the table as ECSV; astropy takes long, and a third of a second to load."""
     columns: list[dict[str, str]] = []
     for name, (unit, meaning) in _TOLD.items():
         value = rows[0][name] if rows else math.nan
@@ -151,7 +151,7 @@ def _parquet(rows: Sequence[Row]) -> bytes:
 
 
 def _array(values: list[Any]) -> Any:
-    """Return values of one type as pyarrow's array, of its buffers: `pa.array` would load pandas."""
+    """Return values of one type as pyarrow's array, by buffers: `pa.array` would load pandas."""
     import pyarrow as pa  # noqa: PLC0415
 
     first, make = values[0] if values else math.nan, pa.Array.from_buffers
