@@ -44,7 +44,5 @@ def _counting_cards(data: bytes) -> list[int]:
     whole = len(data) // _CARD * _CARD
     cards = np.frombuffer(data, np.uint8, whole).reshape(-1, _CARD)[:, :5] | np.uint8(0x20)
     likely = np.flatnonzero(np.isin(cards[:, 0], [name[0] for name in _BEGINNINGS]))
-    return [
-        *(_CARD * int(row) for row in likely if cards[row].tobytes() in _BEGINNINGS),
-        whole,  # the last one, cut
-    ]
+    is_such = np.isin(cards[likely].view("S5")[:, 0], _BEGINNINGS)
+    return [*(_CARD * likely[is_such]).tolist(), whole]  # the last one is cut

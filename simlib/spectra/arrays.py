@@ -12,17 +12,23 @@ def numbers(values: object, what: str) -> np.ndarray:
 
     what: it is, for the message. Raises InputError for what is no numbers.
     """
+    array = as_numbers(values, what)
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = np.ascontiguousarray(array, dtype=np.float64)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        found = np.where(np.ma.getmaskarray(values), np.nan, found)
+    return found
+
+
+def as_numbers(values: object, what: str) -> np.ndarray:
+    """Return an array of numbers as it is, of whatever type; InputError for anything else."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         kind = "text" if array.dtype.kind in "OUS" else str(array.dtype)[:40]
         raise InputError(f"its {what} holds {kind}; numbers were expected")
     if array.size > MOST_VALUES:
         raise InputError(f"its {what} has {array.size} values; at most {MOST_VALUES} are read")
-    with np.errstate(invalid="ignore", over="ignore"):
-        found = np.ascontiguousarray(array, dtype=np.float64)
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        found = np.where(np.ma.getmaskarray(values), np.nan, found)
-    return found
+    return array
 
 
 def marks(values: object, what: str) -> np.ndarray:

@@ -33,6 +33,7 @@ def opened(data: bytes) -> Iterator[fits.HDUList]:
             _refuse_cut(hdus, data)
             for hdu in hdus:
                 _refuse_size(hdu)
+                _leave_in_place(hdu, data)
             yield hdus
 
 
@@ -67,6 +68,16 @@ def _refuse_size(hdu: Any) -> None:
             raise InputError(
                 f"its part {hdu.name[:40]!r} claims {count} values in {packed} bytes; it is damaged"
             )
+
+
+def _leave_in_place(hdu: Any, data: bytes) -> None:
+    """Look at an image's numbers where they are: astropy would copy them, twice."""
+    if type(hdu) not in (fits.PrimaryHDU, fits.ImageHDU) or not hdu.shape:
+        return
+    if not {"BSCALE", "BZERO", "BLANK"} & set(hdu.header):
+        kind = np.dtype(fits.BITPIX2DTYPE[hdu.header["BITPIX"]]).newbyteorder(">")
+        start, count = hdu.fileinfo()["datLoc"], prod(hdu.shape)
+        hdu.data = np.frombuffer(data, kind, count, start).reshape(hdu.shape)
 
 
 def names(hdus: fits.HDUList) -> set[str]:

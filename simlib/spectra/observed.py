@@ -98,10 +98,10 @@ class Observed:
     """One spectrum. Arrays are (pixels,) float64 but for `mask`, which is True where rejected.
 
     name: within its file. product: the kind of file. beside: (2, pixels) covariance with the pixel
-    one and two further on, None where pixels are independent. frame: a name of `frames.FRAMES`,
-    empty where neither file nor person says it; to_barycentre_km_s: see `frames`, NaN where it is
-    not known. telluric: a name of `frames.TELLURIC`, or empty. resolution: in the arm, None where
-    it is not known. notes: what was assumed or done, for a person.
+    one and two further on, numbers of any type, None where pixels are independent. frame: a name of
+    `frames.FRAMES`, empty where neither file nor person says it; to_barycentre_km_s: see `frames`,
+    NaN where it is not known. telluric: a name of `frames.TELLURIC`, or empty. resolution: in the
+    arm, None where it is not known. notes: what was assumed or done, for a person.
     """
 
     name: str

@@ -12,7 +12,7 @@ import yaml
 from astropy.io import fits
 
 from simlib.errors import InputError
-from simlib.spectra.arrays import integers, numbers
+from simlib.spectra.arrays import as_numbers, integers, numbers
 from simlib.spectra.fits_file import column, column_names, is_table, names, part, text
 from simlib.spectra.masks import planes_of, rejected
 from simlib.spectra.observed import Observed, Stated
@@ -76,26 +76,27 @@ def _rows(hdus: fits.HDUList, name: str, count: int) -> list[np.ndarray]:
     held = part(hdus, name)
     if is_table(held):
         return _counted([numbers(one, name) for one in column(held, "value")], name, count)
-    values = numbers(held.data, name)
+    values = as_numbers(held.data, name)
     if values.ndim == 1 and name == "WAVELENGTH":
-        return [values] * count
+        return [numbers(values, name)] * count
     if values.ndim != 2:
         raise InputError(f"its {name} has the shape {values.shape}; stars × pixels were expected")
     if name == "WAVELENGTH" and len(values) and np.all(values == values[0]):
-        return _counted([values[0]] * len(values), name, count)
-    return _counted(list(values), name, count)
+        return _counted([numbers(values[0], name)] * len(values), name, count)
+    return _counted(list(numbers(values, name)), name, count)
 
 
 def _masks(hdus: fits.HDUList, count: int) -> list[np.ndarray]:
     held = part(hdus, "MASK")
-    each = column(held, "value") if is_table(held) else integers(held.data, "MASK")
-    return _counted([integers(one, "MASK") for one in each], "MASK", count)
+    if is_table(held):
+        return _counted([integers(one, "MASK") for one in column(held, "value")], "MASK", count)
+    return _counted(list(integers(held.data, "MASK")), "MASK", count)
 
 
 def _covariances(hdus: fits.HDUList, count: int) -> list[np.ndarray]:
     held = part(hdus, "COVAR")
     if not is_table(held):
-        return _counted(list(numbers(held.data, "COVAR")), "COVAR", count)
+        return _counted(list(as_numbers(held.data, "COVAR")), "COVAR", count)
     bands = [[numbers(one, "COVAR") for one in column(held, f"row_{n}")] for n in range(3)]
     if any(len({band.size for band in star}) > 1 for star in zip(*bands, strict=True)):
         raise InputError("the rows of its COVAR have different lengths")

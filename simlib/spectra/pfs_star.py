@@ -73,13 +73,16 @@ def star_name(catalogue: object, number: object) -> str:
 
 
 def covariance(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return variance (…, pixels), and covariances (…, 2, pixels) with the next two pixels."""
+    """Return variance (…, pixels), and covariances (…, 2, pixels) with the next two pixels.
+
+    The variance is float64, the covariances are where and as they were, unless some are no numbers.
+    """
     if values.ndim < 2 or values.shape[-2] != 3:
         raise InputError(f"its COVAR has the shape {values.shape}; 3 rows of pixels were expected")
     beside = values[..., 1:, :]
     if not np.isfinite(beside).all():
-        beside = np.nan_to_num(beside, posinf=0.0)
-    return np.ascontiguousarray(values[..., 0, :]), beside
+        beside = np.nan_to_num(beside.astype(float), posinf=0.0)
+    return np.ascontiguousarray(values[..., 0, :], dtype=float), beside
 
 
 def wavelengths(hdus: fits.HDUList, pixels: int) -> tuple[np.ndarray, str]:

@@ -273,9 +273,12 @@ def _times(variance: np.ndarray, bands: list[np.ndarray], vector: np.ndarray) ->
 def _share(own: np.ndarray, variance: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Return (rows,) mean of own over given variance, of the seen pixels; 1 where they are one."""
     found = np.ones(len(own))
-    for row in np.flatnonzero(seen.any(axis=1)) if own is not variance else ():
-        here = seen[row]
-        found[row] = np.mean(own[row, here] / variance[row, here])
+    if own is variance:
+        return found
+    with np.errstate(all="ignore"):  # of what is not seen
+        share = own / variance
+    for row in np.flatnonzero(seen.any(axis=1)):
+        found[row] = np.mean(share[row, seen[row]])
     return found
 
 

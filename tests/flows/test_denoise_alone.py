@@ -33,7 +33,7 @@ class Without:
         return None if is_hidden else self.finder.find_spec(name, path, target)
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 """
-TOLD = f"\nprint(sorted(set({FORBIDDEN!r}) & set(sys.modules)))\n"
+TOLD = "\nprint(sorted(set({!r}) & set(sys.modules)))\n"
 PROGRAM = """
 from flows.cli import run_program
 code = run_program(sys.argv[1:])
@@ -50,10 +50,14 @@ code = 0
 """
 
 
-def run_alone(program: str, folder: Path, *words: str) -> str:
-    """Return what a program says that finds none of the forbidden packages, nor loads one."""
+def run_alone(program: str, folder: Path, *words: str, loaded: tuple[str, ...] = FORBIDDEN) -> str:
+    """Return what a program says that finds none of the forbidden packages, nor loads one.
+
+    loaded: what it may not load.
+    """
+    whole = WITHOUT + program + TOLD.format(loaded) + "sys.exit(code)"
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT + program + TOLD + "sys.exit(code)", *words], cwd=folder,
+        [sys.executable, "-c", whole, *words], cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
         capture_output=True, timeout=240, check=False,
     )  # fmt: skip
@@ -73,6 +77,17 @@ def test_a_file_is_denoised_without_torch_prefect_and_dask(tmp_path):
     with fits.open(tmp_path / "out" / "star.fits") as hdus:
         there = hdus["DENOISED"].data / star.nano
     assert np.abs(there - here.flux).max() < 1e-5 * SCALE
+
+
+def test_nothing_that_is_slow_to_load_is_loaded_for_it(tmp_path):
+    """Of a second until the first answer these would take a third, and more."""
+    (star,), _ = toy_stars(1, 0.02)
+    (tmp_path / "star.fits").write_bytes(made.pfs_object(star))
+    bundle = write_toy_bundle(tmp_path / "toy")
+    run_alone(
+        PROGRAM, tmp_path, "denoise", "star.fits", "--bundle", str(bundle), "--out", "out",
+        "--no-polish", loaded=(*FORBIDDEN, "matplotlib", "pandas", "xarray", "astropy.table"),
+    )  # fmt: skip
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from simlib.cores import on_cores
 from simlib.errors import InputError
 from simlib.spectra.fits_file import BLOCK
 from simlib.spectra.observed import Observed
@@ -19,6 +20,7 @@ from trainlib.onsky.answers import Answer, table_of
 from trainlib.onsky.bundle import BundleManifest
 from trainlib.onsky.flags import MEANING
 
+_AT_ONCE = 128  # arrays
 _CARDS = {  # of one spectrum: card, column, comment
     "REDSHIFT": ("redshift", "Doppler, in the frame of the file"),
     "Z_BARY": ("redshift_barycentric", "the same as the barycentre sees it"),
@@ -72,9 +74,15 @@ def _groups(spectra: Sequence[Observed]) -> list[tuple[slice, int]]:
 def _stacked(arrays: Sequence[np.ndarray], kind: str) -> np.ndarray:
     """Return arrays as rows of one, as files of FITS hold them: nothing is turned round again."""
     rows = np.empty((len(arrays), *arrays[0].shape), kind)
-    with np.errstate(over="ignore", under="ignore"):
-        for row, array in zip(rows, arrays, strict=True):
-            row[...] = array
+
+    def fill(first: int) -> None:
+        some = slice(first, first + _AT_ONCE)
+        with np.errstate(over="ignore", under="ignore"):
+            for row, array in zip(rows[some], arrays[some], strict=True):
+                row[...] = array
+
+    for _ in on_cores(fill, range(0, len(arrays), _AT_ONCE)):
+        pass
     return rows[0] if len(arrays) == 1 else rows
 
 
@@ -167,7 +175,9 @@ def _table(answers: Sequence[Answer], manifest: BundleManifest) -> fits.BinTable
     data = np.empty(len(answers), dtype=kinds)
     for name, values in kept.items():
         data[name] = values
-    return fits.BinTableHDU(data, header=_lineage(manifest), name=TABLE)
+    table = fits.BinTableHDU(header=_lineage(manifest), name=TABLE)
+    table.data = data  # given when it is made, it is compared with astropy's tables: slow to load
+    return table
 
 
 def plain_text(value: object, most: int = 60) -> str:

@@ -15,12 +15,14 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from simlib.units import SPEED_OF_LIGHT_M_S
 from trainlib.onsky.answers import COLUMNS
 
 _DIGITS = 6  # of a number that is told in full
+_KM_S = 1e-3 * SPEED_OF_LIGHT_M_S
+_STARS = (("teff", 0), ("logg", 2), ("feh", 2), ("alpha", 2))  # with digits
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,10 @@ def batch_page(
         title=title,
         lead=lead,
         foot="Denoising adds no information: where a fit starts is no measurement.",
-        rows=rows,
+        count=len(rows),
+        lines=Markup("".join(map(_line, rows))),
         kinds=dict(kinds.most_common()),
         columns=_SHOWN,
-        number=_number,
-        spread=_spread,
-        km_s=1e-3 * SPEED_OF_LIGHT_M_S,
         has_pictures=bool(names),
         refresh_s=refresh_s,
         data=_json(
@@ -93,14 +93,38 @@ def _template() -> jinja2.Template:
     ).from_string(text)
 
 
-def _number(value: float, digits: int) -> Markup:
-    return Markup(f"{value:.{digits}f}" if math.isfinite(value) else "–")
+def _line(row: Mapping[str, Any]) -> str:
+    """Return a row of the table, a cell for each of `_SHOWN`; a template would take longer."""
+    spectrum, file, verdict, source = (
+        escape(row[name]) for name in ("spectrum", "file", "verdict", "source")
+    )
+    is_good, is_refused = verdict == "good", verdict == "refused"
+    stars = "".join(
+        f'<td class="more" data-v="{row[name]}">{_spread(row[name], row[f"{name}_error"], digits)}'
+        "</td>\n"
+        for name, digits in _STARS
+    )
+    velocity = _spread(_KM_S * row["redshift"], _KM_S * row["redshift_error"], 1)
+    return f"""<tr>
+<td class="text" data-v="{spectrum}"><button>{spectrum or file}</button></td>
+<td class="text more" data-v="{file}">{file}</td>
+<td data-v="{row["snr"]}">{_number(row["snr"], 1)}</td>
+<td data-v="{row["redshift"]}">{velocity}</td>
+<td class="text" data-v="{verdict}"><span class="mark {"good" if is_good else "bad"}">\
+{"✓" if is_good else "✗" if is_refused else "!"} {verdict}</span></td>
+{stars}<td class="word more" data-v="{source}">{source}</td>
+</tr>
+"""
 
 
-def _spread(value: float, error: float, digits: int) -> Markup:
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def _spread(value: float, error: float, digits: int) -> str:
     """Return a number with its error, where that is known."""
     beside = f" <small>± {_number(error, digits)}</small>" if math.isfinite(error) else ""
-    return Markup(f"{_number(value, digits)}{beside}")
+    return f"{_number(value, digits)}{beside}"
 
 
 def _told(value: Any) -> Any:

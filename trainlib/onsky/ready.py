@@ -151,7 +151,8 @@ def _split(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _stacked(spectra: Sequence[Observed], rows: np.ndarray, name: str) -> np.ndarray:
-    return np.stack([getattr(spectra[row], name) for row in rows])
+    kind = bool if name == "mask" else float
+    return np.stack([getattr(spectra[row], name) for row in rows], dtype=kind)
 
 
 def _fill(ready: Ready, rows: np.ndarray, group: Group, target: Target) -> dict[int, InputError]:

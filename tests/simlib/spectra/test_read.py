@@ -45,6 +45,16 @@ def test_a_spectrum_of_each_format_is_what_was_written(name):
     assert np.flatnonzero(~found.is_usable[order]).tolist() == [REJECTED] and good[LINE]
 
 
+def test_numbers_that_a_file_scales_are_what_it_means():
+    """By a step and a zero point (BSCALE, BZERO)."""
+    plain, held = parsed(made.pfs_bundle([STAR, STAR]))[1], BytesIO()
+    with fits.open(BytesIO(made.pfs_bundle([STAR, STAR]))) as hdus:
+        hdus["FLUX"].scale("int32", bscale=1e-6 * float(plain.flux.max()), bzero=7.0)
+        hdus.writeto(held)
+    found = parsed(held.getvalue())[1].flux
+    assert np.allclose(found, plain.flux, rtol=0.0, atol=1e-5 * plain.flux.max())
+
+
 def test_all_spectra_of_a_file_are_read():
     other = made.star(seed=2)
     for data in (made.pfs_bundle([STAR, other]), made.pfs_bundle([STAR, made.cut(other)]),

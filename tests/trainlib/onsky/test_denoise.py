@@ -376,6 +376,20 @@ def test_spectra_of_a_mixed_batch_are_as_each_alone_in_any_order_on_any_cores(
                     assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-5)
 
 
+def test_noise_that_neighbours_take_from_each_other_makes_no_fit_look_poorer(bundle):
+    """No pixels are better than alone: their misfit is judged as that of as many as there are."""
+    (star,), _ = toy_stars(1, LEVEL)
+    variance = (0.53 * star.sigma) ** 2
+    beside = np.stack([-0.45 * variance, np.zeros(400)])
+    (found,) = bundle.denoise_observed([
+        Observed("a", "", WAVELENGTH, star.flux, variance, np.zeros(400, bool), RELATIVE, beside)
+    ])  # fmt: skip
+    looks = np.array([[found.misfit, 0.0, 0.0, 0.0]])
+    odd = bundle.trust.odd(np.array([found.snr]), looks, np.array([found.covered]))[0, 0]
+    assert odd < 1.0 < odd * np.sqrt(1.0 / (1.0 - 2.0 * 0.45))
+    assert "poor fit" not in found.verdict.split(", ")
+
+
 def test_finer_lines_are_brought_to_the_networks_and_said_so(bundle, stars):
     """As if they had been convolved beforehand."""
     fine = np.arange(WAVELENGTH[0] - 1.0, WAVELENGTH[-1] + 1.0, 0.25 * 0.05)

@@ -6,6 +6,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from astropy import units
 from astropy.table import Table
 from PIL import Image
 from pyarrow import parquet
@@ -53,12 +54,14 @@ def test_both_tables_say_the_same(batch):
     assert one.colnames == other.column_names and len(one) == other.num_rows == 4
     for name in one.colnames:
         mine, theirs = one[name], np.array(other[name].to_pylist())
+        told = other.schema.field(name).metadata
+        assert mine.description == told[b"description"].decode() and mine.description
+        assert mine.unit == (units.Unit(told[b"unit"].decode()) if told[b"unit"] else None)
         if theirs.dtype.kind == "f":
             assert np.array_equal(np.ma.filled(mine, np.nan), theirs, equal_nan=True), name
         else:
             assert [str(value) for value in np.ma.filled(mine, "")] == [str(v) for v in theirs]
-    field = other.schema.field("teff")
-    assert field.metadata[b"unit"] == b"K" and field.metadata[b"description"]
+    assert one["teff"].unit == units.K and one["covariance"].shape == (4, 36)
     assert other["verdict"].to_pylist()[:2] == ["good", "good"]
     assert other["source"].to_pylist() == ["network", "network", "", ""]
 
