@@ -62,10 +62,11 @@ lint: install  ## format, style, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: install  ## time the parts against named alternatives; writes bench.json
+bench: install  ## time the parts against named alternatives; writes bench.json, fills the README's table in
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[bench]' \
 	  || echo "the packages to compare with could not be installed; they are left out"
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m infra.readme --bench bench.json
 
 bundle: install  ## train, judge and export the shipped bundle anew, some 20 minutes on two cores
 	run=$$($(BIN)/specdenoise train $(SURVEY)) \
@@ -78,10 +79,11 @@ results: install  ## the README's figures: make the runs that it tells of where 
 	  && $(BIN)/specdenoise generalise "$$survey" --spectra 384 \
 	  && continuous=$$($(BIN)/specdenoise build survey --set dataset.name=continuous \
 	    --set dataset.mode=virtual --set stellar.sampling=continuous) \
+	  && demo=$$($(BIN)/specdenoise train demo) \
 	  && ablated=$$($(BIN)/specdenoise train demo --set dataset.n_train=16384) \
 	  && $(BIN)/specdenoise ablate "$$ablated" --minutes 1.2 --spectra 192 \
 	  && $(BIN)/python -m infra.readme --survey "$$survey" --continuous "$$continuous" \
-	    --ablated "$$ablated"
+	    --demo "$$demo" --ablated "$$ablated"
 
 lock:  ## write requirements.lock anew from the ranges in pyproject.toml
 	infra/lock

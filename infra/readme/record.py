@@ -7,6 +7,7 @@ from typing import Any
 from simlib.dataset.publish import published_dataset
 from simlib.errors import InputError
 from simlib.location import Location, Place
+from simlib.provenance import arithmetic, provenance
 from tests.bench._network import network_figures
 from trainlib import runs
 from trainlib.evaluation.ablation import read_ablation
@@ -76,6 +77,12 @@ def limit_of(run: Path, rows: int, continuous: str) -> dict[str, Any]:
     })  # fmt: skip
 
 
+def demo_of(run: Path, dataset: str, rows: int) -> dict[str, Any]:
+    """Return how far from the limit a network is on the first validation rows of a dataset."""
+    figures = network_figures(run, "validation", rows, dataset=dataset)
+    return _small({"run": run_of(run), "rows": rows, "network": figures})
+
+
 def ablation_of(run: Path) -> dict[str, Any]:
     """Return what came of a run's variants; its `run` is the first, trained as configured.
 
@@ -86,6 +93,18 @@ def ablation_of(run: Path) -> dict[str, Any]:
         raise InputError(f"{run}: nothing is compared; run `specdenoise ablate` first")
     as_configured = Location.of(run).parent / found.rows[0].run
     return _small({"run": run_of(as_configured)} | found.model_dump(mode="json"))
+
+
+def bench_of(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the entries of a bench.json that was made just now, and this machine."""
+    made = provenance()
+    kept = [{name: one[name] for name in ("name", "value", "unit", "against")} for one in entries]
+    return {
+        "date": made["written"].split("T")[0],
+        "cores": made["cores"],
+        "cpu": arithmetic().split()[0],
+        "entries": kept,
+    }
 
 
 def run_of(run: Place) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from simlib.dataset.manifest import Manifest, Plan
 from simlib.errors import InputError
 from simlib.location import Location
 from simlib.parameters import AXES
+from simlib.provenance import arithmetic
 from trainlib import runs
 from trainlib.evaluation.ablation import Ablated, Ablation
 from trainlib.evaluation.generalisation import (
@@ -56,7 +57,9 @@ def test_each_figure_of_the_readme_is_the_recorded_one() -> None:
     assert fill.filled(README, fill.recorded()) == README
 
 
-@pytest.mark.parametrize("name", ["limit", "baselines", "generalise", "ablate", "trust", "fit"])
+@pytest.mark.parametrize(
+    "name", ["demo", "limit", "baselines", "generalise", "ablate", "trust", "fit", "bench"]
+)
 def test_a_figure_changed_by_hand_is_put_right(name: str) -> None:
     block = block_of(README, name)
     figure = list(re.finditer(r"\d+\.\d+", block))[-1]
@@ -224,7 +227,7 @@ def test_blocks_tell_the_numbers_that_a_run_holds(judged: tuple[Path, xr.Dataset
     assert "123,456 spectra, each seen 3 times, in 99 CPU\nseconds" in limits
 
 
-def test_the_limit_tells_what_was_measured_on_each_of_its_samples(
+def test_the_demo_and_the_limit_tell_what_was_measured_on_their_spectra(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -238,16 +241,21 @@ def test_the_limit_tells_what_was_measured_on_each_of_its_samples(
         return many + few
 
     monkeypatch.setattr(record, "network_figures", figures)
-    parts = {"limit": record.limit_of(run, 4096, "there")}
+    parts = {"limit": record.limit_of(run, 4096, "there"), "demo": record.demo_of(run, "here", 777)}
     readme = fill.filled(README, fill.recorded() | parts)
     assert asked == [
         (run, "test", 4096, {}), (run, "test", 4096, {"masked": True}),
-        (run, "test", 4096, {"dataset": "there"}),
+        (run, "test", 4096, {"dataset": "there"}), (run, "validation", 777, {"dataset": "here"}),
     ]  # fmt: skip
-    limits = block_of(readme, "limit")
+    limits, demo = block_of(readme, "limit"), block_of(readme, "demo")
     assert cells(limits, "S/N") == ["0-5", "> 40, Teff < 3750 K"]
     for number, name in enumerate(("test", "masked", "continuous")):
         assert cells(limits, name) == [f"{2.0406 + number:.3f} ± 0.012"] * 2
+    told = ["1,999", "0.876", "0.912", "5.041 ± 0.012", "-0.023", "4.56"]
+    assert cells(demo, "0-5") == cells(demo, "9-11") == told
+    assert "80-inf" not in demo and "hardest: 5.04 ± 0.01 times" in demo
+    assert "run `stars-1`" in demo and "took 99 CPU seconds" in demo
+    assert "the first 777 validation" in demo and "2.3 million weights" in demo
 
 
 def test_an_ablation_is_told_with_the_run_that_was_trained_as_configured(run: Path) -> None:
@@ -269,6 +277,15 @@ def test_an_ablation_is_told_with_the_run_that_was_trained_as_configured(run: Pa
     assert "`demo` on 123,456 spectra" in told
     assert cells(told, "as configured: as it is") == ["9", "62", "1.23 ± 0.06"]
     assert cells(told, "mae: another loss") == ["8", "56", "2.50 ± 0.06"]
+
+
+def test_a_bench_is_told_with_its_machine() -> None:
+    entry = {"unit": "spectra/s", "against": "that", "command": "so"}
+    bench = record.bench_of([entry | {"name": "simulate.x", "value": 12345},
+                             entry | {"name": "codec.y", "value": 0.25}])  # fmt: skip
+    told = block_of(fill.filled(README, fill.recorded() | {"bench": bench}), "bench")
+    assert cells(told, "`simulate.x`") == ["12,345 spectra/s", "that"] and "codec.y" not in told
+    assert arithmetic().startswith(bench["cpu"]) and f"of type {bench['cpu']})" in told
 
 
 def test_a_run_without_all_that_is_told_is_refused(
@@ -309,7 +326,7 @@ def test_the_command_records_and_fills_and_changes_nothing_the_second_time(
     assert (readme.read_bytes(), kept.read_bytes()) == once
 
 
-@pytest.mark.parametrize("given", [["--survey", "a"], ["--continuous", "b"]])
+@pytest.mark.parametrize("given", [["--survey", "a"], ["--continuous", "b"], ["--demo", "c"]])
 def test_a_limit_is_of_the_run_that_is_told_beside_it(
     given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
