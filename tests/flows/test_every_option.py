@@ -30,6 +30,7 @@ from tests.faults.archive_server import Archive, serve
 from tests.faults.fuzz.store_kinds import few_terms
 from tests.faults.fuzz.text_kinds import write_arm
 from tests.faults.test_grid_download import packed, plan
+from tests.flows.json_names import NAMES
 from tests.simlib.dataset.made import make_plan, make_published
 from tests.simlib.dataset.versions import finished, trained_on, unfinished
 from tests.simlib.etc.made import write_conditions, write_sky_tables
@@ -574,6 +575,9 @@ def test_what_is_given_changes_what_the_verb_shows_or_writes(
     with_it = run([*words, *BESIDE.get(name, [])])
     assert with_it[0] == (2 if name in REFUSED else 0), with_it[1]
     assert with_it != without[verb]
+    if name.endswith("--json"):
+        told = (without[verb] if name in INSTEAD else with_it)[1]
+        assert set(re.findall(r'"(\w+)":', told)) == set(NAMES[verb].split())
 
 
 @pytest.mark.slow

@@ -45,6 +45,15 @@ def test_a_spectrum_of_each_format_is_what_was_written(name):
     assert np.flatnonzero(~found.is_usable[order]).tolist() == [REJECTED] and good[LINE]
 
 
+def test_a_name_that_is_a_number_is_text_and_a_long_one_is_cut():
+    numbered = 2**40
+    for make, place in ((made.image, 0), (made.galah, 0), (made.lamost, 0)):
+        for said, name in ((numbered, str(numbered)), ("s" * 50, "s" * 40)):
+            cards = {"OBJECT": said, "OBSID": said}
+            (found,) = parsed(header_of(make(STAR), place, **cards))
+            assert found.name == name, make
+
+
 def test_all_spectra_of_a_file_are_read():
     other = made.star(seed=2)
     for data in (made.pfs_bundle([STAR, other]), made.pfs_bundle([STAR, made.cut(other)]),
