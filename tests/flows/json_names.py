@@ -39,8 +39,8 @@ NAMES = {
     "grid list": "bosz2017 bosz2024 embedded releases stores",
     "grid verify": "damaged nodes problems",
     "inspect": f"""{_STAR} {_CONDITIONS} block bytes checksum chunk codec complete files
-        first_never_used flux_scale folder fraction_impossible_geometries looked_at mode never_used nodes pixels_above_one present progress ranges rows
-        snr train validation written""",
+        first_never_used flux_scale folder fraction_impossible_geometries looked_at mode never_used
+        nodes pixels_above_one present progress ranges rows snr train validation written""",
     "lineage": "commit fingerprint kind made note parents place state version",
     "plot": "out panels title",
     "prune": "bytes goes is_dry_run kind place removed stays why written",
