@@ -650,6 +650,18 @@ def test_what_is_not_given_is_as_documented() -> None:
     assert not any(value for name, value in given.items() if name not in DEFAULTS)
 
 
+RANGES = ["grid import --window", *(f"grid download --{one}"
+          for one in ("teff", "logg", "feh", "alpha"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_range_that_is_none_is_told_with_its_option(name: str, run: Run) -> None:
+    verb, _, option = name.rpartition(" ")
+    for said, why in (("warm", "write LOW,HIGH, for example"), ("2,1", "the first is the lower")):
+        code, out, _ = run([*verb.split(), *BASE[verb], option, said])
+        assert code == 2 and f"{option} '{said}': {why}" in out
+
+
 def test_either_side_of_a_difference_is_its_own(run: Run) -> None:
     mine = "{desk}/grids/mine.zarr"
     (_, one, _), (_, other, _) = (run(["grid", "diff", *p]) for p in (("toy", mine), (mine, "toy")))

@@ -1,14 +1,20 @@
 """Flows are plain functions, which Prefect runs only where a server is named."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from flows import pipeline, stages
+from flows import pipeline, served, stages
 from flows.orchestration import Orchestrated, flow, is_served, stage
 
 PROFILE = 'active = "x"\n[profiles.x]\n%s\n'
@@ -123,3 +129,37 @@ def test_a_whole_build_loads_no_prefect_and_leaves_no_process(unset: Path) -> No
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200,
                           check=True, cwd=unset / "here")  # fmt: skip
     assert done.stdout.splitlines()[-1] == "False []"
+
+
+ENDS = ("cancelling", "cancelled")
+
+
+@pytest.mark.parametrize("state", ENDS)
+def test_a_run_that_is_cancelled_on_the_server_is_interrupted_here_once(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an answer that failed and one that was not about that."""
+    run, interrupted = SimpleNamespace(id=UUID(int=7)), threading.Event()
+    answers: Iterator[Any] = iter(["none", "running", state, *20 * ["running"]])
+
+    def read_flow_run(asked: UUID) -> Any:
+        assert asked == run.id
+        if (said := next(answers)) == "none":
+            raise ConnectionError
+        of_kind = {f"is_{kind}": lambda kind=kind: said == kind for kind in ENDS}
+        return SimpleNamespace(state=SimpleNamespace(**of_kind))
+
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        served.os, "kill", lambda *told: signals.append(told) or interrupted.set()
+    )  # fmt: skip
+    client = nullcontext(SimpleNamespace(read_flow_run=read_flow_run))
+    monkeypatch.setattr(served, "get_client", lambda sync_client: client)
+    monkeypatch.setattr(served, "POLL_S", 0.01)
+    of_flow = SimpleNamespace(get=lambda: SimpleNamespace(flow_run=run))
+    monkeypatch.setattr(served, "FlowRunContext", of_flow)
+    monkeypatch.setattr(served, "TaskRunContext", SimpleNamespace(get=lambda: None))
+    cancelled: list[UUID] = []
+    with served._heeding_cancellation(cancelled):
+        assert interrupted.wait(20.0)
+    assert cancelled == [run.id] and signals == [(os.getpid(), signal.SIGINT)]

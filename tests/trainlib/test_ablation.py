@@ -134,18 +134,27 @@ def test_the_run_itself_has_to_be_trained(trials: Any, monkeypatch: pytest.Monke
         trials.run()
 
 
-def test_the_matrix_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_matrix_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
     test = OnSpectra(identity="", name="withheld cells", text="", eta=1.25, eta_error=0.02,
                      error=0.0375, worst=0.5)  # fmt: skip
     layer = FirstLayer(untrained=1e-6, trained=2e-7, paper=3e-7, rate=100.0)
+    dark = OnSpectra(identity="", name="at night", text="", reason="too dark")
     rows = (
         module.Ablated(name="mae", text="", epochs=3, cpu_seconds=60.4, tests=(test,)),
-        module.Ablated(name="recipe A", text="", first_layer=layer),
+        module.Ablated(name="recipe A", text="", first_layer=layer, tests=(dark,)),
         module.Ablated(name="without cells", text="", reason="no room"),
     )
     print_ablation(module.Ablation(minutes=1.0, spectra=7, rows=rows).model_dump(mode="json"))
-    out = " ".join(capsys.readouterr().out.split())
-    assert "1.25 ± 0.02" in out and "3.75 %" in out and "without cells: not trained, no room" in out
+    printed = capsys.readouterr().out
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines()]
+    told = "1.25 ± 0.02 (3.75 %, 50.0 %)"
+    assert ["mae", "3", "60", told, "–"] in cells
+    assert ["recipe A", "0", "0", "–", "too dark"] in cells
+    out = " ".join(printed.split())
+    assert "without cells: not trained, no room" in out
     assert "recipe A: mean |gradient| of the first layer 1.0e-06 before the first step" in out
 
 
