@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from base64 import b64decode
+from datetime import datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,14 @@ def test_what_is_not_finished_is_seen_as_far_as_it_is(built: Location, begun: Lo
     assert progress.rows_per_s == pytest.approx(32 / 4.0)  # a block of 32 rows every four seconds
     assert progress.seconds_left == pytest.approx(81 / 8.0)
     assert progress.newest == 1e9 + 24.0
+    shown = dict(told["progress"])
+    assert shown.pop("newest_block_s_ago") > 1e6
+    assert datetime.fromisoformat(shown.pop("end")).timestamp() == round(1e9 + 24.0 + 81 / 8.0)
+    assert shown == {
+        "blocks": 7, "of_blocks": 11, "rows": 224, "of_rows": 305,
+        "rows_per_s": progress.rows_per_s, "rows_per_core_s": progress.rows_per_core_s,
+        "seconds_left": progress.seconds_left,
+    }  # fmt: skip
     whole = open_dataset(built, "train").load()
     there = np.r_[0:32, 96:288]
     rows = seen.rows["train"]
