@@ -231,9 +231,16 @@ def test_errors_are_a_line_an_interval_those_without_spectra_too(printed: Print)
             "methods": {"none": known, "dae": empty},
         },
     ]
-    assert printed(tables.print_evaluation, {"bins": bins}) == [
-        "S/N 0-5: 0  none —",
-        "S/N 80-…: 31  none 1.25 %  dae —  limit 0.43 %",
+    expected = ["S/N 0-5: 0  none —", "S/N 80-…: 31  none 1.25 %  dae —  limit 0.43 %"]
+    assert printed(tables.print_evaluation, {"bins": bins}) == expected
+    start = {"evaluations": 12.34, "ms": 56.78, "wrong": 0.25, "wrong_95": [0.125, 0.375]}
+    other = {"evaluations": 9.87, "ms": 6.54, "wrong": 0.5, "wrong_95": [0.4375, 0.5625]}
+    fit = {"spectra": 77, "starts": {"cold": start | {"templates": 904}, "dae": other}}
+    assert printed(tables.print_evaluation, {"bins": bins, "fit": fit}) == [
+        *expected,
+        "fits of 77 spectra",
+        "from cold: 904 templates, 12.3 evaluations, 56.8 ms, wrong 25.00 % (12.50 %-37.50 %)",
+        "from dae: 9.9 evaluations, 6.5 ms, wrong 50.00 % (43.75 %-56.25 %)",
     ]
 
 
