@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from trainlib.evaluation import fits as module
+from trainlib.evaluation.evaluate import _with_fits
 from trainlib.evaluation.fits import Fits, judge_fits
-from trainlib.evaluation.metrics import Measures, measure
-from trainlib.evaluation.parts import SUM, named
+from trainlib.evaluation.metrics import MEASURES, SPREADS, Measures, measure
+from trainlib.evaluation.parts import REASON, SUM, named
 from trainlib.training.augment import Batch
 
 ROWS, FLOOR = 3, 0.02
@@ -121,3 +123,37 @@ def test_a_table_of_fits_is_told_in_their_own_figures() -> None:
     assert table["cold"]["wrong_95"] == pytest.approx([middle - half, middle + half])
     assert (table["cold"]["templates"], table["cold"]["grid_ms"]) == (904, pytest.approx(25.0))
     assert (table["dae"]["accepted"], table["dae"]["network_ms"]) == (0.75, pytest.approx(5.0))
+
+
+def test_what_was_fitted_stands_beside_all_results(caplog: pytest.LogCaptureFixture) -> None:
+    rows, fitted_rows = 5, 3
+    wide = {field.name: ("method", "spectrum") for field in fields(Measures)}
+    results = xr.Dataset(
+        {name: (dims, np.ones((1, rows))) for name, dims in wide.items() if name in MEASURES}
+        | {name: (("method", "spectrum", "percentile"), np.ones((1, rows, 4))) for name in SPREADS}
+        | {"cpu_ms": ("method", [1.0])},
+        coords={"method": np.array(["dae"], dtype=object)},
+    )
+    made = {name: np.full(fitted_rows, 0.5) for name in MEASURES}
+    made |= {name: np.full((fitted_rows, 4), 0.25) for name in SPREADS}
+    found: dict[str, Any] = named("fit_", made) | {"templates": np.full(fitted_rows, 904)}
+    for number, name in enumerate(("cold", "truth"), start=1):
+        found |= named(f"{name}_", {
+            "objective": number * np.arange(1.0, 4.0), "evaluations": number * np.ones(3),
+            "is_converged": np.ones(3, dtype=bool),
+        })  # fmt: skip
+    found |= {f"{name}_seconds{SUM}": np.array(0.03) for name in ("grid", "cold", "truth")}
+    wider, told = _with_fits(results, found)
+    assert told == {"fit": {"spectra": 3, "starts": Fits(found).table}}
+    assert list(wider["method"].values) == ["dae", "fit"]
+    assert list(wider["start"].values) == ["cold", "truth"]
+    none = [np.nan, np.nan]
+    expected = [[1.0, 2.0, 3.0, *none], [2.0, 4.0, 6.0, *none]]
+    assert np.array_equal(wider["fit_objective"].values, expected, equal_nan=True)
+    assert wider["fit_evaluations"].dims == ("start", "spectrum")
+    error = wider["mean_abs_relative_error"].sel({"method": "fit"}).values
+    assert np.array_equal(error, [0.5, 0.5, 0.5, *none], equal_nan=True)
+    assert float(wider["cpu_ms"].sel({"method": "fit"})) == pytest.approx(10.0)
+    assert _with_fits(results, None) == (results, {})
+    assert _with_fits(results, {REASON: np.array("no grid")})[1] == {}
+    assert caplog.messages == ["no fits: no grid"]
