@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from flows import ablating
 from flows.ablating import ablate as ablate_for
 from flows.cli import run_program
 from flows.terminal.ablation_text import print_ablation
@@ -132,6 +133,32 @@ def test_the_run_itself_has_to_be_trained(trials: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "variants", lambda *_: variants(config(), 4096)[2:3])
     with pytest.raises(InputError, match="no cells"):
         trials.run()
+
+
+@pytest.mark.parametrize(("folder", "root"), [("runs/r", ""), ("elsewhere/r", "/theirs")])
+def test_variants_are_trained_as_any_run_beside_the_run(
+    folder: str, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, told = {"dataset": {"name": "varied"}}, list[tuple[Any, ...]]()
+    one = SimpleNamespace(
+        dataset=SimpleNamespace(name="varied"), place=lambda made: f"the place of {made}"
+    )
+    monkeypatch.setattr(ablating, "read_run", lambda run: (SimpleNamespace(root="/theirs"), "m"))
+    monkeypatch.setattr(ablating, "dataset_of", lambda run, config, manifest: "the dataset")
+    monkeypatch.setattr(ablating, "is_bare", lambda dataset: False)
+    pixels = SimpleNamespace(sizes={"wavelength": 77})
+    monkeypatch.setattr(ablating, "open_split", lambda *given: told.append(given) or pixels)
+    monkeypatch.setattr(ablating, "validate", lambda of, given, what: told.append(
+        (of.__name__, given, what)) or one)  # fmt: skip
+    for name in ("etc_grid", "build_dataset", "train"):
+        monkeypatch.setattr(ablating.stages, name, lambda config, *given, name=name: (
+            f"{name} of {[config.dataset.name, *given]}"))  # fmt: skip
+    monkeypatch.setattr(ablating, "ablate_run", lambda *given: given)
+    found: Any = ablate_for(Location.of(tmp_path / folder), 2.5, 9)
+    assert found[2:5] == (77, 2.5, 9) and str(found[5]) == (root or str(tmp_path))
+    built = "build_dataset of ['varied', \"etc_grid of ['varied']\"]"
+    assert found[6](tables) == f"the place of train of {['varied', built]}"
+    assert told == [("the dataset", "train"), ("Config", tables, "a variant of the run's config")]
 
 
 def test_the_matrix_is_told(

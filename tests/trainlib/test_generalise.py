@@ -280,6 +280,23 @@ def test_who_changes_nothing_keeps_the_noise_and_every_line(tmp_path, monkeypatc
     OnLines.model_validate_json(few.model_dump_json())  # as it is kept
 
 
+def test_kinds_that_are_known_are_not_tested_again(monkeypatch):
+    asked = []
+    test = SimpleNamespace(identity=lambda one: f"id of {one}")
+    monkeypatch.setattr(module, "load_trained", lambda run: f"network of {run}")
+    monkeypatch.setattr(module, "_test_of", lambda *given: asked.append(given) or test)
+    monkeypatch.setattr(module, "_tested", lambda of, one, identity: asked.append(one.name)
+                        or OnSpectra(identity=identity, name=one.name, text="new"))  # fmt: skip
+    kinds = [SimpleNamespace(name=name, identity=name) for name in ("a", "b", "c")]
+    known = {"id of b": OnSpectra(identity="id of b", name="b", text="old")}
+    rows = list(module.tested_on("run", "usual", 5, kinds, known))
+    assert [(row.name, row.text, row.identity) for row in rows] == [
+        ("a", "new", "id of a"), ("b", "old", "id of b"), ("c", "new", "id of c"),
+    ]  # fmt: skip
+    assert asked == [("network of run", "network of usual", 5), "a", "c"]
+    assert rows[1] is known["id of b"] and all(row.cpu_seconds >= 0.0 for row in rows)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("generalised")
