@@ -220,7 +220,7 @@ def test_a_dataset_is_built_unless_it_is_there_and_need_not_be_repaired(
 
     monkeypatch.setattr(stages, "published", lambda _: tmp_path if published else None)
     monkeypatch.setattr(stages.build, "build_dataset", build)
-    folder = stages.build_dataset.fn(config, "terms", repair)
+    folder = stages.build_dataset.fn(config, "terms", *([True] if repair else []))
     if published and not repair:
         assert (folder, seen) == (str(tmp_path), [])
     else:
