@@ -46,8 +46,8 @@ def test_a_list_of_the_same_lines_is_told_by_what_was_done_to_it() -> None:
     assert told["share_of_positions_within_bar"] > 0.95
     brighter, _ = module._compare_lines(ARM, listed(0.0, {names[2]: 2.5}))
     others = [band.dex for band in brighter if band.band != names[2]]
-    assert brighter[2].dex - others[0] == pytest.approx(np.log10(1.25), abs=0.005)
-    assert others == pytest.approx(len(others) * [others[0]], abs=0.01)
+    assert brighter[2].dex - np.median(others) == pytest.approx(np.log10(1.25), abs=0.01)
+    assert others == pytest.approx(len(others) * [np.median(others)], abs=0.01)
     for band, usual in zip(brighter, bands, strict=True):
         assert band.embedded == pytest.approx(usual.embedded, rel=0.02)
     _, far = module._compare_lines(ARM, listed(0.5, {}))
