@@ -2,11 +2,12 @@
 
 import ast
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import Mutant, batches, judged, picked
+from tests.mutants.__main__ import EQUIVALENT, PLACE, Mutant, batches, judged, picked
 from tests.mutants.mutations import means_something, mutations_of
 from tests.mutants.nearest import nearest_tests
 from tests.mutants.touched import measure, statement_at, times, touching
@@ -64,6 +65,17 @@ def test_a_seed_picks_the_same_lines_again_and_another_others() -> None:
 
 
 @pytest.mark.slow  # reads all of the code
+def test_what_is_excused_is_a_change_of_a_line_that_there_is() -> None:
+    excused = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]
+    places = [tuple(one[key] for key in PLACE) for one in excused]
+    assert len(set(places)) == len(places) and all(one["reason"] for one in excused)
+    for path in {path for path, *_ in places}:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        lines = [line.strip() for line in source.splitlines()]
+        found = {(path, lines[m.line - 1], m.before, m.after) for m in mutations_of(source)}
+        assert {place for place in places if place[0] == path} <= found
+
+
 def test_the_mirror_is_nearest_and_every_test_is_tried_once() -> None:
     near = nearest_tests(ROOT, ROOT / "simlib/retry.py")
     assert near[0] == ROOT / "tests/simlib/test_retry.py"

@@ -15,7 +15,7 @@ MISTAKE, BUG = 2, 1
 _EXTRAS = {"demo": "flows", "build": "flows", "train": "flows", "sweep": "flows",
            "ablate": "flows",
            "deploy": "flows", "serve": "flows", "refresh": "flows", "plan": "train",
-           "evaluate": "train",
+           "evaluate": "train", "generalise": "train",
            "report": "train", "export": "train", "denoise": "denoise"}  # fmt: skip
 _PACKAGES = ("flows", "simlib", "trainlib")
 _STORES = ("botocore", "aiobotocore", "aiohttp", "s3fs")  # object stores and their connections

@@ -9,6 +9,7 @@ import zarr
 
 from flows.cli import run_program
 from simlib.stellar import open_grid
+from simlib.stellar.archive.releases import RELEASES
 from simlib.stellar.store import write_grid
 from tests.faults.archive_server import serve
 from tests.faults.test_grid_download import packed, plan
@@ -21,6 +22,11 @@ def said(capsys) -> dict:
 
 def test_list_names_grids_stores_and_releases(tmp_path: Path, capsys) -> None:
     write_grid(str(tmp_path / "grids" / "mine.zarr"), open_grid("toy"))
+    assert run_program(["grid", "list", "--root", str(tmp_path / "none")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "embedded: default, toy", f"stores: none in {tmp_path}/none/grids",
+        *(f"to download: {name} ({RELEASES[name].source})" for name in ("bosz2017", "bosz2024")),
+    ]  # fmt: skip
     assert run_program(["grid", "list", "--root", str(tmp_path), "--json"]) == 0
     listed = said(capsys)
     assert listed["embedded"] == ["default", "toy"]

@@ -4,11 +4,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import prefect.artifacts
 import pytest
 
 from flows import artifacts, served
 from flows.claim import Did, Refresh
 from flows.config import load_config
+from simlib.location import Location
 from trainlib.evaluation.gate import Compared
 from trainlib.evaluation.results import Evaluation
 
@@ -65,6 +67,66 @@ def test_the_tunnel_is_a_line_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_picture_is_in_the_text_and_a_key_is_one_that_prefect_takes() -> None:
     assert "](data:image/png;base64,iVBORw==)" in artifacts._picture("loss", b"\x89PNG")
     assert artifacts._key("PFS_red.V2-loss") == "pfs-red-v2-loss"
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Return what is put on the page of a run, in its order."""
+    shown: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(artifacts, "current_run", lambda: "a run")
+    monkeypatch.setattr(artifacts, "_table", lambda *told: shown.append(told))
+    monkeypatch.setattr(artifacts, "_markdown", lambda *told: shown.append(told))
+    for name in ("metrics", "loss_curve", "places", "plan_rows"):
+        monkeypatch.setattr(artifacts, name, lambda *given, name=name: (name, *given))
+    monkeypatch.setattr(artifacts, "_picture", lambda title, png: f"{title}: {png}")
+    monkeypatch.setattr(artifacts, "dataset_pictures", lambda folder: {"spectra": b"s"})
+    monkeypatch.setattr(artifacts.runs, "read_run", lambda place: ())
+    monkeypatch.setattr(artifacts.runs, "dataset_of", lambda place: Location.of("/d"))
+    monkeypatch.setattr(
+        prefect.artifacts,
+        "create_progress_artifact",
+        lambda share, description: shown.append((share, description)) or "id",
+    )
+    monkeypatch.setattr(
+        prefect.artifacts,
+        "update_progress_artifact",
+        lambda ident, share, description: shown.append((ident, share, description)),
+    )
+    return shown  # fmt: skip
+
+
+@pytest.mark.parametrize("has_built", [True, False])
+def test_a_page_shows_stages_metrics_loss_places_and_what_was_built(
+    has_built: bool, page: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    config = load_config("tiny", [f"storage.root='{tmp_path}'"])
+    stages = (DUE, *([Did(stage="build-dataset", was_due=True, reason="new")] * has_built))
+    record = RECORD.model_copy(update={"flow_run": "x", "stages": stages})
+    place = Location.of("/r")
+    artifacts.show(record, config, "/r", ())
+    built = [("tiny-spectra", "spectra: b's'")]
+    plan = [("tiny-plan", "The dataset, plan against actual", ("plan_rows", config))]
+    assert page == [
+        ("tiny-stages", "release 2: better. What was due, and what it took",
+         artifacts.stages(record)),
+        ("tiny-metrics", "mean |R| by S/N. release 2: better", ("metrics", place, ())),
+        ("tiny-loss", f"loss: {('loss_curve', place)}"),
+        ("tiny-places", ("places", "/d", "/r")),
+        *(built if has_built else []), *(plan if has_built else []),
+    ]  # fmt: skip
+
+
+def test_progress_is_on_the_page_now_and_then_and_in_the_end(
+    page: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, inner = [100.0], list[tuple[int, int, int]]()
+    monkeypatch.setattr(artifacts.time, "monotonic", lambda: now[0])
+    with artifacts.shown_progress(lambda *told: inner.append(told), "blocks") as show:
+        for seconds, done in ((0.0, 1), (1.0, 2), (4.9, 3), (5.1, 4), (6.0, 5)):
+            now[0] = 100.0 + seconds
+            show(done, 5, 7)
+    assert inner == [(done, 5, 7) for done in range(1, 6)]
+    assert page == [(0.0, "blocks"), *(("id", share, "blocks") for share in (20.0, 80.0, 100.0))]
 
 
 def test_without_a_server_nothing_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

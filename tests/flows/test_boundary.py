@@ -10,8 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import typer
 
-from flows.cli import run_program
+from flows.cli import app, run_program
+from flows.terminal.boundary import explain
 from simlib.errors import InputError
 
 
@@ -90,6 +92,53 @@ def test_what_is_not_our_bug_is_one_message_and_exit_code_2(
     assert all("'/some/place'" in told for _ in told_of)
     assert all(name in told for name in WAYS_OUT.get(getattr(error, "errno", None), ()))
     assert list(tmp_path.iterdir()) == []
+
+
+_NO_ROOM, _REFUSED, _FILE = "no space left while writing", "access refused", "a file is where a"
+_FOLDER, _THERE, _ABSENT = "a folder is where a", "something is there already", "not found"
+_MANY, _DISK, _NO_ANSWER = "too many files are open", "the disk failed", "no answer"
+ERRORS: dict[str, list[Exception]] = {  # by the beginning of what is told
+    _NO_ROOM: [os_error(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)],
+    _REFUSED: [os_error(errno.EACCES), os_error(errno.EPERM), PermissionError("x")],
+    _FILE: [os_error(errno.ENOTDIR), NotADirectoryError("x")],
+    _FOLDER: [os_error(errno.EISDIR), IsADirectoryError("x")],
+    _THERE: [os_error(errno.EEXIST), os_error(errno.ENOTEMPTY), FileExistsError("x")],
+    _ABSENT: [os_error(errno.ENOENT), FileNotFoundError("x")],
+    _MANY: [os_error(errno.EMFILE), os_error(errno.ENFILE)],
+    _DISK: [os_error(errno.EIO), os_error(errno.ESTALE)],
+    _NO_ANSWER: [
+        *(os_error(number) for number in (
+            errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EHOSTUNREACH,
+            errno.ENETUNREACH, errno.ETIMEDOUT, errno.EPIPE, errno.EADDRNOTAVAIL,
+        )), ConnectionError("x"), TimeoutError("x"), BrokenPipeError("x"),
+    ],
+}  # fmt: skip
+ALL_ERRORS = [(one, told) for told, errors in ERRORS.items() for one in errors]
+
+
+@pytest.mark.parametrize(("error", "told"), ALL_ERRORS, ids=lambda value: repr(value)[:40])
+def test_every_error_of_a_disk_and_a_network_has_its_way_out(error: Exception, told: str) -> None:
+    text, code = explain(error, ["build"])
+    assert code == 2 and text.startswith(told)
+    assert ("/some/place" if getattr(error, "filename", None) else "(x)") in text
+
+
+EXTRAS = {
+    "flows": {"demo", "build", "train", "sweep", "ablate", "deploy", "serve", "refresh"},
+    "train": {"plan", "evaluate", "generalise", "report", "export"},
+    "denoise": {"denoise"},
+}
+
+
+def test_a_missing_package_comes_with_the_extra_of_the_verb() -> None:
+    verbs = set(getattr(typer.main.get_command(app), "commands"))  # noqa: B009 - not of its type
+    assert set.union(*EXTRAS.values()) <= verbs
+    for verb in verbs:
+        (extra,) = [name for name, of in EXTRAS.items() if verb in of] or ["sim"]
+        assert explain(ModuleNotFoundError("no", name="torch.nn"), [verb]) == (
+            f"`{verb}` needs the package 'torch', which is not installed; "
+            f"pip install 'specdenoise[{extra}]'", 2,
+        )  # fmt: skip
 
 
 BUG = "raise RuntimeError('a bug')"

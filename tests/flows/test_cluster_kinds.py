@@ -177,6 +177,24 @@ def test_what_cannot_act_or_be_is_told(overrides: list[str], told: str) -> None:
         cluster_of(*overrides)
 
 
+SOME = {"workers": "2", "adaptive": "[1, 2]", "memory_gb": "2", "dashboard": "':1'",
+        "wait_s": "3"}  # fmt: skip
+IDLE = {"local": {"wait_s"}, "threads": {"wait_s", "adaptive", "memory_gb"}, "slurm": set[str](),
+        "kubernetes": {"dashboard"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", IDLE)
+def test_every_key_acts_or_is_refused_where_it_is_idle(kind: str) -> None:
+    image = ["kubernetes.image=x"] if kind == "kubernetes" else []
+    for key, value in SOME.items():
+        words = [f"kind={kind}", *image, f"{key}={value}"]
+        if key in IDLE[kind]:
+            with pytest.raises(InputError, match=f"{key} cannot act where kind = '{kind}'"):
+                cluster_of(*words)
+        else:
+            assert getattr(cluster_of(*words), key) is not None
+
+
 @pytest.mark.parametrize(
     "line", ["export AWS_SECRET_ACCESS_KEY=hunter2", "curl https://me:hunter2@x"]
 )

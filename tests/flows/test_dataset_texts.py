@@ -4,8 +4,15 @@ No two figures of a result are alike here, so that none can stand for another.
 """
 
 import time
+from datetime import datetime
 
-from flows.terminal.dataset_text import print_dataset_difference, print_pruning
+import pytest
+
+from flows.terminal.dataset_text import (
+    print_dataset_difference,
+    print_pruning,
+    pruning_facts,
+)
 from flows.terminal.inspect_text import print_inspection
 from flows.terminal.plan_text import print_plan
 from simlib.dataset.compare import DatasetDifference, ParameterTest, SplitDifference
@@ -160,3 +167,13 @@ def test_what_may_go_is_counted(printed: Print) -> None:
     assert found[-1] == "3 to remove, 9.0 MB; nothing was removed, --yes does it"
     assert printed(print_pruning, Pruning(goes, stays), [goes[1]])[-1] == "1 of 3 removed, 3.0 MB"
     assert printed(print_pruning, Pruning((), ()), None) == ["nothing to prune"]
+    told = pruning_facts(Pruning(goes[:1], stays), [goes[0]])
+    written = datetime.fromisoformat(told["stays"][0].pop("written")).timestamp()
+    assert written == pytest.approx(stays[0].written, abs=1.0)
+    first = {"place": "/data/1", "kind": "an old version", "why": "b is published",
+             "bytes": 1_500_000, "written": None}  # fmt: skip
+    last = {"place": "/data/9", "kind": "a version", "why": "published", "bytes": 100_000}
+    assert told == {"is_dry_run": False, "bytes": 1_500_000, "goes": [first], "stays": [last],
+                    "removed": ["/data/1"]}  # fmt: skip
+    kept = pruning_facts(Pruning(goes, ()), None)
+    assert (kept["is_dry_run"], kept["removed"], kept["bytes"]) == (True, [], 9_000_000)

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from flows.cli import run_program
+from simlib.etc import sky_comparison
 from tests.paths import shared_data_folder
 from tests.simlib.etc.made import write_conditions
 
@@ -110,6 +113,24 @@ def test_a_grid_that_is_off_is_neither_published_nor_passed(tmp_path, capsys):
     assert "aperture_fraction" in told.out
     assert "Raise the node counts in [terms] or terms.tolerance" in told.err
     assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_a_comparison_of_skies_is_told_as_it_was_found(tmp_path, monkeypatch, capsys):
+    asked = []
+    found = SimpleNamespace(record=lambda: {"blends": 7.0}, lines=lambda: iter([("a", "b", "c")]))
+    monkeypatch.setattr(sky_comparison, "compare_skies",
+                        lambda *given: asked.append(given) or found)  # fmt: skip
+    monkeypatch.setattr(sky_comparison, "draw_comparison", lambda one: Figure())
+    assert run_program(["etc-sky", "tables", "--set", "sky.water_mm=5"]) == 0
+    shown = capsys.readouterr().out
+    assert " ".join(shown.split()).startswith("embedded sky against tables") and "quantity" in shown
+    assert (asked[0][0].water_mm, asked[0][1]) == (5.0, "tables")
+    figures = ["--figures", str(tmp_path)]
+    assert run_program(["etc-sky", "tables", "--json", *figures]) == 0
+    picture = str(tmp_path / "sky-comparison.png")
+    assert json.loads(capsys.readouterr().out) == {"blends": 7.0, "figures": [picture]}
+    assert run_program(["etc-sky", "tables", *figures]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == picture and Path(picture).exists()
 
 
 @pytest.mark.slow  # the comparison: simlib/etc

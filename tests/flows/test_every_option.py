@@ -30,6 +30,7 @@ from tests.faults.archive_server import Archive, serve
 from tests.faults.fuzz.store_kinds import few_terms
 from tests.faults.fuzz.text_kinds import write_arm
 from tests.faults.test_grid_download import packed, plan
+from tests.flows.json_names import NAMES
 from tests.simlib.dataset.made import make_plan, make_published
 from tests.simlib.dataset.versions import finished, trained_on, unfinished
 from tests.simlib.etc.made import write_conditions, write_sky_tables
@@ -574,6 +575,9 @@ def test_what_is_given_changes_what_the_verb_shows_or_writes(
     with_it = run([*words, *BESIDE.get(name, [])])
     assert with_it[0] == (2 if name in REFUSED else 0), with_it[1]
     assert with_it != without[verb]
+    if name.endswith("--json"):
+        told = (without[verb] if name in INSTEAD else with_it)[1]
+        assert set(re.findall(r'"(\w+)":', told)) == set(NAMES[verb].split())
 
 
 @pytest.mark.slow
@@ -644,6 +648,18 @@ def test_what_is_not_given_is_as_documented() -> None:
     given = {name: one.default for name, one in parameters()}
     assert {name: given[name] for name in DEFAULTS} == DEFAULTS
     assert not any(value for name, value in given.items() if name not in DEFAULTS)
+
+
+RANGES = ["grid import --window", *(f"grid download --{one}"
+          for one in ("teff", "logg", "feh", "alpha"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_range_that_is_none_is_told_with_its_option(name: str, run: Run) -> None:
+    verb, _, option = name.rpartition(" ")
+    for said, why in (("warm", "write LOW,HIGH, for example"), ("2,1", "the first is the lower")):
+        code, out, _ = run([*verb.split(), *BASE[verb], option, said])
+        assert code == 2 and f"{option} '{said}': {why}" in out
 
 
 def test_either_side_of_a_difference_is_its_own(run: Run) -> None:

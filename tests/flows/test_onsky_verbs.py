@@ -50,6 +50,8 @@ def test_files_are_denoised_and_told_one_by_one(bundle, star, tmp_path, monkeypa
     assert run_program([*words[:2], *words[3:], "--overwrite", "--json"]) == 0
     told = json.loads(capfd.readouterr().out)
     assert told["files"][0]["output"] == f"{tmp_path}/out/a.fits"
+    assert set(told["files"][0]) == {"file", "output", "spectra"}
+    assert told["files"][0]["file"] == f"{tmp_path}/a.fits"
     (row,) = told["files"][0]["spectra"]
     assert row["verdict"] == "good" and row["resolution"] is None and row["frame"] == "barycentric"
 

@@ -1,14 +1,21 @@
 """Flows are plain functions, which Prefect runs only where a server is named."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect.exceptions import ObjectNotFound
 
-from flows import pipeline, stages
+from flows import pipeline, served, stages
 from flows.orchestration import Orchestrated, flow, is_served, stage
 
 PROFILE = 'active = "x"\n[profiles.x]\n%s\n'
@@ -123,3 +130,139 @@ def test_a_whole_build_loads_no_prefect_and_leaves_no_process(unset: Path) -> No
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200,
                           check=True, cwd=unset / "here")  # fmt: skip
     assert done.stdout.splitlines()[-1] == "False []"
+
+
+ENDS = ("cancelling", "cancelled")
+
+
+@pytest.mark.parametrize("state", ENDS)
+def test_a_run_that_is_cancelled_on_the_server_is_interrupted_here_once(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an answer that failed and one that was not about that."""
+    run, interrupted = SimpleNamespace(id=UUID(int=7)), threading.Event()
+    answers: Iterator[Any] = iter(["none", "running", state, *20 * ["running"]])
+
+    def read_flow_run(asked: UUID) -> Any:
+        assert asked == run.id
+        if (said := next(answers)) == "none":
+            raise ConnectionError
+        of_kind = {f"is_{kind}": lambda kind=kind: said == kind for kind in ENDS}
+        return SimpleNamespace(state=SimpleNamespace(**of_kind))
+
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        served.os, "kill", lambda *told: signals.append(told) or interrupted.set()
+    )  # fmt: skip
+    client = nullcontext(SimpleNamespace(read_flow_run=read_flow_run))
+    monkeypatch.setattr(served, "get_client", lambda sync_client: client)
+    monkeypatch.setattr(served, "POLL_S", 0.01)
+    of_flow = SimpleNamespace(get=lambda: SimpleNamespace(flow_run=run))
+    monkeypatch.setattr(served, "FlowRunContext", of_flow)
+    monkeypatch.setattr(served, "TaskRunContext", SimpleNamespace(get=lambda: None))
+    cancelled: list[UUID] = []
+    with served._heeding_cancellation(cancelled):
+        assert interrupted.wait(20.0)
+    assert cancelled == [run.id] and signals == [(os.getpid(), signal.SIGINT)]
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served, "_told", set())
+
+
+def as_it_is(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a function as a server does that answers: no error comes out of it."""
+
+    def run(*given: Any, return_state: bool, **named: Any) -> None:
+        with suppress(ValueError):
+            fn(*given, **named)
+
+    return run
+
+
+def test_what_a_served_function_returns_or_raises_is_its_own(no_server: None) -> None:
+    assert served.run(divmod, as_it_is, 17, 5) == (3, 2)
+    assert served.run(sorted, as_it_is, [1, 3, 2], reverse=True) == [3, 2, 1]
+    with pytest.raises(ValueError, match="invalid literal"):
+        served.run(int, as_it_is, "x")
+
+
+def test_the_last_of_several_tries_counts(no_server: None) -> None:
+    tried = iter([ValueError("busy"), "first", "second"])
+
+    def work() -> object:
+        if isinstance(found := next(tried), Exception):
+            raise found
+        return found
+
+    def again(fn: Callable[[], Any]) -> Callable[..., Any]:
+        return lambda return_state: [as_it_is(fn)(return_state=True) for _ in range(3)]
+
+    assert served.run(work, again) == "second"
+
+
+def test_a_server_that_is_gone_costs_one_warning(
+    no_server: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[int] = []
+
+    def gone(fn: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*given: Any, return_state: bool) -> None:
+            asked.append(1)
+            raise ConnectionError("refused\nmore")
+
+        return run
+
+    assert served.run(abs, gone, -3) == 3 and served.run(abs, gone, -4) == 4
+    assert len(asked) == 1  # it is not asked again
+    (told,) = caplog.messages
+    assert "does not answer (refused); the work goes on without it" in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_final", "expected"),
+    [
+        ({}, False, ("FAILED", "told later: worse")),
+        ({"has_failed": False}, False, ("COMPLETED", "told later: worse")),
+        ({"ended": None}, False, ("CRASHED", "me is gone; what it had finished is kept")),
+        ({}, True, None),
+        ({"flow_run": None}, False, None),
+        ({"is_held": True}, False, None),
+    ],
+)
+def test_an_end_that_the_server_missed_is_told_to_it(
+    changes: dict[str, Any], is_final: bool, expected: Any, monkeypatch: pytest.MonkeyPatch,
+    no_server: None,
+) -> None:  # fmt: skip
+    run, told = UUID(int=9), list[tuple[UUID, str, str]]()
+    client = SimpleNamespace(
+        read_flow_run=lambda asked: SimpleNamespace(
+            state=SimpleNamespace(is_final=lambda: is_final and asked == run)
+        ),
+        set_flow_run_state=lambda which, state, force: told.append(
+            (which, state.type.value, state.message)
+        ),
+    )
+    monkeypatch.setattr(served, "get_client", lambda sync_client: nullcontext(client))
+    record = {"flow_run": str(run), "is_held": False, "ended": "noon", "has_failed": True,
+              "outcome": "worse", "holder": "me"}  # fmt: skip
+    served.settle([SimpleNamespace(**(record | changes))])  # type: ignore[list-item]
+    assert told == ([] if expected is None else [(run, *expected)])
+
+
+def test_a_run_that_the_server_does_not_know_does_not_keep_the_next_from_it(
+    monkeypatch: pytest.MonkeyPatch, no_server: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors: list[Exception] = [ObjectNotFound(ValueError()), ConnectionError("refused")]
+    asked: list[UUID] = []
+
+    def read_flow_run(run: UUID) -> Any:
+        asked.append(run)
+        raise errors[len(asked) - 1]
+
+    client = SimpleNamespace(read_flow_run=read_flow_run)
+    monkeypatch.setattr(served, "get_client", lambda sync_client: nullcontext(client))
+    records = [SimpleNamespace(flow_run=str(UUID(int=n)), is_held=False) for n in (1, 2, 3)]
+    served.settle(records)  # type: ignore[arg-type]
+    assert asked == [UUID(int=1), UUID(int=2)] and len(caplog.messages) == 1

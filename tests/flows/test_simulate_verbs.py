@@ -38,14 +38,23 @@ def table(folder: Path, rows: tuple[str, ...] = ROWS, header: str = HEADER) -> P
     return path
 
 
-def test_own_stars_are_simulated_alike_by_both_paths(tmp_path: Path) -> None:
+def test_own_stars_are_simulated_alike_by_both_paths(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     stores = {}
     for path in ("compiled", "reference"):
         out = tmp_path / f"{path}.zarr"
         assert run_program(
             ["simulate", str(table(tmp_path)), "--out", str(out), "--path", path, *SETS]
         ) == 0  # fmt: skip
-        stores[path] = xr.open_zarr(out, consolidated=False)
+        stores[path] = stored = xr.open_zarr(out, consolidated=False)
+        assert capfd.readouterr().out.splitlines() == [
+            *(f"row {row + 1}: " + "  ".join(
+                f"{name} {float(stored[name][row]):.5g}"
+                for name in ("teff", "magnitude", "flux_scale", "snr")
+            ) for row in range(2)),
+            str(out),
+        ]  # fmt: skip
     fast, slow = stores["compiled"], stores["reference"]
     assert (fast["flux"].dtype, slow["flux"].dtype) == (np.float32, np.float64)
     assert fast["flux"].dims == ("spectrum", "wavelength")

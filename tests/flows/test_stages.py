@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from simlib.dataset.changes import Due
 from simlib.dataset.watch import Patience
 from simlib.errors import InputError
 from simlib.location import Location
+from trainlib.evaluation.gate import Compared, Verdict
 from trainlib.evaluation.parts import in_turn
+from trainlib.release import Part
 
 Calls = list[tuple[Any, ...]]
 SETS = ["dataset.n_train=77", "train.seconds=3.5"]
@@ -217,7 +220,7 @@ def test_a_dataset_is_built_unless_it_is_there_and_need_not_be_repaired(
 
     monkeypatch.setattr(stages, "published", lambda _: tmp_path if published else None)
     monkeypatch.setattr(stages.build, "build_dataset", build)
-    folder = stages.build_dataset.fn(config, "terms", repair)
+    folder = stages.build_dataset.fn(config, "terms", *([True] if repair else []))
     if published and not repair:
         assert (folder, seen) == (str(tmp_path), [])
     else:
@@ -304,3 +307,52 @@ def test_the_sky_of_the_calculator_takes_its_own_keys_alone(tmp_path: Path) -> N
     assert load_sky_section() == load_config("demo").sky
     with pytest.raises(InputError, match=r"--set 'noise\.sky_subtraction=0': `etc` takes keys of"):
         load_sky_section(["sky.water_mm=2.25", "noise.sky_subtraction=0"])
+
+
+BINS = (Compared(0.0, 5.0, 7, 0.125, 0.25, True),)
+PASSES, FAILS = Verdict(True, "better", BINS), Verdict(False, "worse", BINS)
+
+
+@pytest.mark.parametrize(
+    ("is_due", "holds", "found", "outcome", "compared", "made"),
+    [
+        (False, True, PASSES, "as it is", (), 0),
+        (True, False, FAILS, "release 8: nothing to compare with was released before", (), 1),
+        (True, True, PASSES, "release 8: better", BINS, 1),
+        (True, True, FAILS, "not released: worse", BINS, 0),
+    ],
+    ids=["not due", "the first", "better", "worse"],
+)
+def test_a_release_follows_what_is_due_and_the_gate(
+    is_due: bool, holds: bool, found: Verdict, outcome: str, compared: Any, made: int,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    config = load_config("tiny", [f"storage.root='{tmp_path}'"])
+    told: list[tuple[Any, ...]] = []
+    run = Part(place="../../runs/old", fingerprint="a" * 16)
+    before = SimpleNamespace(number=7, run=run) if holds else None
+    results = SimpleNamespace(evaluation=SimpleNamespace(fingerprint="judged"))
+
+    def passes(new: Location, old: Location, gate: Any) -> Verdict:
+        assert (new.name, old.name, gate) == ("new", "old", config.gate)
+        return found
+
+    def make(*given: Any) -> Any:
+        told.append(given)
+        return SimpleNamespace(number=8)
+
+    due = Due("release", "", is_due, "as it is")
+    kept: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(stages, "release_due", lambda *given: due)
+    monkeypatch.setattr(stages, "read_release", lambda root, name: before)
+    monkeypatch.setattr(stages, "pass_gate", passes)
+    monkeypatch.setattr(stages, "read_results", lambda place: results)
+    monkeypatch.setattr(stages, "write_judgement", lambda place, *given: kept.append(given))
+    monkeypatch.setattr(stages, "make_release", make)
+    caplog.set_level("INFO")
+    dataset, new = str(tmp_path / "datasets/d"), str(tmp_path / "runs/new")
+    assert stages.release.fn(config, dataset, new) == stages.Released(outcome, compared)
+    assert told == made * [(config.root, "tiny", config.place(dataset), config.place(new))]
+    assert kept == (is_due and holds) * [("judged", run.fingerprint, config.gate, found)]
+    said = {0: "release 7 of tiny stays: worse", 1: f"release 8 of tiny: {outcome[11:]}"}
+    assert caplog.messages == ([said[made]] if is_due else [])

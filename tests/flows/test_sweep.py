@@ -3,7 +3,10 @@
 import json
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -193,3 +196,41 @@ def test_real_trials_are_halved_and_go_on(
     assert [entry["epoch"] for entry in read_log(best["run"])] == list(range(1, 301))
     assert run_program(words) == 0
     assert json.loads(capfd.readouterr().out) == table
+
+
+def test_trials_side_by_side_share_what_is_left_and_a_mistake_ends_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever is done first is told first."""
+
+    @dataclass(frozen=True)
+    class Future:
+        name: str
+
+        def result(self) -> None:
+            if self.name == "second":
+                raise InputError("no such star")
+
+    class Client:
+        def submit(self, work: Any, *given: Any, pure: bool) -> Any:
+            assert (work, pure) == (sweeping.train_until, False)
+            started.append(given)
+            return Future(given[0])
+
+    started: list[tuple[Any, ...]] = []
+    clusters: list[Any] = []
+    config = SimpleNamespace(cluster="the cluster")
+    trials: list[Any] = [SimpleNamespace(config=config, name=name) for name in ("first", "second")]
+    monkeypatch.setattr(sweeping, "dask_client", lambda of: clusters.append(of) or nullcontext(
+        Client()))  # fmt: skip
+    monkeypatch.setattr(sweeping, "as_completed", reversed)
+    monkeypatch.setattr(sweeping, "_given", lambda trial, share, left: (trial.name, share, left))
+    monkeypatch.setattr(sweeping.time, "monotonic", lambda: 100.0)
+    found = list(sweeping._side_by_side(trials, 0.25, 130.0))
+    assert started == [("first", 0.25, 15.0), ("second", 0.25, 15.0)]
+    assert clusters == ["the cluster"]
+    assert [(trial.name, str(error)) for trial, error in found] == [
+        ("second", "no such star"), ("first", "None"),
+    ]  # fmt: skip
+    assert list(sweeping._side_by_side(trials, 0.25, 100.0)) == []  # the time is over
+    assert list(sweeping._side_by_side([], 0.25, 130.0)) == [] and len(clusters) == 1

@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.terminal import grid_text, progress, tables
+from flows.terminal import grid_text, list_text, progress, tables
+from simlib.dataset.catalogue import ListedDataset
+from simlib.location import Location
 from simlib.stellar.archive.download import DownloadReport
 from simlib.stellar.archive.download_plan import Estimate
 from simlib.stellar.archive.importing import ImportReport
 from simlib.stellar.quality.compare import GridDifference, NodeDifference
 from simlib.stellar.quality.verify import Verification
 from tests.flows.conftest import Print
+from trainlib.run_list import ListedRun
 
 
 def node(number: int) -> dict[str, Any]:
@@ -194,6 +197,27 @@ def test_the_cache_is_told_by_kind_and_in_all(printed: Print) -> None:
     assert printed(tables.print_cache, none) == [*expected, "/a (not made yet)"]
 
 
+def test_runs_and_datasets_are_a_line_each(printed: Print) -> None:
+    run = ListedRun("r1", "/r1", "finished", "C", "demo", "2026-01-02", 12, 0.123456)
+    none = ListedRun("r2", "/r2", "not finished")
+    assert printed(list_text.print_runs, [run, none], Location.of("/data")) == [
+        "r1  recipe C  dataset demo  begun 2026-01-02  finished  12 epochs  "
+        "validation loss 0.12346",
+        "r2  not finished",
+    ]
+    assert printed(list_text.print_runs, [], Location.of("/data")) == ["no runs in /data/runs"]
+    rows = {"train": 12345, "test": 67}
+    one = ListedDataset("demo", "abc", "/d", "old", "stored", rows, 8_900_000, "2026-01-03")
+    bare = ListedDataset("mine", "def", "/e", "not finished")
+    assert printed(list_text.print_datasets, [one, bare], Location.of("/data")) == [
+        "demo  abc  old  stored  train 12,345, test 67  8.9 MB  made 2026-01-03",
+        "mine  def  not finished",
+    ]
+    assert printed(list_text.print_datasets, [], Location.of("/data")) == [
+        "no datasets in /data/datasets"
+    ]
+
+
 def test_errors_are_a_line_an_interval_those_without_spectra_too(printed: Print) -> None:
     empty, known = ({"mean_abs_relative_error": e, "bias": 0.5} for e in (None, 0.0125))
     bins = [
@@ -207,9 +231,16 @@ def test_errors_are_a_line_an_interval_those_without_spectra_too(printed: Print)
             "methods": {"none": known, "dae": empty},
         },
     ]
-    assert printed(tables.print_evaluation, {"bins": bins}) == [
-        "S/N 0-5: 0  none —",
-        "S/N 80-…: 31  none 1.25 %  dae —  limit 0.43 %",
+    expected = ["S/N 0-5: 0  none —", "S/N 80-…: 31  none 1.25 %  dae —  limit 0.43 %"]
+    assert printed(tables.print_evaluation, {"bins": bins}) == expected
+    start = {"evaluations": 12.34, "ms": 56.78, "wrong": 0.25, "wrong_95": [0.125, 0.375]}
+    other = {"evaluations": 9.87, "ms": 6.54, "wrong": 0.5, "wrong_95": [0.4375, 0.5625]}
+    fit = {"spectra": 77, "starts": {"cold": start | {"templates": 904}, "dae": other}}
+    assert printed(tables.print_evaluation, {"bins": bins, "fit": fit}) == [
+        *expected,
+        "fits of 77 spectra",
+        "from cold: 904 templates, 12.3 evaluations, 56.8 ms, wrong 25.00 % (12.50 %-37.50 %)",
+        "from dae: 9.9 evaluations, 6.5 ms, wrong 50.00 % (43.75 %-56.25 %)",
     ]
 
 

@@ -222,13 +222,17 @@ def test_the_live_table_shows_stars_as_they_are_named():
     from rich.console import Console
 
     console = Console(width=140, record=True, file=None, force_terminal=True)
-    status = Status((star(), star(name="b")), 4, ("c.fits",), ("d.fits: [bold]odd",))
+    waiting, odd = ("c.fits", "e.fits", "f.fits", "g.fits"), ("h.fits: no", "i.fits: nor that")
+    status = Status((star(), star(name="b")), 4, waiting, (*odd, "d.fits: [bold]odd"))
     with console.capture() as held:
         console.print(_table(status, 40.0, 1))
     text = re.sub(r"\x1b\[[\d;]*m", "", held.get())
     assert "[red]x" in text and "S/N 40 after 9 more (135 min)" in text and "23.1" in text
     assert "4 files done, 1 more stars in the table" in text
-    assert "waiting for c.fits" in text and "d.fits: [bold]odd" in text
+    assert "waiting for c.fits, e.fits, f.fits" in text and "g.fits" not in text
+    assert "i.fits: nor that" in text and "d.fits: [bold]odd" in text and "h.fits" not in text
+    heads = ("star", "visits", "S/N", "verdict", "one more", "to S/N 40")
+    assert [cell.strip() for cell in re.split("┃", text)[1:7]] == list(heads)
 
 
 def test_the_forecast_is_told_for_every_star():
@@ -241,10 +245,7 @@ def test_elsewhere_each_thing_is_said_once(capfd):
     lines = _Lines(40.0)
     for exposures in (1, 1, 2):
         lines(Status((star(name="a", exposures=exposures),), 1, ("w.fits",), ("odd",)))
-    said = capfd.readouterr().err.splitlines()
-    assert [line[:11] for line in said] == [
-        "a  1 visit ",
-        "waiting for",
-        "error: odd",
-        "a  2 visits",
-    ]
+    more = "S/N 20.0  good  next 23.1  S/N 40 after 9 more (135 min)"
+    assert capfd.readouterr().err.splitlines() == [
+        f"a  1 visit  {more}", "waiting for w.fits", "error: odd", f"a  2 visits  {more}"
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -240,3 +241,19 @@ def test_deploy_stays_to_watch_where_it_is_asked_to(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(watching, "watch", lambda source, *_: watched.append(source))
     assert run_program(["deploy", "tiny"]) == 0 and watched == []
     assert run_program(["deploy", "tiny", "--watch"]) == 0 and watched == ["tiny"]
+
+
+def test_files_are_watched_as_long_as_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def watch(source: str, overrides: list[str], stop: threading.Event) -> None:
+        assert (source, overrides) == ("tiny", ["a=1"])
+        begun.set()
+        if stop.wait(20.0):
+            ended.set()
+
+    monkeypatch.setattr(watching, "watch", watch)
+    with pytest.raises(KeyError), watching.watched("tiny", ["a=1"]):
+        assert begun.wait(20.0) and not ended.is_set()
+        raise KeyError
+    assert ended.wait(20.0)

@@ -76,5 +76,6 @@ def test_a_band_outside_the_template_is_refused_with_the_numbers() -> None:
 
 
 def test_an_unknown_band_is_refused_with_examples() -> None:
-    with pytest.raises(InputError, match="stellar.band = 'hsc-i9'.*hsc2017-i2"):
-        photometry.load_band("hsc-i9")
+    for look in (photometry.load_band, photometry.band_digest):
+        with pytest.raises(InputError, match="stellar.band = 'hsc-i9'.*hsc2017-i2"):
+            look("hsc-i9")

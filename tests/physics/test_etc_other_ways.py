@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 from scipy.special import j1
 
+from simlib.air_wavelengths import air_to_vacuum
 from simlib.config import Conditions, SimulationConfig, Sky
 from simlib.etc.grid.build import build_terms_grid
 from simlib.etc.grid.check import check_terms_grid
@@ -33,7 +34,8 @@ def instrument() -> Instrument:
 
 
 def terms_at(instrument: Instrument, sky: Sky | None = None, **changes: object) -> xr.Dataset:
-    options = {k: changes.pop(k) for k in ("lsf", "quadrature", "convention") if k in changes}
+    named = ("lsf", "quadrature", "convention", "line_extinction")
+    options = {k: changes.pop(k) for k in named if k in changes}
     return run_etc(conditions(**changes), instrument, load_sky(sky or Sky()), **options)  # type: ignore[arg-type]
 
 
@@ -113,6 +115,25 @@ def test_moonlight_is_dimmed_on_its_own_path_and_ends_at_the_horizon(
     moonless = terms["sky_continuum_e"] + terms["sky_lines_e"]
     share = 0.02 * 5 * 15.0 / 100.0  # of stray light, on the width of one trace
     np.testing.assert_allclose(terms["stray_e"][3:], share * moonless.mean("wavelength")[3:])
+
+
+@pytest.mark.parametrize(("line_extinction", "off"), [("exact", 1e-8), ("factorised", 1e-6)])
+def test_a_line_is_dimmed_on_its_way_as_can_be_written_down(
+    line_extinction: str, off: float, tmp_path: Path, instrument: Instrument
+) -> None:
+    """Line by line to rounding, by nodes as well as is promised."""
+    zenith = np.array([0.0, 20.0, 40.0, 60.0])
+    one_line = Sky(tables=str(write_sky_tables(tmp_path)))
+    terms = terms_at(instrument, one_line, zenith_angle=zenith, line_extinction=line_extinction)
+    light = terms["sky_lines_e"].sum("wavelength").values
+    file = EMBEDDED / "extinction_maunakea.csv"
+    table = np.loadtxt(file, delimiter=",", skiprows=_head(file))
+    airmass = 1.0 / np.sqrt(1.0 - 0.96 * np.sin(np.deg2rad(zenith)) ** 2)
+    in_front = np.interp(float(air_to_vacuum(np.array(800.0))), *table.T) / 1.086
+    expected = airmass * np.exp(-in_front * airmass)
+    difference = np.abs(light / light[0] / (expected / expected[0]) - 1.0)
+    assert difference.max() < off
+    assert line_extinction == "exact" or difference.max() > 1e-8  # by nodes indeed
 
 
 def _head(path: Path) -> int:

@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from flows.cli import run_program
+from simlib.config import Sky
+from simlib.etc import official
+from simlib.etc.conditions_file import read_conditions
 from simlib.etc.official import Comparison, _ratio
+from simlib.etc.sky.model import load_sky
+from simlib.etc.terms import run_etc
+from simlib.instrument import load_instrument
 from tests.paths import reference_folder, shared_data_folder
+
+COLUMNS = "seeing,zenith_angle,field_angle,moon_zenith_angle,moon_sep,moon_phase,t_exp_s,n_exp"
 
 
 def shown(capfd: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, float]]:
@@ -36,11 +44,38 @@ def test_the_verb_shows_the_ratios_of_its_setting(capfd: pytest.CaptureFixture[s
     assert f"{embedded['snr']['nearest']:.4f}" in capfd.readouterr().out
 
 
+THEIRS = {  # of each of our terms, by their name, and by what a test multiplies it
+    "sky_continuum_e": ("sky_continuum", 2.0), "sky_lines_e": ("sky_lines", 3.0),
+    "moon_e": ("moon", 5.0), "stray_e": ("stray", 7.0), "dark_e": ("dark", 11.0),
+    "read_variance_e2": ("read", 13.0), "sky_subtraction_variance_e2": ("sky_sub_sys", 17.0),
+}  # fmt: skip
+
+
+def test_every_term_is_compared_with_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(official, "SETTINGS", {"nearest": ("upstream", "reference")})
+    (tmp_path / "conditions.csv").write_text(f"{COLUMNS}\n0.8,30,0.3,45,60,0.2,900,1\n")
+    at = read_conditions(tmp_path / "conditions.csv")
+    instrument = load_instrument("pfs-redmr-2024-07-14")
+    ours = run_etc(at, instrument, load_sky(Sky()), convention="upstream", quadrature="reference")
+    wide = {name: np.broadcast_to(ours[name].values, (1, 4096)) for name in THEIRS}
+    source = ours["conversion_e"].values
+    numbers = {theirs: times * wide[name] for name, (theirs, times) in THEIRS.items()}
+    numbers |= {"total_adjusted": np.full((1, 4096), 19.0), "conversion_left_edge": source}
+    np.savez(tmp_path / "etc_upstream_py.npz", **numbers)
+    found = official.compare_with_official(tmp_path, Sky(), magnitude=21.0)
+    assert (found.conditions, found.magnitude) == (1, 21.0)
+    told = {term: by_setting["nearest"] for term, by_setting in found.ratios.items()}
+    assert set(told) == {*THEIRS, "source", "variance", "snr"}
+    for name, (_, times) in THEIRS.items():
+        assert told[name] == pytest.approx(1.0 / times, rel=1e-6), name
+
+
 def test_numbers_that_are_not_there_are_told(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    names = "seeing,zenith_angle,field_angle,moon_zenith_angle,moon_sep,moon_phase,t_exp_s,n_exp"
-    (tmp_path / "conditions.csv").write_text(f"{names}\n0.8,30,0.3,45,60,0.2,900,1\n")
+    (tmp_path / "conditions.csv").write_text(f"{COLUMNS}\n0.8,30,0.3,45,60,0.2,900,1\n")
     assert run_program(["etc-official", str(tmp_path)]) == 2
     assert "etc_upstream_py.npz" in capfd.readouterr().err
     np.savez(tmp_path / "etc_upstream_py.npz", moon=np.ones((2, 5)))
@@ -71,8 +106,7 @@ def test_odd_numbers_are_one_message(
     odd: bytes | dict[str, np.ndarray], message: str, tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    names = "seeing,zenith_angle,field_angle,moon_zenith_angle,moon_sep,moon_phase,t_exp_s,n_exp"
-    (tmp_path / "conditions.csv").write_text(f"{names}\n0.8,30,0.3,45,60,0.2,900,1\n")
+    (tmp_path / "conditions.csv").write_text(f"{COLUMNS}\n0.8,30,0.3,45,60,0.2,900,1\n")
     file = tmp_path / "etc_upstream_py.npz"
     if isinstance(odd, bytes):
         file.write_bytes(odd)

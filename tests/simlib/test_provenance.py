@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,8 @@ def test_the_arithmetic_is_another_for_another_instruction_set() -> None:
         for more in ({}, {"NUMBA_CPU_NAME": "generic"})
     ]  # fmt: skip
     assert said[0] == arithmetic()
+    compilers = " ".join(f"{name} {version(name)}" for name in ("numba", "llvmlite", "numpy"))
+    assert said[0].split(" ", 2)[2] == compilers
     assert said[1].startswith("generic e3b0c442 numba ")  # no features at all
 
 

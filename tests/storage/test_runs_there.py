@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from simlib import cache
+from simlib import cache, retry
 from simlib.artifact import write_bytes, write_files
 from simlib.errors import InputError
 from simlib.location import Location
@@ -91,6 +91,41 @@ def test_a_run_there_is_the_run_that_it_would_be_here(
     assert losses(run) == losses(whole)  # type: ignore[arg-type]
     manifest = runs.read_manifest(run)
     assert manifest.outcome is not None and manifest.outcome.is_finished
+
+
+def test_a_store_that_is_busy_in_the_end_is_told_of_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retry, "sleep", lambda seconds: None)
+    mirror = Mirror(Location.of("memory://runs/mine"), tmp_path, threading.Event())
+    errors = [OSError("busy")]
+    monkeypatch.setattr(mirror, "send", lambda: [raise_(errors.pop()) for _ in errors[:1]])
+    with mirror.sending():
+        assert mirror.folder == tmp_path
+    assert caplog.messages == ["the run memory://runs/mine: busy; once more in 0.5 s"]
+
+
+def test_a_store_that_does_not_answer_is_asked_more_and_more_seldom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses: list[float] = []
+
+    class Ended:
+        def wait(self, pause: float) -> bool:
+            pauses.append(pause)
+            return len(pauses) == 11
+
+    mirror = Mirror(Location.of("memory://runs/mine"), tmp_path, threading.Event())
+    errors = iter([*(OSError("gone") for _ in range(7)), None, OSError("again"), None])
+    monkeypatch.setattr(mirror, "send", lambda: raise_(e) if (e := next(errors)) else None)
+    mirror._send_until(Ended())  # type: ignore[arg-type]
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 1.0, 2.0, 1.0]
+    told = [f"{mirror.run} was not sent: gone; once more in {pause:g} s" for pause in pauses[1:8]]
+    assert caplog.messages == [*told, f"{mirror.run} was not sent: again; once more in 2 s"]
+
+
+def raise_(error: Exception) -> None:
+    raise error
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from flows import ablating
 from flows.ablating import ablate as ablate_for
 from flows.cli import run_program
 from flows.terminal.ablation_text import print_ablation
@@ -134,18 +135,53 @@ def test_the_run_itself_has_to_be_trained(trials: Any, monkeypatch: pytest.Monke
         trials.run()
 
 
-def test_the_matrix_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("folder", "root"), [("runs/r", ""), ("elsewhere/r", "/theirs")])
+def test_variants_are_trained_as_any_run_beside_the_run(
+    folder: str, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, told = {"dataset": {"name": "varied"}}, list[tuple[Any, ...]]()
+    one = SimpleNamespace(
+        dataset=SimpleNamespace(name="varied"), place=lambda made: f"the place of {made}"
+    )
+    monkeypatch.setattr(ablating, "read_run", lambda run: (SimpleNamespace(root="/theirs"), "m"))
+    monkeypatch.setattr(ablating, "dataset_of", lambda run, config, manifest: "the dataset")
+    monkeypatch.setattr(ablating, "is_bare", lambda dataset: False)
+    pixels = SimpleNamespace(sizes={"wavelength": 77})
+    monkeypatch.setattr(ablating, "open_split", lambda *given: told.append(given) or pixels)
+    monkeypatch.setattr(ablating, "validate", lambda of, given, what: told.append(
+        (of.__name__, given, what)) or one)  # fmt: skip
+    for name in ("etc_grid", "build_dataset", "train"):
+        monkeypatch.setattr(ablating.stages, name, lambda config, *given, name=name: (
+            f"{name} of {[config.dataset.name, *given]}"))  # fmt: skip
+    monkeypatch.setattr(ablating, "ablate_run", lambda *given: given)
+    found: Any = ablate_for(Location.of(tmp_path / folder), 2.5, 9)
+    assert found[2:5] == (77, 2.5, 9) and str(found[5]) == (root or str(tmp_path))
+    built = "build_dataset of ['varied', \"etc_grid of ['varied']\"]"
+    assert found[6](tables) == f"the place of train of {['varied', built]}"
+    assert told == [("the dataset", "train"), ("Config", tables, "a variant of the run's config")]
+
+
+def test_the_matrix_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
     test = OnSpectra(identity="", name="withheld cells", text="", eta=1.25, eta_error=0.02,
                      error=0.0375, worst=0.5)  # fmt: skip
     layer = FirstLayer(untrained=1e-6, trained=2e-7, paper=3e-7, rate=100.0)
+    dark = OnSpectra(identity="", name="at night", text="", reason="too dark")
     rows = (
         module.Ablated(name="mae", text="", epochs=3, cpu_seconds=60.4, tests=(test,)),
-        module.Ablated(name="recipe A", text="", first_layer=layer),
+        module.Ablated(name="recipe A", text="", first_layer=layer, tests=(dark,)),
         module.Ablated(name="without cells", text="", reason="no room"),
     )
     print_ablation(module.Ablation(minutes=1.0, spectra=7, rows=rows).model_dump(mode="json"))
-    out = " ".join(capsys.readouterr().out.split())
-    assert "1.25 ± 0.02" in out and "3.75 %" in out and "without cells: not trained, no room" in out
+    printed = capsys.readouterr().out
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines()]
+    told = "1.25 ± 0.02 (3.75 %, 50.0 %)"
+    assert ["mae", "3", "60", told, "–"] in cells
+    assert ["recipe A", "0", "0", "–", "too dark"] in cells
+    out = " ".join(printed.split())
+    assert "without cells: not trained, no room" in out
     assert "recipe A: mean |gradient| of the first layer 1.0e-06 before the first step" in out
 
 

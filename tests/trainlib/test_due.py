@@ -2,6 +2,8 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,10 @@ from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.training_runs import SMALL, train_here
 from trainlib import runs
 from trainlib.config import TrainingConfig
+from trainlib.evaluation import due
 from trainlib.evaluation.due import evaluation_due, report_due, training_due
 from trainlib.evaluation.evaluate import evaluate
+from trainlib.release import releases_in
 
 
 def config_at(root: Path, **sections: dict[str, object]) -> TrainingConfig:
@@ -51,7 +55,7 @@ def copied(whole: tuple[Path, Location], tmp_path: Path) -> tuple[Path, Location
 
 
 def states(config: TrainingConfig, folder: Location) -> list[bool]:
-    return [due(config, folder).is_due for due in (training_due, evaluation_due, report_due)]
+    return [one(config, folder).is_due for one in (training_due, evaluation_due, report_due)]
 
 
 @pytest.mark.slow  # through the verbs: flows/test_refresh.py
@@ -122,3 +126,46 @@ def test_a_checkpoint_of_other_bytes_is_judged_again(copied: tuple[Path, Locatio
     for short in (whole[:20], whole[:-1]):
         checkpoint.write_bytes(short)
         assert "no network" in evaluation_due(config, folder).reason
+
+
+OF_RUN = SimpleNamespace(fingerprint="mine")
+NONE_YET, NONE_RELEASED = "nothing is judged yet", "nothing of this name is released"
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_due", "reason"),
+    [
+        ({"_manifest": None}, True, NONE_YET),
+        ({"_evaluated": None}, True, NONE_YET),
+        ({"read_release": None}, True, NONE_RELEASED),
+        ({}, True, "release 7 is of another run"),
+        ({"read_release": SimpleNamespace(number=7, run=OF_RUN)}, False, "release 7 is it"),
+        ({"read_release": SimpleNamespace(number=7, run=None)}, True, "release 7 is of another"),
+        ({"released_runs": {"mine"}}, False, "was released, and taken back"),
+        ({"known_judgement": SimpleNamespace(passes=False, reason="worse")}, False,
+         "does not pass the gate: worse"),
+        ({"known_judgement": SimpleNamespace(passes=True, reason="")}, True, "release 7 is of an"),
+    ],
+)  # fmt: skip
+def test_a_release_is_due_of_what_is_judged_new_and_not_refused(
+    changes: dict[str, Any], is_due: bool, reason: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    config, asked = config_at(tmp_path), list[tuple[Any, ...]]()
+    usual = {
+        "_manifest": OF_RUN, "_evaluated": SimpleNamespace(fingerprint="judged"),
+        "read_release": SimpleNamespace(number=7, run=SimpleNamespace(fingerprint="old")),
+        "released_runs": {"old"}, "known_judgement": None,
+    }  # fmt: skip
+    for name, value in (usual | changes).items():
+        monkeypatch.setattr(due, name, lambda *given, name=name, value=value: asked.append(
+            (name, *given)) or value)  # fmt: skip
+    gate: Any = "the gate"
+    told = due.release_due(config, gate, Location.of(tmp_path / "abc"))
+    assert (told.stage, told.is_due) == ("release", is_due) and told.reason.startswith(reason)
+    assert told.place == str(releases_in(config.root, config.dataset.name))
+    judged = [given for name, *given in asked if name == "known_judgement"]
+    before = "" if getattr(changes.get("read_release"), "run", 1) is None else "old"
+    directory = runs.run_directory(config, "abc")
+    assert judged in ([], [[directory, "judged", before, gate]])
+    assert bool(judged) == (reason.startswith(("release 7 is of", "does not")))

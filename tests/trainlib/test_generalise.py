@@ -6,14 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from flows.cli import run_program
 from simlib.config import load_config
+from simlib.dataset.rows import Recipe
 from simlib.errors import InputError
+from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 from tests.simlib.dataset.toy_build import build
+from tests.simlib.dataset.toy_build import toy_config as dataset_config
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib.config import Evaluate, PlainAugment, WalkAugment
@@ -244,6 +248,53 @@ def test_another_network_is_tested_on_the_spectra_of_the_first(made, tmp_path, m
     with pytest.raises(InputError, match="other is of 2 pixels, .* of 1: they cannot"):
         other.directory = "other"
         generalise("other", 5, "first")
+
+
+class Echo(torch.nn.Module):
+    """A network that gives back what it is given."""
+
+    def forward(self, noisy: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        return noisy
+
+
+def test_who_changes_nothing_keeps_the_noise_and_every_line(tmp_path, monkeypatch):
+    settings = SimpleNamespace(evaluate=Evaluate(), augment=PlainAugment())
+    network = SimpleNamespace(model=Echo(), config=settings)
+    simulated = dataset_config(tmp_path)
+    recipe = Recipe(simulated, ensure_terms_grid(simulated))
+    test = module._Test(network, network, recipe, ROWS)
+    monkeypatch.setattr(module, "_limit", lambda *given: np.full(ROWS, 0.001))
+    usual = module._tested(test, named(test.recipe.config, "as trained"), "abc")
+    assert usual.reason == ""
+    assert (usual.identity, usual.name, usual.spectra) == ("abc", "as trained", ROWS)
+    assert usual.error == usual.noisy and usual.floor == pytest.approx(0.001)
+    assert usual.eta == pytest.approx(usual.error / 0.001)
+    assert usual.snr == tuple(sorted(usual.snr)) and usual.worst > usual.error > abs(usual.bias)
+    few, many = (module._lines(test, snr, "abc") for snr in (10.0, 100.0))
+    assert (few.name, many.name) == ("lines at S/N 10", "lines at S/N 100")
+    for one, snr in ((few, 10.0), (many, 100.0)):
+        assert (one.snr, one.spectra, one.identity) == (snr, ROWS, "abc")
+        assert one.new_line == pytest.approx(1.0, abs=1e-3) == one.deeper_line
+        assert abs(one.penalty) < 1e-3 * one.error
+    assert few.error == pytest.approx(10.0 * many.error, rel=0.01)
+    OnLines.model_validate_json(few.model_dump_json())  # as it is kept
+
+
+def test_kinds_that_are_known_are_not_tested_again(monkeypatch):
+    asked = []
+    test = SimpleNamespace(identity=lambda one: f"id of {one}")
+    monkeypatch.setattr(module, "load_trained", lambda run: f"network of {run}")
+    monkeypatch.setattr(module, "_test_of", lambda *given: asked.append(given) or test)
+    monkeypatch.setattr(module, "_tested", lambda of, one, identity: asked.append(one.name)
+                        or OnSpectra(identity=identity, name=one.name, text="new"))  # fmt: skip
+    kinds = [SimpleNamespace(name=name, identity=name) for name in ("a", "b", "c")]
+    known = {"id of b": OnSpectra(identity="id of b", name="b", text="old")}
+    rows = list(module.tested_on("run", "usual", 5, kinds, known))
+    assert [(row.name, row.text, row.identity) for row in rows] == [
+        ("a", "new", "id of a"), ("b", "old", "id of b"), ("c", "new", "id of c"),
+    ]  # fmt: skip
+    assert asked == [("network of run", "network of usual", 5), "a", "c"]
+    assert rows[1] is known["id of b"] and all(row.cpu_seconds >= 0.0 for row in rows)
 
 
 @pytest.fixture(scope="module")

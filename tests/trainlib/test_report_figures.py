@@ -4,6 +4,7 @@ The two runs of the page differ in every figure that it shows of them.
 """
 
 import base64
+import html
 import json
 import re
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pytest
 import torch
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from flows.cli import run_program
@@ -44,6 +46,30 @@ EDGES = [(0, 5), (5, 7), (7, 10), (10, 14), (14, 20), (20, 40), (40, 80), (80, n
 NARROW = (9, 11)
 NAMES = ["noisy input", "Gaussian smoothing", "Savitzky-Golay filter", "PCA projection",
          "Wiener filter", "network"]  # fmt: skip
+OTHERS = ["linear, at rest", "best template", "fit of the simulator", "network, polished"]
+_NM, _R = "vacuum wavelength (Å)", "|R| (%)"
+_SPECTRA = [("", "normalised flux"), (_NM, _R)]
+LABELS = {
+    "figure-1": [(_NM, "normalised flux")],
+    "figure-3": [("epoch", "loss"), ("", "learning rate")],
+    "figure-4": _SPECTRA, "figure-5": [*_SPECTRA, ("", "|E|")],
+    **{f"figure-{number}": [("", "|E|"), (label, _R)] for number, label in enumerate(
+        ("median S/N per pixel", "Teff (K)", "log g", "[Fe/H]"), start=6)},
+    "alpha": [("", "|E|"), ("[α/Fe]", _R)],
+    "error": [("median S/N per pixel", "mean |R| (%)")],
+    "bias": [("median S/N per pixel", "mean R (%), signed")],
+    "gradients-1-mae": [("", "mean |gradient|")],
+    "gradients-1-recipe-A": [("", "mean |gradient|")],
+}  # fmt: skip
+CAPTIONS = {  # of figures, a part of each that tells what is drawn, and how many have it
+    "The nearest of the judged stars to the paper's": 1,
+    "Means over an interval; what the loss measures is the recipe's own affair.": 1,
+    "Every point is a spectrum.": 1,
+    "Every point is a spectrum; only those interpolated along the abscissa.": 3,
+    "Lines: means in bins. Dots: single spectra, network.": 1,
+    "Signed; linear within ±0.1 %, logarithmic beyond.": 1, "Not a figure of the paper.": 1,
+    "Mean |gradient|: ": 2,
+}  # fmt: skip
 LONG = dict(zip(METHODS, NAMES, strict=True))
 STARS = {"teff": "Teff (K)", "logg": "log g", "feh": "[Fe/H]", "alpha": "[α/Fe]"}
 SECTIONS = (WELL, BADLY)
@@ -732,6 +758,26 @@ def test_each_drawing_of_the_page_is_the_file_beside_it_in_the_page_s_colours(
         assert drawing in shown.text and re.findall("<path", drawing) == re.findall("<path", kept)
         assert not re.search("#(22282e|d5dade|0064a[cd]|ffffff)", drawing)
         assert "#22282e" in kept and "var(--ink)" in drawing
+
+
+def test_every_axis_is_labelled_and_every_figure_has_its_caption(shown: Shown) -> None:
+    labels = {
+        name: [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes]
+        for name, figure in shown.figures.items()
+    }
+    assert labels == LABELS
+    text = html.unescape(shown.text)
+    assert {caption: text.count(caption) for caption in CAPTIONS} == CAPTIONS
+
+
+def test_every_method_has_a_name_and_a_colour_of_its_own_on_the_page(shown: Shown) -> None:
+    assert list(figures.NAMES.values()) == [*NAMES[:5], *OTHERS[:3], NAMES[5], OTHERS[3]]
+    assert figures.COLOURS.keys() == figures.NAMES.keys()
+    assert len({to_rgb(colour) for colour in figures.COLOURS.values()}) == len(figures.NAMES)
+    defined = set(re.findall(r"--([\w-]+):", shown.text))
+    assert {f"m-{name}" for name in figures.NAMES} <= defined
+    for name, drawing in shown.embedded.items():
+        assert set(re.findall(r"var\(--([^)]*)\)", drawing)) <= defined, name
 
 
 def test_a_figure_without_its_data_is_left_out_with_the_reason(shown: Shown) -> None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import torch
 
+from flows.terminal import interrupt
 from flows.terminal.boundary import explain
 from simlib.errors import PREEMPTED, Preempted
 from tests.trainlib.toy_dataset import write_toy
@@ -53,6 +54,24 @@ def newest(run: Path) -> Saved:
     saved = load_newest(run, runs.read_manifest(run).fingerprint, CPU)
     assert saved is not None
     return saved
+
+
+def test_ranks_that_do_not_hear_are_ended_all_the_same(monkeypatch):
+    monkeypatch.setattr(launch, "_GRACE_S", 0.2)
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{deaf}; signal.pause()"], stdout=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None and process.stdout.readline() == b"1\n"
+    launch._end(process)
+    assert process.wait(10.0) == -signal.SIGKILL
+    process.stdout.close()
+
+
+def test_all_who_wait_for_an_end_fit_into_the_half_minute_that_batch_systems_give():
+    """A rank saves, its launcher kills it where it does not, and the program waits for that."""
+    assert launch._GRACE_S + 2.0 <= interrupt._LONGER_SECONDS <= 27.0
 
 
 @pytest.mark.slow  # by breaking off inside an epoch: test_train.py

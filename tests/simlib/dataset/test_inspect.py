@@ -5,8 +5,10 @@ import os
 import re
 import shutil
 from base64 import b64decode
+from datetime import datetime
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from simlib.artifact import write_record
+from simlib.dataset import inspect_figure
 from simlib.dataset.build import build_dataset
 from simlib.dataset.find import find_dataset
 from simlib.dataset.inspect import inspect, summary
@@ -86,6 +89,14 @@ def test_what_is_not_finished_is_seen_as_far_as_it_is(built: Location, begun: Lo
     assert progress.rows_per_s == pytest.approx(32 / 4.0)  # a block of 32 rows every four seconds
     assert progress.seconds_left == pytest.approx(81 / 8.0)
     assert progress.newest == 1e9 + 24.0
+    shown = dict(told["progress"])
+    assert shown.pop("newest_block_s_ago") > 1e6
+    assert datetime.fromisoformat(shown.pop("end")).timestamp() == round(1e9 + 24.0 + 81 / 8.0)
+    assert shown == {
+        "blocks": 7, "of_blocks": 11, "rows": 224, "of_rows": 305,
+        "rows_per_s": progress.rows_per_s, "rows_per_core_s": progress.rows_per_core_s,
+        "seconds_left": progress.seconds_left,
+    }  # fmt: skip
     whole = open_dataset(built, "train").load()
     there = np.r_[0:32, 96:288]
     rows = seen.rows["train"]
@@ -158,19 +169,34 @@ def test_figures_say_what_they_show(built: Location) -> None:
         figure = Figure()
         draw(seen, figure)
         drawn[name] = [axes for axes in figure.axes if axes.axison]
-    labels = [axes.get_xlabel() for axes in drawn["distributions"]]
-    assert len(labels) == 14 and labels[0] == "log10 S/N" and "magnitude [AB]" in labels
+    assert [axes.get_xlabel() for axes in drawn["distributions"]] == [
+        "log10 S/N", "Teff [K]", "log g", "[M/H]", "[α/M]", "redshift", "E(B-V) [mag]",
+        "magnitude [AB]", "seeing [arcsec]", "zenith angle [°]", "field angle [°]",
+        "moon from the zenith [°]", "moon from the star [°]", "moon phase",
+    ]  # fmt: skip
     for axes in drawn["distributions"]:
         for patch in axes.patches:  # shares of the rows of a split
             assert patch.get_data().values.sum() == pytest.approx(1.0)  # type: ignore[attr-defined]
     pairs = {(axes.get_ylabel(), axes.get_xlabel()) for axes in drawn["coverage"][:6]}
-    assert ("Teff", "log g") in pairs and len(pairs) == 6
+    assert pairs == set(combinations(("Teff", "log g", "[M/H]", "[α/M]"), 2))
     assert len(drawn["spectra"]) == 9
     assert all("S/N" in axes.get_title() for axes in drawn["spectra"])
 
 
-@pytest.mark.slow  # its parts are drawn above
-def test_the_page_and_the_picture_stand_alone(built: Location, tmp_path: Path) -> None:
+def half_black(_: object, figure: Figure) -> None:
+    figure.add_subplot(1, 2, 1, facecolor="black")
+
+
+@pytest.mark.parametrize(
+    ("parts", "dots"),
+    [(dict.fromkeys(PARTS, half_black), 20), pytest.param(PARTS, 110, marks=pytest.mark.slow)],
+    ids=["half black", "as they are"],  # these are drawn above
+)
+def test_the_page_and_the_picture_stand_alone(
+    parts: Any, dots: int, built: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect_figure, "PARTS", parts)
+    monkeypatch.setattr(inspect_figure, "_DOTS_PER_INCH", dots)
     seen = inspect(str(built))
     picture, file = save_inspection(seen, tmp_path / "out")
     html = file.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """People's own lists of stars: any format and spelling, everything wrong told at once."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,6 +109,77 @@ def test_what_may_be_misread_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         read_targets(write(tmp_path, header, row))
+
+
+SPELLINGS = {  # a value in the unit that is meant where none is stated, and what columns are called
+    "teff": (4200.0, "teff, T_eff, Teff [K], teff_k, Effective Temperature"),
+    "logg": (2.2, "logg, log_g"),
+    "feh": (-0.4, "feh, [Fe/H], M_H, [M/H], metallicity"),
+    "magnitude": (20.5, "magnitude, mag, imag, i_mag, mag_i, i2_mag, i2"),
+    "alpha": (0.1, "alpha, [alpha/Fe], [alpha/M], a_M, a_Fe, alpha_fe"),
+    "redshift": (0.001, "redshift"),
+    "rv": (12.0, "rv, RV (km/s), radial velocity, vrad, v_r, v_los, velocity, rv_km_s"),
+    "object_id": (7, "object_id, obj_id, source_id, target_id, star_id, id, name"),
+    "catalogue_id": (7, "catalogue_id, cat_id, catalog_id"),
+    "ra": (150.0, "ra, ra_deg, RA_ICRS, RAJ2000"),
+    "dec": (-2.0, "dec, dec_deg, DE_ICRS, DEJ2000"),
+    "visit": (7, "visit"),
+    "interpolated_axis": ("teff", "interpolated_axis"),
+    "seeing": (0.8, "seeing, seeing_arcsec, seeing_fwhm, seeing_fwhm_800nm_arcsec"),
+    "zenith_angle": (31.0, "zenith_angle, zenith_angle_deg, zenith_distance"),
+    "field_angle": (0.3, "field_angle, field_angle_deg"),
+    "moon_zenith_angle": (40.0, "moon_zenith_angle, moon_zenith_angle_deg, moon_zenith_distance"),
+    "moon_target_angle": (
+        70.0, "moon_target_angle, moon_target_angle_deg, moon_separation, moon_sep",
+    ),
+    "moon_phase": (0.2, "moon_phase"),
+    "exposure_time_s": (
+        450.0, "exposure_time_s, exposure_time, exptime, exptime_s, texp, t_exp_s",
+    ),
+    "exposure_count": (3.0, "exposure_count, nexp, exposures"),
+    "ebv": (0.05, "ebv, E(B-V), ebv_mag, reddening"),
+    "fiber_offset_arcsec": (0.2, "fiber_offset_arcsec, fiber_offset"),
+    "r_eff_arcsec": (0.4, "r_eff_arcsec, r_eff"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_every_spelling_of_every_quantity_is_understood(name: str, tmp_path: Path) -> None:
+    value, spellings = SPELLINGS[name]
+    others = dict(zip(HEADER.split(","), GOOD.split(","), strict=True))
+    others.pop(name, None)
+    for spelling in spellings.split(", "):
+        path = write(
+            tmp_path, ",".join([*others, spelling]), ",".join([*others.values(), f"{value}"])
+        )
+        found = read_targets(path)
+        assert found.understood[name] == spelling
+        told = found.targets["redshift" if name == "rv" else name].values.tolist()
+        assert told == [{"rv": 12.0 / 299792.458, "interpolated_axis": 0}.get(name, value)]
+    (known,) = (one for one in KNOWN if one.name == name)
+    plain = {re.sub(r"\W|_|\[K\]|\(km/s\)", "", one).casefold() for one in spellings.split(", ")}
+    assert set(known.spelled()) == plain
+
+
+def test_every_quantity_has_its_spellings_tried() -> None:
+    assert set(SPELLINGS) == {known.name for known in KNOWN}
+
+
+def test_what_a_list_of_stars_alone_is_filled_with_is_told(tmp_path: Path) -> None:
+    config = load_config("tiny", ["conditions.seeing=0.6,0.7", "conditions.moon_phase=0.2"])
+    found = read_targets(write(tmp_path, HEADER, GOOD), config)
+    assert found.understood == {name: name for name in HEADER.split(",")}
+    drawn = ("zenith_angle", "field_angle", "moon_zenith_angle", "moon_target_angle")
+    ranges = {name: "drawn from {:g} to {:g}".format(*getattr(config.conditions, name))
+              for name in drawn}  # fmt: skip
+    fixed = {name: f"{getattr(config.conditions, name):g}"
+             for name in ("exposure_time_s", "exposure_count")}  # fmt: skip
+    said = ranges | fixed | {"seeing": "drawn from 0.6 to 0.7", "moon_phase": "0.2"}
+    none = dict.fromkeys(("alpha", "redshift", "ebv"), "0, not in the list")
+    assert found.filled == none | {name: f"{how}, conditions.{name}" for name, how in said.items()}
+    for name, how in fixed.items():
+        assert found.targets[name].values.tolist() == [float(how)]
+    assert [float(found.targets[name][0]) for name in none] == [0.0, 0.0, 0.0]
 
 
 def test_a_column_may_be_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from bokeh.models import HoverTool, Label, Range1d, Span
 
 from flows.cli import run_program
 from simlib.dataset_file import write_dataset
@@ -15,7 +16,8 @@ from simlib.errors import InputError
 from simlib.location import Location
 from simlib.plots.figure import draw_picture
 from simlib.plots.lines import STELLAR, line_marks
-from simlib.plots.picture import Curve, Mark, Panel, Picture, spread
+from simlib.plots.page import _panel
+from simlib.plots.picture import Band, Curve, Mark, Panel, Picture, spread
 from simlib.plots.plot import picture_of, save_picture, stated_of
 from simlib.plots.spectra import MOST_ROWS, spectra_picture
 from simlib.plots.terms import terms_picture
@@ -200,6 +202,42 @@ def test_one_verb_writes_every_format(
     held = [np.frombuffer(gzip.decompress(base64.b64decode(text)), "<f8")
             for text in re.findall(r'"data":"(H4sI[^"]+)"', document)]  # fmt: skip
     assert any(np.array_equal(values, stars["flux"].values[1]) for values in held)
+
+
+@pytest.mark.parametrize(("kind", "limits"), [("log", (0.5, 7.5)), ("linear", None)])
+def test_a_panel_of_a_page_holds_what_the_panel_does(
+    kind: str, limits: tuple[float, float] | None
+) -> None:
+    """Curves that are behind come first, names of lines stand apart."""
+    at = np.linspace(850.0, 860.0, 5)
+    lines = (Curve("front", at - 849.0, "#ff0000", 2.0),
+             Curve("back", at - 848.0, "#00ff00", 1.0, is_behind=True))  # fmt: skip
+    marks = (Mark(852.0, "one"), Mark(852.01, "other"))
+    band = Band("between", at - 850.0, at - 847.0, "#0000ff")
+    panel = Panel("the title", "the unit", at, lines, (band,), marks, kind == "log", limits)
+    axes = _panel(panel, Range1d(start=850.0, end=860.0), 10.0)
+    assert (axes.title.text, axes.yaxis[0].axis_label) == ("the title", "the unit")
+    assert type(axes.y_scale).__name__ == {"log": "LogScale", "linear": "LinearScale"}[kind]
+    if limits is not None:
+        assert (axes.y_range.start, axes.y_range.end) == limits
+    area, *drawn = axes.renderers
+    for name, expected in (("x", at), ("y1", band.low), ("y2", band.high)):
+        assert np.array_equal(area.data_source.data[name], expected)
+    assert area.glyph.fill_color == "#0000ff"
+    for line, curve in zip(drawn, (lines[1], lines[0]), strict=True):
+        assert np.array_equal(line.data_source.data["x"], at)
+        assert np.array_equal(line.data_source.data["y"], curve.values)
+        assert (line.glyph.line_color, line.glyph.line_width) == (curve.colour, 1.5 * curve.width)
+    assert [item.label.value for item in axes.legend[0].items] == ["between", "back", "front"]
+    assert axes.legend[0].click_policy == "hide" and axes.legend[0] in axes.below
+    hovers = [tool for tool in axes.tools if isinstance(tool, HoverTool)]
+    assert [tool.tooltips[0] for tool in hovers] == [("", "back"), ("", "front")]
+    assert [[name for name, _ in tool.tooltips[1:]] for tool in hovers] == 2 * [["nm", "value"]]
+    spans = [one.location for one in axes.center if isinstance(one, Span)]
+    labels = {one.text: one.x for one in axes.center if isinstance(one, Label)}
+    assert spans == [852.0, 852.01] and list(labels) == ["one", "other"]
+    assert labels["other"] - labels["one"] == pytest.approx(0.12)
+    assert labels["other"] + labels["one"] == pytest.approx(1704.01)
 
 
 @pytest.mark.slow

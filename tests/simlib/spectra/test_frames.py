@@ -127,3 +127,13 @@ def test_words_that_mean_nothing_are_told():
             Stated(**stated)
     assert as_frame(" SOURCE ") == "rest" and as_frame(None) == "" == as_telluric(None)
     assert as_telluric(False) == "uncorrected"
+    for frame, words in {
+        "topocentric": "topocentric TOPOCENT observed", "barycentric": "barycentric BARYCENT",
+        "heliocentric": "heliocentric HELIOCEN", "rest": "rest SOURCE", "": "LSRK helio",
+    }.items():  # fmt: skip
+        assert {as_frame(word) for word in words.split()} == {frame}
+    for state, said in {
+        "corrected": ("corrected", "TRUE", True), "uncorrected": ("Uncorrected", "false", False),
+        "": ("maybe", "", None),
+    }.items():  # fmt: skip
+        assert {as_telluric(word) for word in said} == {state}

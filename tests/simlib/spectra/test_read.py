@@ -17,6 +17,7 @@ from simlib.errors import InputError
 from simlib.location import Location
 from simlib.spectra.observed import Stated
 from simlib.spectra.read import parse_observed, read_observed
+from simlib.spectra.variance import POWERS
 from tests.simlib.spectra import made
 from tests.simlib.spectra.made import FORMATS, LINE, REJECTED, SAYS_NOTHING
 
@@ -53,6 +54,15 @@ def test_numbers_that_a_file_scales_are_what_it_means():
         hdus.writeto(held)
     found = parsed(held.getvalue())[1].flux
     assert np.allclose(found, plain.flux, rtol=0.0, atol=1e-5 * plain.flux.max())
+
+
+def test_a_name_that_is_a_number_is_text_and_a_long_one_is_cut():
+    numbered = 2**40
+    for make, place in ((made.image, 0), (made.galah, 0), (made.lamost, 0)):
+        for said, name in ((numbered, str(numbered)), ("s" * 50, "s" * 40)):
+            cards = {"OBJECT": said, "OBSID": said}
+            (found,) = parsed(header_of(make(STAR), place, **cards))
+            assert found.name == name, make
 
 
 def test_all_spectra_of_a_file_are_read():
@@ -240,6 +250,46 @@ def test_a_mask_may_be_of_truth_values():
     columns["flux"] = bad
     with pytest.raises(InputError, match="flux holds bool; numbers were expected"):
         parsed(made.packed(fits.BinTableHDU(Table(columns))), SAYS_NOTHING)
+
+
+def of_columns(header, *values):
+    (found,) = parsed(f"{header}\n{','.join(f'{value!r}' for value in values)}\n".encode(),
+                      SAYS_NOTHING)  # fmt: skip
+    return found
+
+
+def test_every_name_of_a_column_is_understood():
+    """Half an error of a flux of 2 at 800 nm, rejected; in each of the words for that."""
+    for name in ("wavelength", "wave", "lambda", "lam", "wl", "WAVE"):
+        assert of_columns(f"{name},flux,error", 800.0, 2.0, 0.5).wavelength == 800.0, name
+    for name in ("loglam", "log_wavelength", "loglambda"):
+        found = of_columns(f"{name},flux,error", float(np.log10(8000.0)), 2.0, 0.5)
+        assert found.wavelength == pytest.approx(800.0), name
+    for end, factor in {"nm": 1.0, "Angstrom": 10.0, "AA": 10.0, "A": 10.0, "um": 1e-3}.items():
+        found = of_columns(f"wavelength_{end},flux,error", 800.0 * factor, 2.0, 0.5)
+        assert found.wavelength == pytest.approx(800.0), end
+    for name in ("flux_noisy", "flux", "spec", "spectrum", "flux_density"):
+        assert of_columns(f"wavelength,{name},error", 800.0, 2.0, 0.5).flux == 2.0, name
+    for end in ("nJy", "uJy", "mJy", "Jy"):
+        assert of_columns(f"wavelength,flux_{end},error", 800.0, 2.0, 0.5).unit.name == end
+    powers = {
+        1: "error err sigma flux_error flux_err e_flux uncertainty std",
+        2: "variance var stat", -2: "ivar inverse_variance flux_ivar",
+    }  # fmt: skip
+    for power, names in powers.items():
+        for name in names.split():
+            found = of_columns(f"wavelength,flux,{name}", 800.0, 2.0, 0.5**power)
+            assert found.variance == 0.25, name
+    assert {name: power for power, names in powers.items() for name in names.split()} == POWERS
+    for name in ("mask", "flag", "flags", "bad", "and_mask", "dq"):
+        assert of_columns(f"wavelength,flux,error,{name}", 800.0, 2.0, 0.5, 1).mask, name
+
+
+@pytest.mark.parametrize(("unit", "per_nm"), [("m", 1e-9), ("nm", 1.0), ("Angstrom", 10.0)])
+def test_wavelengths_of_a_header_are_in_the_unit_that_it_names(unit, per_nm):
+    linear = {"CUNIT1": unit, "CRVAL1": 800.0 * per_nm, "CDELT1": 0.05 * per_nm}
+    data = header_of(made.pfs_object(STAR, kind="header"), "FLUX", **linear)
+    assert np.allclose(parsed(data)[0].wavelength, STAR.wavelength, rtol=1e-12)
 
 
 def test_of_a_simulated_star_the_noisy_flux_is_read():

@@ -43,6 +43,8 @@ def test_four_axes_at_once_reproduce_the_analytic_spectrum(point: dict[str, floa
     np.testing.assert_allclose(got["flux_normalized"], expected, atol=3e-6)
     expected = toy_continuum(toy["wavelength_continuum"].values, **point)
     np.testing.assert_allclose(got["continuum"], expected, rtol=3e-6)
+    version = toy.attrs["version"]
+    assert got.attrs == {"grid": f"toy {version}", "medium": "vacuum", "resolution": 10000.0}
 
 
 def test_through_the_root_of_depth_a_node_is_its_flux_and_between_is_cubic(

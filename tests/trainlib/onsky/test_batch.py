@@ -182,7 +182,9 @@ def test_what_is_there_is_replaced_only_when_told(bundle, star, tmp_path):
         run(bundle, files, out)
     (out / "summary.ecsv").unlink()
     (done,) = run(bundle, files, out)
-    assert "a.fits exists; give --overwrite" in done.message
+    assert done.message == (
+        f"{files[0]}: {out / 'a.fits'} exists; give --overwrite, or another --out"
+    )
     assert (out / "a.fits").read_bytes() == before["a.fits"]
     run(bundle, files, out, overwrite=True)
     assert state_of(out) == before  # the same twice

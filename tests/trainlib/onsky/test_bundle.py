@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from astropy.io import fits
 from safetensors.numpy import load, save
 
@@ -22,7 +25,13 @@ from simlib.simulation.targets import simulate_targets
 from simlib.units import FWHM_PER_SIGMA, nanojansky
 from tests.simlib.dataset.toy_build import build
 from tests.simlib.simulation.test_pfs_object import TARGETS, TOY
-from tests.trainlib.onsky.toy_bundle import WAVELENGTH, toy_stars, write_toy_bundle
+from tests.trainlib.onsky.toy_bundle import (
+    DESCRIBED,
+    WAVELENGTH,
+    toy_network,
+    toy_stars,
+    write_toy_bundle,
+)
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib import runs
@@ -48,6 +57,66 @@ def trained(dataset, tmp_path_factory):
     root = tmp_path_factory.mktemp("trained")
     config = toy_config(root, MODEL, recipe="C", batch_size=16, epochs=4)
     return train_here(config, dataset, root / "run")
+
+
+def test_what_is_said_of_a_run_goes_into_its_bundle(tmp_path, monkeypatch):
+    """What is written is tried by toy bundles, and of a whole run below."""
+    config, written = load_config("survey", ["normalize.median=0.25"]), []
+    lines = np.linspace(0.05, 0.06, 40)
+    recipe = SimpleNamespace(config=config, grid="grid", named_terms={
+        "lsf_sigma": SimpleNamespace(values=lines)})  # fmt: skip
+    flux, variance = np.ones((40, 40)), np.full((40, 40), 0.04)
+    spectra = xr.Dataset(
+        {
+            "flux": (("spectrum", "wavelength"), flux),
+            "variance": (("spectrum", "wavelength"), variance),
+        },
+        coords={"wavelength": np.linspace(710.0, 711.0, 40)},
+    )
+    trained = SimpleNamespace(
+        manifest=SimpleNamespace(outcome="finished", recipe="C", fingerprint="r" * 16,
+                                 dataset=SimpleNamespace(fingerprint="d" * 16)),
+        model=toy_network(), dataset="there", directory="run", checkpoint="c" * 64,
+        state=SimpleNamespace(samples=77),
+        config=SimpleNamespace(model=DESCRIBED["model"], augment="augment"),
+    )  # fmt: skip
+    summary = SimpleNamespace(checkpoint="c" * 64, summary="summary")
+    stands: dict[str, Any] = {
+        "load_trained": lambda run: trained,
+        "published_dataset": lambda at: ("folder", SimpleNamespace(stellar_grid={"name": "toy"})),
+        "recipe_of": lambda *given: (recipe, None), "open_dataset": lambda *given: spectra,
+        "read_results": lambda at: SimpleNamespace(evaluation=summary),
+        "results_told": lambda told: {"told": told}, "trust_of": lambda of: "trust",
+        "model_card": lambda of, at, results: f"card of {results}",
+        "described_simulator": lambda *given: given,
+        "write_bundle": lambda *told: written.append(told),
+    }  # fmt: skip
+    for name, stand in stands.items():
+        monkeypatch.setattr(exporting, name, stand)
+    place = exporting.export("run", tmp_path / "bundle")
+    ((at, network, beside, described, card, trust, (noisy, given)),) = written
+    assert at == place == Location.of(tmp_path / "bundle") and network is trained.model
+    assert np.array_equal(beside["wavelength"], spectra["wavelength"].values)
+    assert np.array_equal(beside["lsf_sigma"], lines)
+    resolution = np.median(spectra["wavelength"].values / (FWHM_PER_SIGMA * lines))
+    assert described.pop("resolution") == pytest.approx(resolution)
+    stellar = config.stellar
+    assert described == {
+        "model": DESCRIBED["model"], "window_nm": config.normalize.window_nm, "median": 0.25,
+        "ranges": {name: getattr(stellar, name) for name in
+                   ("teff", "logg", "feh", "alpha", "redshift", "ebv", "magnitude")},
+        "lineage": {"run": "r" * 16, "checkpoint": "c" * 64, "recipe": "C", "dataset": "d" * 16,
+                    "samples": 77, "stellar_grid": {"name": "toy"}},
+        "licence": "Apache-2.0", "results": {"told": "summary"},
+        "simulator": (config, "augment", "grid"),
+    }  # fmt: skip
+    assert (card, trust) == ("card of {'told': 'summary'}", "trust")
+    assert noisy.shape == (32, 40) and np.array_equal(given, variance[:32])
+    off = (noisy - 1.0) / 0.2
+    assert abs(off.mean()) < 0.1 and abs(off.std() - 1.0) < 0.05
+    summary.checkpoint = "of another network"
+    exporting.export("run", tmp_path / "bundle")
+    assert written[1][3]["results"] is None
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from tests.trainlib.onsky.toy_bundle import toy_stars
 from trainlib.onsky import summary
 from trainlib.onsky.answers import empty_row
 from trainlib.onsky.batch import denoise
+from trainlib.onsky.flags import MASKED, SUSPECT, UNUSABLE
 from trainlib.onsky.page import batch_page
 from trainlib.onsky.quicklook import QuickLook
 from trainlib.onsky.summary import FileDone, write_summary
@@ -78,7 +79,7 @@ def test_every_star_that_was_denoised_has_a_picture(batch):
         assert (batch / name).stat().st_size < 100_000
 
 
-def test_the_page_holds_rows_and_pictures_and_fetches_nothing(batch):
+def test_the_page_holds_rows_and_pictures_and_fetches_nothing(batch, bundle_place):
     page = (batch / "summary.html").read_text()
     told = data_of(page)
     assert [row["verdict"] for row in told["rows"]] == ["good", "good", "refused", "refused"]
@@ -87,6 +88,9 @@ def test_the_page_holds_rows_and_pictures_and_fetches_nothing(batch):
     assert all(one.startswith("data:image/png;base64,iVBOR") for one in told["pictures"].values())
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert page.count("<tr>") == 5
+    fingerprint = trainlib.load_bundle(bundle_place).manifest.fingerprint
+    lead = f"3 files; 2 of 4 spectra are good. Bundle {fingerprint}."
+    assert "4 spectra denoised: out" in page and lead in page
 
 
 def test_many_pictures_stand_beside_the_page(batch, monkeypatch, tmp_path):
@@ -154,6 +158,42 @@ def answered(bundle_place, **changes):
     observed = Observed(**(values | changes))
     (found,) = trainlib.load_bundle(bundle_place).denoise_observed([observed])
     return observed, found
+
+
+def test_every_curve_and_mark_of_a_picture_is_where_it_was_seen(bundle_place):
+    observed, found = answered(bundle_place)
+    look = QuickLook()
+    look.draw(observed, found, "a.fits")
+    flux, left = look._canvas.figure.axes
+    drawn = {line.get_color(): line.get_data() for line in flux.lines if len(line.get_xdata()) > 2}
+    lost = found.flag & (MASKED | UNUSABLE) != 0
+    odd = (found.flag & SUSPECT != 0) & ~lost
+    at = observed.wavelength
+    assert lost.sum() == 31 and odd[60]
+    suspects = [line for line in (*flux.lines, *left.lines) if line.get_marker() == "D"]
+    for line in suspects:
+        assert np.array_equal(line.get_xdata(), at[odd])
+    low, high = flux.get_ylim()
+    assert np.array_equal(suspects[0].get_ydata(), np.clip(observed.flux[odd], low, high))
+    assert suspects[1].get_ydata()[list(np.flatnonzero(odd)).index(60)] == pytest.approx(6.79)
+    x, y = drawn["#0064ac"]
+    assert np.array_equal(x, at) and np.array_equal(y, found.flux)
+    x, y = drawn["#8f99a3"]
+    assert np.array_equal(x, at) and np.array_equal(y[~lost], observed.flux[~lost])
+    assert np.isnan(y[lost]).all() and np.array_equal(drawn["#6f4bb8"][0], at[lost])
+    sigma = np.sqrt(observed.variance + found.error**2)
+    pull = ((observed.flux - found.flux) / sigma)[~lost]
+    shown = next(line for line in left.lines if len(line.get_xdata()) == at.size).get_ydata()
+    assert np.allclose(shown[~lost], np.clip(pull, -6.79, 6.79))
+    band = flux.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx((found.flux + found.error).max())
+    assert band.min() == pytest.approx((found.flux - found.error).min())
+    names = {text.get_text(): text.get_position()[0] for text in flux.texts}
+    for name, rest in (("Ca II 8498", 850.04), ("Ca II 8542", 854.44), ("Ca II 8662", 866.45)):
+        assert names[name] == pytest.approx(rest * (1.0 + found.redshift), abs=0.01)
+    assert {"━ input", "━ denoised", "■ its error", "◇ suspect", "| not used"} <= set(names)
+    assert left.get_xlabel() == "wavelength, vacuum [nm]" and left.get_ylabel() == "residual [σ]"
+    assert flux.get_ylabel() == f"flux [{observed.unit.name[:40]}]"
 
 
 def test_a_picture_does_not_depend_on_what_was_drawn_before(bundle_place, recwarn):

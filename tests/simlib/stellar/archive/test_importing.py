@@ -3,9 +3,11 @@
 import math
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,10 +20,12 @@ from simlib.location import Location
 from simlib.parameters import AXES
 from simlib.stellar import grid_fingerprint, interpolate_axis, open_grid
 from simlib.stellar.archive import bosz2024
+from simlib.stellar.archive import import_plane as import_plane_module
 from simlib.stellar.archive.import_plan import ImportPlan, plan_import
 from simlib.stellar.archive.import_plane import import_plane
 from simlib.stellar.archive.importing import import_grid, start_import
 from simlib.stellar.archive.releases import RELEASES
+from simlib.stellar.archive.spectrum_files import BadFileError
 from tests.simlib.stellar.archive.bosz_files import (
     model_on,
     whole_native_wavelength,
@@ -164,6 +168,19 @@ def test_a_file_with_other_wavelengths_is_a_hole(
     report = import_grid(plan_import(source, window=WINDOW), str(tmp_path / "grid.zarr"), client)
     (hole,) = report.holes
     assert "covers 850.0" in hole["reason"]
+
+
+@pytest.mark.parametrize(("off_nm", "is_other"), [(0.9e-5, False), (1.1e-5, True)])
+def test_wavelengths_are_others_from_a_hundred_thousandth_of_a_nm(
+    off_nm: float, is_other: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = np.linspace(*WINDOW, 50)
+    found = SimpleNamespace(wavelength_nm=usual + off_nm * (np.arange(50) == 17))
+    release = SimpleNamespace(read_spectrum=lambda *_: found)
+    monkeypatch.setattr(import_plane_module, "find_release", lambda _: release)
+    refused = pytest.raises(BadFileError, match="^x has other wavelengths than the other files$")
+    with refused if is_other else nullcontext():
+        assert import_plane_module._read("any", "x", b"", WINDOW, usual) is found
 
 
 def test_a_rerun_reads_nothing_and_changes_no_bit(

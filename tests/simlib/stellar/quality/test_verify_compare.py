@@ -1,5 +1,6 @@
 """Verification finds a changed bit by its node; comparison tells what differs."""
 
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -109,8 +110,12 @@ def test_coverage_figure_says_what_is_missing(tmp_path: Path) -> None:
     grid["present"].values[0, 0] = False
     path = tmp_path / "coverage.svg"
     draw_coverage(grid, path)
-    assert path.stat().st_size > 5000
-    assert b"<svg" in path.read_bytes()[:1000]
+    text = path.read_text(encoding="utf-8")
+    assert "<svg" in text[:1000]
+    words = re.findall("<!-- (.*?) -->", text)
+    version = grid.attrs["version"]
+    assert f"toy {version}: 240 nodes, 16 missing" in words and words.count("−4") == 4
+    assert {"log g", "Teff [K]", "share of [M/H] nodes present", "[α/M] = -0.25"} <= set(words)
 
 
 def test_a_figure_is_whole_or_the_one_before_and_its_ending_a_format(
