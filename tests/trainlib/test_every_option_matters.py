@@ -11,7 +11,7 @@ from simlib.config import models_in
 from simlib.rng import Purpose, Split
 from tests.trainlib.rest import toy_frame
 from tests.trainlib.toy_dataset import toy_split, write_toy
-from tests.trainlib.training_runs import SMALL, toy_config, train_here
+from tests.trainlib.training_runs import SMALL, losses, toy_config, train_here
 from trainlib import runs
 from trainlib.config import MODES, WHILE_TRAINING, Evaluate, TrainingConfig, read_recipe
 from trainlib.evaluation.evaluate import evaluate
@@ -210,6 +210,21 @@ def test_a_train_key_changes_the_run(key, toy, tmp_path, monkeypatch):
             [(e["step"], e["lr"], e["loss"], e["validation_loss"]) for e in read_log(directory)]
         )
     assert logs[0] != logs[1]
+
+
+def test_short_products_are_of_machines_that_are_fast_in_them_and_only_if_asked_for(
+    toy, tmp_path, monkeypatch
+):
+    found = {}
+    for is_fast in (False, True):
+        monkeypatch.setattr("trainlib.training.train.is_short_fast", lambda _, fast=is_fast: fast)
+        for precision in ("float32", "bfloat16"):
+            config = toy_config(tmp_path, SMALL, epochs=2, precision=precision)
+            directory = train_here(config, toy, tmp_path / f"{precision}-{is_fast}")
+            found[precision, is_fast] = losses(directory)
+    whole = found["float32", True]
+    assert whole == found["float32", False] == found["bfloat16", False]
+    assert whole != found["bfloat16", True]
 
 
 def fingerprint_of(**sections: dict) -> str:

@@ -7,7 +7,9 @@ import pytest
 
 from tests.trainlib.rest import toy_frame
 from tests.trainlib.rest.toy_frame import AXIS
+from trainlib.rest.denoiser import RestDenoiser
 from trainlib.rest.frame import RestFrame, weights_of
+from trainlib.rest.network import Corrected
 from trainlib.rest.refine import refined
 from trainlib.rest.scan import Redshifts, Scan
 
@@ -90,3 +92,19 @@ def test_without_a_pixel_or_at_the_end_of_the_range_they_stay_within_it() -> Non
     for end in (low - 2.0 * PIXEL, high + 2.0 * PIXEL):
         found = refined(FRAME, flux, variance, unsure(np.full(ROWS, end))).redshift
         assert np.all((found >= low - 2.01 * PIXEL) & (found <= high + 2.01 * PIXEL))
+
+
+def test_a_denoiser_refines_before_it_solves() -> None:
+    flux, variance, _ = seen(0.2)
+    taken: list[np.ndarray] = []
+
+    def correct(solution: np.ndarray, level: np.ndarray, redshift: np.ndarray) -> Corrected:
+        taken.append(redshift)
+        return Corrected(solution, np.zeros((len(level), 4), np.float32), np.ones_like(level))
+
+    denoiser = RestDenoiser(FRAME, RANK, correct)
+    found = denoiser.denoise(flux, variance).redshift
+    scanned = denoiser.scan(flux, variance)
+    expected = refined(FRAME, flux, variance, scanned).redshift
+    assert np.array_equal(found, expected) and not np.array_equal(found, scanned.redshift)
+    assert np.array_equal(taken[0], expected.astype(np.float32))
