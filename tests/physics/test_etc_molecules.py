@@ -80,3 +80,9 @@ def test_water_absorbs_in_proportion_to_its_column():
     one, three = (telluric.optical_depth(wavelength, mm) for mm in (1.0, 3.0))
     np.testing.assert_allclose(three, 3.0 * one, rtol=1e-12)
     assert np.all(telluric.optical_depth(wavelength, 0.0) < 1e-6)
+
+
+def test_both_bands_of_oxygen_absorb() -> None:
+    """A at 762 nm, B at 687 nm."""
+    for low, high in ((759.5, 765.0), (686.5, 692.0)):
+        assert telluric.optical_depth(np.linspace(low, high, 2000), 0.0).max() > 1.0
