@@ -4,9 +4,10 @@ The augmentation (recipe A's, 4096 pixels, batches of 250 on the device), as it 
 compilation, and with random numbers that the processor makes and sends, as it would be without
 numbers of the device's own; each after a warm-up, wall time between two waits for the device. Then
 samples per second of our loop (`train_rank`: 10,000 spectra in memory on the device, the best of
-several epochs), of recipe A's network by its own optimizer, and of the hourglass with AdamW, as it
-is and compiled, with CUDA graphs, in bfloat16; against a plain PyTorch loop on one batch without
-augmentation. Of recipe C, whose spectra are prepared on processors, the network's steps alone.
+several epochs) with recipe A's network and optimizer: as it is, compiled, with CUDA graphs, each in
+float32 and bfloat16; against a plain PyTorch loop on one batch without augmentation. Of recipe C,
+whose spectra are prepared on processors, the network's steps alone; as they are, they are a plain
+loop.
 """
 
 import tempfile

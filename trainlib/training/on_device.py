@@ -121,7 +121,10 @@ def hidden_runs(
 
 
 def how_many(drawn: Tensor, most: int) -> Tensor:
-    """Return int64 0 … most of random int32, as `masks.how_many` does of their bits."""
+    """Return int64 0 … most of random int32: none for half of them, else evenly from 1 on.
+
+    As `kernels.masked_rows` counts gaps and cosmic rays.
+    """
     some = 1 + ((drawn.long() & (2**31 - 1)) * most >> 31) if most else torch.zeros_like(drawn)
     return torch.where(drawn < 0, some, 0).long()
 
