@@ -1,12 +1,13 @@
 """How far from the information limit a run of recipe C is, on rows that it never saw.
 
-`python -m tests.bench._network RUN --split test --rows 4096 [--masked] [--dataset FOLDER]` prints,
-by S/N, with augmentation on: the floor, the network's error over it with its standard error, the
-bias, how far off redshifts and told errors are, and the same for cool stars; with --time, what a
-spectrum costs one core. --masked: 5 % of the pixels in runs and 3 struck ones have no weight, for
-the floor too. Of a sample that is continuous in all four parameters, --dataset names the folder
-(`specdenoise build survey --set dataset.mode=virtual --set stellar.sampling=continuous`). --floors
-keeps the floors in a file, which another run is compared with in a moment.
+`python -m tests.bench._network RUN --split test --rows 4096 [--begin ROW] [--masked] [--dataset
+FOLDER]` prints, by S/N, with augmentation on: the floor, the network's error over it with its
+standard error, the bias, how far off redshifts and told errors are, and the same for cool stars;
+with --time, what a spectrum costs one core. --masked: 5 % of the pixels in runs and 3 struck ones
+have no weight, for the floor too. Of a sample that is continuous in all four parameters, --dataset
+names the folder (`specdenoise build survey --set dataset.mode=virtual --set
+stellar.sampling=continuous`). --floors keeps the floors in a file, which another run is compared
+with in a moment.
 """
 
 import argparse
@@ -71,10 +72,13 @@ def floors(rows: xr.Dataset, place: Location, augment: Augment, kept: Path | Non
     return found
 
 
-def judged(trained: Trained, rows: xr.Dataset, split: str, is_masked: np.ndarray) -> Rows:
+def judged(
+    trained: Trained, rows: xr.Dataset, split: str, is_masked: np.ndarray, begin: int = 0
+) -> Rows:
     """Return per spectrum: mean |R|, mean R, redshift off in pixels, |error| over what is told.
 
-    The last also of masked pixels alone, 1 where told errors are true.
+    begin: of the rows, in their split. The last also of masked pixels alone, 1 where told errors
+    are true.
     """
     spectra = read_spectra(rows, 0, rows.sizes["spectrum"], CPU, ("redshift",))
     augmenter = augmenter_of(trained, split, is_on=True)
@@ -82,7 +86,7 @@ def judged(trained: Trained, rows: xr.Dataset, split: str, is_masked: np.ndarray
     found: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
     for first in range(0, len(spectra), ROWS):
         some = slice(first, first + ROWS)
-        batch = augmenter(spectra.flux[some], spectra.sigma[some], 0, first)
+        batch = augmenter(spectra.flux[some], spectra.sigma[some], 0, begin + first)
         hidden = torch.from_numpy(is_masked[some])
         noisy = batch.noisy.masked_fill(hidden, 1e3)
         with torch.inference_mode():
@@ -140,25 +144,27 @@ def table_of(figures: list[dict[str, Any]]) -> Table:
 
 
 def network_figures(
-    run: Path, split: str, count: int, *, dataset: str | None = None, masked: bool = False,
-    kept: Path | None = None,
+    run: Path, split: str, count: int, *, begin: int = 0, dataset: str | None = None,
+    masked: bool = False, kept: Path | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Return the figures of a run's network on the first rows of a split; see `figures_of`."""
+    """Return the figures of a run's network on rows of a split from `begin`; see `figures_of`."""
     trained = load_trained(run)
-    rows = rows_of(trained, split, count, dataset)
+    rows = rows_of(trained, split, count, dataset, begin)
     is_masked = np.zeros(rows["flux"].shape, bool)
     if masked:
         is_masked = masks(*rows["flux"].shape)
     hidden = rows.assign(variance=rows["variance"].where(~is_masked, np.inf))
     floor = floors(hidden, Location.of(rows.encoding["source"]), trained.config.augment, kept)
     known = {name: rows[name].values for name in ("snr", "teff")}
-    return figures_of(judged(trained, rows, split, is_masked) | known | {"floor": floor})
+    return figures_of(judged(trained, rows, split, is_masked, begin) | known | {"floor": floor})
 
 
-def rows_of(trained: Trained, split: str, count: int, dataset: str | None) -> xr.Dataset:
-    """Return the first rows of a split; dataset: another folder than that of the run's own."""
+def rows_of(
+    trained: Trained, split: str, count: int, dataset: str | None, begin: int = 0
+) -> xr.Dataset:
+    """Return rows of a split from `begin`; dataset: another folder than that of the run's own."""
     place = Location.of(dataset) if dataset else trained.dataset
-    rows = open_split(place, split).isel(spectrum=slice(0, count)).load()
+    rows = open_split(place, split).isel(spectrum=slice(begin, begin + count)).load()
     rows.encoding["source"] = place.url
     return rows
 
@@ -183,13 +189,14 @@ def main() -> None:
     parser.add_argument("--dataset", help="its folder; else the run's own")
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--rows", type=int, default=4096)
+    parser.add_argument("--begin", type=int, default=0, help="the first row")
     parser.add_argument("--masked", action="store_true")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--floors", type=Path)
     given = parser.parse_args()
     figures = network_figures(
-        given.run, given.split, given.rows, dataset=given.dataset, masked=given.masked,
-        kept=given.floors,
+        given.run, given.split, given.rows, begin=given.begin, dataset=given.dataset,
+        masked=given.masked, kept=given.floors,
     )  # fmt: skip
     Console(width=140).print(table_of(figures))
     if given.time:

@@ -1,14 +1,18 @@
 """The training loop against a plain one and against Lightning's, and what its time goes into.
 
 The paper's network of 45 million weights on one core, batches of 250: our whole loop with its
-augmentation; a plain PyTorch loop of the same network, loss and optimizer that is given the same
-batch without augmentation, over and over; and Lightning's Trainer, whose module draws the same
-augmented batches (`pip install '.[bench]'`; left out where it is not there). Processor seconds
-between the steps of each, the best; the first are left out. The ratios are of samples per second.
+augmentation, in a process that is given what `train` gives a rank; a plain PyTorch loop of the same
+network, loss and optimizer that is given the same batch without augmentation, over and over; and
+Lightning's Trainer, whose module draws the same augmented batches (`pip install '.[bench]'`; left
+out where it is not there), both in a process as it comes. Processor seconds between the steps of
+each, the best; the first are left out. The ratios are of samples per second.
 Last, the rates of matrix products on this machine, and the share of the step that its products
 would take at that rate.
 """
 
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,11 +32,13 @@ from tests.trainlib.training_runs import train_here
 from trainlib.config import TrainingConfig
 from trainlib.models import build_model, empty_statistics
 from trainlib.training.augment import Augmenter
+from trainlib.training.launch import rank_environment
 from trainlib.training.loss import rmse
 from trainlib.training.normals import epoch_order
 
+STORE = "toy.zarr"
 COMMAND = "OMP_NUM_THREADS=1 python -m tests.bench train"
-PIXELS, BATCH, STEPS = 4096, 250, 8
+PIXELS, BATCH, STEPS = 4096, 250, 12
 LEFT_OUT = 2  # of the steps, the first
 
 
@@ -40,10 +46,9 @@ def run() -> list[dict[str, object]]:
     """Return one entry per figure: name, value, unit, against, command."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        store = stored(Path(folder))
+        stored(Path(folder))
         config = config_of(folder)
-        with stepped() as ours:
-            train_here(config, store, Path(folder) / "run")
+        ours = launched(folder)
     flux, sigma = torch.rand(BATCH * STEPS, PIXELS), torch.full((BATCH * STEPS, PIXELS), 0.05)
     with stepped() as plain:
         plain_loop(config, flux[:BATCH], sigma[:BATCH])
@@ -65,13 +70,30 @@ def run() -> list[dict[str, object]]:
     return [*entries, *rates(config, step)]
 
 
+def launched(folder: str) -> list[float]:
+    """Return the processor time at the end of every step of our loop, in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench.train", folder]
+    told = subprocess.run(command, env=rank_environment(1, 1), stdout=subprocess.PIPE, text=True,
+                          timeout=600, check=True)  # fmt: skip
+    ends: list[float] = json.loads(told.stdout.splitlines()[-1])
+    return ends
+
+
+def trained(folder: str) -> list[float]:
+    """Train with our loop on what is stored in the folder; return the same times."""
+    torch.set_num_threads(1)
+    with stepped() as ends:
+        train_here(config_of(folder), str(Path(folder) / STORE), Path(folder) / "run")
+    return ends
+
+
 def stored(folder: Path, steps: int = STEPS) -> str:
     """Write a store of a few spectra, each many times, for so many steps; return its path."""
     few = toy_split(BATCH // 5, PIXELS, 0)
     for split, rows in (("train", BATCH * steps), ("validation", BATCH)):
         again = few.isel(spectrum=np.arange(rows) % few.sizes["spectrum"])
-        again.to_zarr(folder / "toy.zarr", group=split, mode="a", consolidated=False)
-    return str(folder / "toy.zarr")
+        again.to_zarr(folder / STORE, group=split, mode="a", consolidated=False)
+    return str(folder / STORE)
 
 
 def config_of(folder: str) -> TrainingConfig:
@@ -178,3 +200,7 @@ def rate(kind: torch.dtype) -> float:
 def entry(name: str, value: float, unit: str, against: str) -> dict[str, object]:
     """Return one line of bench.json."""
     return {"name": name, "value": value, "unit": unit, "against": against, "command": COMMAND}
+
+
+if __name__ == "__main__":
+    print(json.dumps(trained(sys.argv[1])))

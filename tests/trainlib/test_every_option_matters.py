@@ -213,18 +213,22 @@ def test_a_train_key_changes_the_run(key, toy, tmp_path, monkeypatch):
 
 
 def test_short_products_are_of_machines_that_are_fast_in_them_and_only_if_asked_for(
-    toy, tmp_path, monkeypatch
+    toy, tmp_path, monkeypatch, caplog
 ):
-    found = {}
+    found, told = {}, {}
+    caplog.set_level("INFO")
     for is_fast in (False, True):
         monkeypatch.setattr("trainlib.training.train.is_short_fast", lambda _, fast=is_fast: fast)
         for precision in ("float32", "bfloat16"):
             config = toy_config(tmp_path, SMALL, epochs=2, precision=precision)
+            caplog.clear()
             directory = train_here(config, toy, tmp_path / f"{precision}-{is_fast}")
             found[precision, is_fast] = losses(directory)
+            told[precision, is_fast] = "is left at float32" in caplog.text
     whole = found["float32", True]
     assert whole == found["float32", False] == found["bfloat16", False]
     assert whole != found["bfloat16", True]
+    assert [asked for asked, is_told in told.items() if is_told] == [("bfloat16", False)]
 
 
 def fingerprint_of(**sections: dict) -> str:

@@ -159,8 +159,12 @@ def test_the_cores_are_shared_out(keys, told, toy, tmp_path, monkeypatch):
         tell = f"import os; print({ranks}, 'of', os.environ['OMP_NUM_THREADS'])"
         if sys.platform == "linux":  # they meet on this host, whatever its name stands for
             tell += "; assert os.environ['GLOO_SOCKET_IFNAME'] == 'lo'"
+        # what was freed is kept for the next step, as far as nobody says otherwise
+        tell += "; assert os.environ['MALLOC_MMAP_THRESHOLD_'] == str(2**30)"
+        tell += "; assert os.environ['MALLOC_TRIM_THRESHOLD_'] == '77'"
         return [sys.executable, "-c", tell]
 
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "77")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(9)))
     monkeypatch.setattr(launch, "torchrun_command", command)
     with pytest.raises(RuntimeError, match="says of no end"):

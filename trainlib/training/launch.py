@@ -36,6 +36,9 @@ _GRACE_S = 25.0  # between TERM and KILL: of the 30 that batch systems and pods 
 _CPU_RANKS = 4
 _DISK_FULL = 2**16  # bytes free
 _READ_AT_END, _LINES_TOLD = 2**14, 12  # of a log: bytes, lines
+# Gradients are as large from step to step: their memory is kept for the next, where glibc would
+# give it back, to be asked for again page by page (4 % of a step of the paper's network).
+_MEMORY_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
 _SCRATCH = (
     ".torchrun"  # in the folder of the run: else torchrun leaves its own among temporary files
 )
@@ -108,7 +111,7 @@ def train(
     if config.dataset.mode == "endless":
         open_endless_split(place)  # a mistake is told before anything is written
     ranks = config.train.ranks or default_ranks(config.train.device)
-    environment = _environment(config.train.threads, ranks, is_here=command is None)
+    environment = rank_environment(config.train.threads, ranks, is_here=command is None)
     with mirrored(directory, fingerprint) as mirror:
         prepare_run(mirror.folder, config, place, identity, resume=resume, place=directory)
         if not (resume or directory.is_local):
@@ -185,8 +188,12 @@ def default_ranks(device: str) -> int:
     return min(usable_cores(), _CPU_RANKS)
 
 
-def _environment(threads: int | None, ranks: int, is_here: bool) -> dict[str, str]:
-    quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR", "OMP_WAIT_POLICY": "PASSIVE"}
+def rank_environment(threads: int | None, ranks: int, is_here: bool = True) -> dict[str, str]:
+    """Return the variables that a rank is started with.
+
+    threads: of each, None for its share of the cores. is_here: all ranks are on this host.
+    """
+    quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR", "OMP_WAIT_POLICY": "PASSIVE"} | _MEMORY_KEPT
     if is_here and sys.platform == "linux":
         quiet["GLOO_SOCKET_IFNAME"] = "lo"  # one host: independent of how its name resolves
     paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]

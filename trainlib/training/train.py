@@ -124,8 +124,11 @@ def train_rank(  # noqa: PLR0912, PLR0915 the run reads top to bottom, every sta
         model = build_model(config.model, statistics).to(ranks.device)
     else:
         model = blank_network(saved, config.model).to(ranks.device)
+    is_short = section.precision == "bfloat16" and is_short_fast(ranks.device.type)
+    if section.precision == "bfloat16" and not is_short:
+        log.info("train.precision = 'bfloat16' is left at float32: this processor is slow in it")
     if isinstance(model, ShortInside):
-        model.is_short = section.precision == "bfloat16" and is_short_fast(ranks.device.type)
+        model.is_short = is_short
     optimizer = build_optimizer(section, model)
     plateau = plateau_scheduler(section, optimizer)
     if saved is not None:
