@@ -15,7 +15,9 @@ from simlib.errors import InputError
 from simlib.location import Location
 from trainlib import runs
 
-_LIMIT_ROWS, _DEMO_ROWS = 4096, 10_000
+# of `test`; its first 4,096 rows were looked at while redshifts were made better
+_LIMIT_BEGIN, _LIMIT_ROWS = 4096, 8192
+_DEMO_ROWS = 10_000
 
 
 def main() -> None:
@@ -32,7 +34,7 @@ def main() -> None:
     parts = recorded() if RECORDED.exists() else {}
     if given.survey:
         parts["survey"] = record.survey_of(given.survey)
-        parts["limit"] = record.limit_of(given.survey, _LIMIT_ROWS, given.continuous)
+        parts["limit"] = record.limit_of(given.survey, _LIMIT_BEGIN, _LIMIT_ROWS, given.continuous)
     if given.demo:
         dataset = runs.dataset_of(given.survey, *runs.read_run(given.survey)).url
         parts["demo"] = record.demo_of(given.demo, dataset, _DEMO_ROWS)

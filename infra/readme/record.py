@@ -67,14 +67,13 @@ def _eta(results: Results, method: str) -> list[float]:
     return values
 
 
-def limit_of(run: Path, rows: int, continuous: str) -> dict[str, Any]:
-    """Return how far from the limit a network is on the test split; continuous: a dataset."""
-    return _small({
-        "rows": rows,
-        "test": network_figures(run, "test", rows),
-        "masked": network_figures(run, "test", rows, masked=True),
-        "continuous": network_figures(run, "test", rows, dataset=continuous),
-    })  # fmt: skip
+def limit_of(run: Path, begin: int, rows: int, continuous: str) -> dict[str, Any]:
+    """Return how far from the limit a network is on rows of `test`; continuous: a dataset."""
+    asked = [("test", {}), ("masked", {"masked": True}), ("continuous", {"dataset": continuous})]
+    found = {
+        name: network_figures(run, "test", rows, begin=begin, **options) for name, options in asked
+    }
+    return _small({"begin": begin, "rows": rows} | found)
 
 
 def demo_of(run: Path, dataset: str, rows: int) -> dict[str, Any]:

@@ -241,16 +241,23 @@ def test_the_demo_and_the_limit_tell_what_was_measured_on_their_spectra(
         return many + few
 
     monkeypatch.setattr(record, "network_figures", figures)
-    parts = {"limit": record.limit_of(run, 4096, "there"), "demo": record.demo_of(run, "here", 777)}
+    parts = {
+        "limit": record.limit_of(run, 512, 4096, "there"),
+        "demo": record.demo_of(run, "here", 777),
+    }
     readme = fill.filled(README, fill.recorded() | parts)
     assert asked == [
-        (run, "test", 4096, {}), (run, "test", 4096, {"masked": True}),
-        (run, "test", 4096, {"dataset": "there"}), (run, "validation", 777, {"dataset": "here"}),
+        (run, "test", 4096, {"begin": 512}),
+        (run, "test", 4096, {"begin": 512, "masked": True}),
+        (run, "test", 4096, {"begin": 512, "dataset": "there"}),
+        (run, "validation", 777, {"dataset": "here"}),
     ]  # fmt: skip
     limits, demo = block_of(readme, "limit"), block_of(readme, "demo")
     assert cells(limits, "S/N") == ["0-5", "> 40, Teff < 3750 K"]
     for number, name in enumerate(("test", "masked", "continuous")):
         assert cells(limits, name) == [f"{2.0406 + number:.3f} ± 0.012"] * 2
+    assert cells(limits, "redshift off, %") == ["4.56"] * 2
+    assert "from number 512 on" in limits and "--begin 512 --rows 4096" in limits
     told = ["1,999", "0.876", "0.912", "5.041 ± 0.012", "-0.023", "4.56"]
     assert cells(demo, "0-5") == cells(demo, "9-11") == told
     assert "80-inf" not in demo and "hardest: 5.04 ± 0.01 times" in demo
