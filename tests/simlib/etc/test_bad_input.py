@@ -9,7 +9,7 @@ import pytest
 
 from simlib.config import Sky
 from simlib.errors import InputError
-from simlib.etc.conditions_file import read_conditions
+from simlib.etc.conditions_file import CONDITIONS, read_conditions
 from simlib.etc.signal_to_noise import read_spectrum
 from simlib.etc.sky.model import load_sky
 from simlib.etc.terms import run_etc
@@ -19,6 +19,24 @@ from tests.simlib.etc.made import conditions, write_conditions, write_sky_tables
 
 GOOD = "0.8,30,0.3,45,60,0.2,900,20"
 NAME = "pfs-redmr-2016-02-29"
+
+
+def test_a_column_of_a_list_of_conditions_has_these_names_and_no_others():
+    assert {known.name: (known.unit, " ".join(known.spelled())) for known in CONDITIONS} == {
+        "seeing": ("arcsec", "seeingarcsec seeing seeingfwhm seeingfwhm800nmarcsec"),
+        "zenith_angle": ("deg", "zenithangledeg zenithangle zenithdistance"),
+        "field_angle": ("deg", "fieldangledeg fieldangle"),
+        "moon_zenith_angle": ("deg", "moonzenithangledeg moonzenithangle moonzenithdistance"),
+        "moon_target_angle": (
+            "deg", "moontargetangledeg moontargetangle moonseparation moonsep",
+        ),
+        "moon_phase": ("", "moonphase"),
+        "exposure_time_s": ("s", "exposuretimes exposuretime exptime exptimes texp texps"),
+        "exposure_count": ("", "exposurecount nexp exposures"),
+        "ebv": ("", "ebv ebvmag reddening"),
+        "fiber_offset_arcsec": ("arcsec", "fiberoffsetarcsec fiberoffset"),
+        "r_eff_arcsec": ("arcsec", "reffarcsec reff"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -309,6 +309,36 @@ def test_depth_and_width_of_a_gaussian_line_are_its_own() -> None:
     assert width == pytest.approx(10 * 0.6 * 0.1 * np.sqrt(2 * np.pi), rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("away", "is_core", "is_inside"),
+    [(0.0, True, True), (0.048, True, True), (0.053, False, True), (0.98, False, True),
+     (1.02, False, False), (1.98, False, False)],
+)  # fmt: skip
+def test_a_line_s_core_and_width_end_where_they_are_said_to(
+    away: float, is_core: bool, is_inside: bool
+) -> None:
+    centre = LINES["Ca II 8542"]
+    for side in (-1, 1):
+        wavelength = centre + np.arange(-3000, 3001) / 1000
+        flux = np.ones(len(wavelength))
+        flux[3000 + side * round(1000 * away)] = 0.5
+        assert line_depth(flux, wavelength, "Ca II 8542") == pytest.approx(0.5 * is_core)
+        width = equivalent_width(flux, wavelength, centre)
+        assert width == pytest.approx(10 * 0.5 * 0.001 * is_inside, abs=1e-9)
+
+
+@pytest.mark.parametrize(("bright_from", "level"), [(2.005, 1.0), (1.85, 5.0)])
+def test_a_width_is_against_the_brightest_within_two_nanometres(
+    bright_from: float, level: float
+) -> None:
+    centre = LINES["Ca II 8542"]
+    wavelength = centre + np.arange(-300, 301) / 100
+    flux = np.where(np.abs(wavelength - centre) > bright_from, 5.0, 1.0)
+    seen = 1.98  # from the first pixel nearer than 1 nm to the last
+    expected = pytest.approx(10 * seen * (1 - 1 / level), rel=1e-6)
+    assert equivalent_width(flux, wavelength, centre) == expected
+
+
 def test_bands_are_ratios_of_the_fluxes_in_and_out_of_them() -> None:
     wavelength = np.arange(690.0, 910.0, 0.01)
     flux = np.where((wavelength > 712.5) & (wavelength < 714.0), 0.4, 0.8)
