@@ -6,7 +6,7 @@ What cannot be used is told, and the rest goes on. The files that were given are
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simlib.artifact import create_bytes, write_bytes, write_files
 from simlib.errors import InputError
