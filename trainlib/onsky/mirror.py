@@ -110,7 +110,7 @@ def _stacked(arrays: Sequence[np.ndarray], kind: str) -> np.ndarray:
 
 
 def _spectra_parts(spectra: Sequence[Observed]) -> list[_Make]:
-    parts = []
+    parts: list[_Make] = []
     for some, version in _groups(spectra):
         group = spectra[some]
         for name, unit in (("WAVELENGTH", "nm"), ("FLUX", group[0].unit.name),
@@ -135,7 +135,7 @@ def _own_parts(
 ) -> list[_Make]:
     """Return the parts that are added. behind: the highest EXTVER that their names have already."""
     lineage = _lineage(manifest)
-    parts = [
+    parts: list[_Make] = [
         partial(_own_part, spectra[some], answers[some], name, behind + version, lineage)
         for some, version in _groups(spectra)
         for name in PARTS

@@ -196,13 +196,14 @@ class RestFrame:
         weights that are as much less everywhere.
         """
         whole = self._whole
+        total = whole.sum()
         share = self.axis.weigh(is_masked.astype(np.float32), redshift) / COARSE
         grown = np.ones_like(share)
         for row in np.flatnonzero(is_masked.any(axis=1)):
             hit = np.flatnonzero(share[row])
             weight = whole[hit] * np.minimum(share[row, hit], 1.0)
             squared = np.square(level[row])
-            alone = max(squared * (1.0 - weight.sum() / whole.sum()), _NEVER)  # without the mask
+            alone = max(squared * (1.0 - weight.sum() / total), _NEVER)  # without the mask
             try:
                 grown[row, hit] = np.maximum(self._growth(hit, weight, alone, squared), 1.0)
             except np.linalg.LinAlgError:  # of rounding alone, where hardly a pixel is left
