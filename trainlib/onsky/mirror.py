@@ -65,7 +65,7 @@ class _Pieces(BytesIO):
         self.held: list[bytes | memoryview] = []
 
     def write(self, piece: Any) -> int:
-        """Keep a piece. The rows of a table are turned round only while they are written."""
+        """Keep a piece. Rows of a table are copied: astropy 7 turns them round for a moment."""
         if isinstance(piece, memoryview):
             is_image = piece.ndim > 1
             piece = np.asarray(piece).reshape(-1).view(np.uint8).data if is_image else bytes(piece)
