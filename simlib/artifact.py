@@ -37,6 +37,7 @@ from simlib.retry import may_pass
 FORMAT_VERSION = 3  # of everything written: stores, runs, records
 _DIGITS = 16
 _FLUSHES = 16
+_WORTH_A_FLUSH = 1 << 20  # bytes
 _REST_S = 5.0
 _UNFINISHED = ".writing"
 _MOST_TOLD = 300  # characters of what a library says
@@ -164,14 +165,15 @@ def _whole(data: Data) -> bytes:
 
 
 def _write(file: BinaryIO, data: Data) -> None:
-    """Write data; a part of them goes to the disk while the next is made."""
+    """Write data; a large part of them goes to the disk while the next is made."""
     if isinstance(data, bytes):
         file.write(data)
         return
 
     def put(part: bytes | memoryview) -> None:
         file.write(part)
-        _flush(file)
+        if len(part) > _WORTH_A_FLUSH:
+            _flush(file)
 
     with ThreadPoolExecutor(1) as pool:
         on_their_way = [pool.submit(put, part) for part in data]

@@ -9,6 +9,7 @@ import xarray as xr
 from simlib.etc.conditions import NEEDED, OPTIONAL, Conditions
 from simlib.etc.optics import lsf
 from simlib.etc.vectors import Vectors
+from simlib.instrument import Instrument
 from simlib.units import FLUX_UNIT_NAME
 from simlib.version import version
 
@@ -63,30 +64,45 @@ def attrs_of(name: str) -> dict[str, str]:
 def fixed_terms(vectors: Vectors) -> xr.Dataset:
     """Return what holds for every condition: transmissions, trace fractions, the LSF."""
     instrument = vectors.instrument
-    low, high = instrument.wavelength_min_nm, instrument.wavelength_max_nm
-    places = np.arange(low, high + 0.5 * PROFILE_WAVELENGTH_STEP_NM, PROFILE_WAVELENGTH_STEP_NM)
-    steps = round(PROFILE_REACH_PIXELS / PROFILE_STEP_PIXELS)
-    offset = np.arange(-steps, steps + 1) * PROFILE_STEP_PIXELS
-    shapes = lsf.profile(lsf.mtf(instrument, places, vectors.kind), offset)
-    sigma = lsf.lsf_sigma(instrument, vectors.wavelength, vectors.kind)
+    lines = line_terms(instrument, vectors.kind)
     terms = xr.Dataset(
         {
             "instrument_throughput": ("wavelength", vectors.throughput),
             "trace_fraction": ("wavelength", vectors.trace_fraction),
             "trace_fraction_sky": ("wavelength", vectors.trace_fraction_sky),
             "extinction": ("wavelength", vectors.extinction),
-            "lsf_sigma": ("wavelength", sigma),
-            "lsf_profile": (("wavelength_lsf", "offset"), shapes),
+            **lines.data_vars,
             "read_variance_e2": instrument.read_noise_e**2 * instrument.trace_width_pixels,
             "sample_factor": instrument.sample_factor,
             "variance_margin": vectors.convention.variance_margin,
         },
-        coords={"wavelength": vectors.wavelength, "wavelength_lsf": places, "offset": offset},
+        coords=lines.coords,
         attrs=provenance(vectors),
     )
     for name in terms.variables:
         terms[name].attrs = attrs_of(str(name))
     return terms
+
+
+def line_terms(instrument: Instrument, kind: str) -> xr.Dataset:
+    """Return the LSF alone, `lsf_sigma` and `lsf_profile`; no sky is needed for it.
+
+    kind: see `lsf.check_kind`.
+    """
+    low, high = instrument.wavelength_min_nm, instrument.wavelength_max_nm
+    places = np.arange(low, high + 0.5 * PROFILE_WAVELENGTH_STEP_NM, PROFILE_WAVELENGTH_STEP_NM)
+    steps = round(PROFILE_REACH_PIXELS / PROFILE_STEP_PIXELS)
+    offset = np.arange(-steps, steps + 1) * PROFILE_STEP_PIXELS
+    shapes = lsf.profile(lsf.mtf(instrument, places, kind), offset)
+    sigma = lsf.lsf_sigma(instrument, instrument.wavelength, kind)
+    return xr.Dataset(
+        {
+            "lsf_sigma": ("wavelength", sigma),
+            "lsf_profile": (("wavelength_lsf", "offset"), shapes),
+        },
+        coords={"wavelength": instrument.wavelength, "wavelength_lsf": places, "offset": offset},
+        attrs={"lsf": kind},
+    )
 
 
 def provenance(vectors: Vectors) -> dict[str, str | float]:

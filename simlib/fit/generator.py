@@ -12,16 +12,16 @@ import numpy as np
 import xarray as xr
 
 from simlib.config import LARGEST_EBV, SimulationConfig
+from simlib.etc.terms_dataset import line_terms
 from simlib.fit.kernels import look_rows
 from simlib.instrument import Instrument
 from simlib.kept import kept_arrays
-from simlib.parameters import AXES, draw_parameters
+from simlib.parameters import AXES
 from simlib.simulation.compiled.batch import centred, window_pixels
 from simlib.simulation.compiled.nodes import KINDS
 from simlib.simulation.compiled.setup_cache import setup_identity, templates_for
 from simlib.simulation.compiled.templates import Templates, box_excess, shift_powers
 from simlib.simulation.line_spread import line_spread_of
-from simlib.simulation.simulate import terms_at
 from simlib.stellar.spline import spline_slopes, spline_weights
 from simlib.units import LN_PER_MAGNITUDE
 
@@ -138,7 +138,7 @@ def generator_of(
     `Generator.absent_share` tells. Raises InputError for what cannot be simulated.
     """
     if isinstance(terms, Instrument):
-        terms = terms_at(draw_parameters(config, grid, "train", 0, 1), terms, config)
+        terms = line_terms(terms, config.instrument.lsf)
     spread = line_spread_of(terms, float(grid.attrs["resolution"]))
     templates = templates_for(grid, spread, config.stellar)
     present = grid["present"].transpose(*AXES).values

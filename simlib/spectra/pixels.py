@@ -276,9 +276,9 @@ def _share(own: np.ndarray, variance: np.ndarray, seen: np.ndarray) -> np.ndarra
     if own is variance:
         return found
     with np.errstate(all="ignore"):  # of what is not seen
-        share = own / variance
-    for row in np.flatnonzero(seen.any(axis=1)):
-        found[row] = np.mean(share[row, seen[row]])
+        share = np.where(seen, own / variance, 0.0).sum(axis=1) / seen.sum(axis=1)
+    is_any = seen.any(axis=1)
+    found[is_any] = share[is_any]
     return found
 
 

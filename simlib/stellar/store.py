@@ -7,12 +7,10 @@ own attributes; every chunk carries its checksum. `stored_grid` reads, and compa
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from simlib.artifact import FORMAT_VERSION, create_bytes, flush_tree
 from simlib.errors import InputError
@@ -26,6 +24,9 @@ from simlib.stellar.schema import (
     grid_checksum,
     node_digest,
 )
+
+if TYPE_CHECKING:
+    import zarr
 
 METADATA = "zarr.json"
 WAVELENGTHS = {"flux_normalized": "wavelength_model", "continuum": "wavelength_continuum"}
@@ -43,7 +44,6 @@ _ATTRS: dict[str, dict[str, Any]] = {
     "flux_normalized": {"units": "1"},
     "continuum": {"units": "erg s-1 cm-2 AA-1"},
 }
-_CODECS = (BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec())
 
 
 def is_store(place: Location) -> bool:
@@ -57,8 +57,10 @@ def refuse_store(place: Location) -> None:
         raise InputError(f"{place} exists; choose another place, or remove it")
 
 
-def array_at(place: Location, name: str, mode: str = "r") -> zarr.Array[Any]:
+def array_at(place: Location, name: str, mode: str = "r") -> "zarr.Array[Any]":
     """Return one array of a store, which need not be published yet."""
+    import zarr  # noqa: PLC0415  (slow to load)
+
     return zarr.open_array(**(place / name).zarr, mode=mode)
 
 
@@ -67,6 +69,10 @@ def create_arrays(place: Location, coords: Mapping[str, np.ndarray]) -> None:
 
     coords: the node values of AXES and both wavelengths (nm, vacuum), the same each time.
     """
+    import zarr  # noqa: PLC0415  (slow to load)
+    from zarr.codecs import BloscCodec, Crc32cCodec  # noqa: PLC0415
+
+    codecs = (BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec())
     refuse_store(place)
     sizes = {name: len(values) for name, values in coords.items()}
     for name, (dims, dtype) in LAYOUT.items():
@@ -80,7 +86,7 @@ def create_arrays(place: Location, coords: Mapping[str, np.ndarray]) -> None:
             dtype=dtype,
             shards=(1, 1, *shape[2:]) if is_sharded else None,
             chunks=(1, 1, 1, 1, shape[-1]) if is_sharded else shape,
-            compressors=_CODECS,
+            compressors=codecs,
             fill_value=np.nan if dtype.startswith("float") else 0,
             dimension_names=dims,
             attributes=_ATTRS.get(name, {}),

@@ -6,11 +6,10 @@ removed is told at the next reading: old metadata never meet new flux.
 """
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import xarray as xr
-import zarr
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from xarray.backends import BackendArray
 from xarray.core import indexing
@@ -29,6 +28,9 @@ from simlib.stellar.store import (
     array_digest,
     plane_digests,
 )
+
+if TYPE_CHECKING:
+    import zarr
 
 _SEALS = {"arrays", "digest", "format_version"}  # of the store, not of the grid
 _WAY_OUT = "remove it and import the grid again"
@@ -125,7 +127,7 @@ class NodeArray(BackendArray):
         self,
         place: Location,
         name: str,
-        array: zarr.Array[Any],
+        array: "zarr.Array[Any]",
         present: np.ndarray,
         identity: str,
     ) -> None:
@@ -193,7 +195,7 @@ def _attributes(place: Location, data: bytes) -> Attributes:
     return checked
 
 
-def _array(place: Location, name: str, attributes: Attributes) -> zarr.Array[Any]:
+def _array(place: Location, name: str, attributes: Attributes) -> "zarr.Array[Any]":
     """Return an array whose metadata are those that were written."""
     if attributes.arrays.get(name) != array_digest(place, name):
         raise InputError(f"{place / name / METADATA} is missing, damaged or was edited; {_WAY_OUT}")
@@ -201,13 +203,13 @@ def _array(place: Location, name: str, attributes: Attributes) -> zarr.Array[Any
         return array_at(place, name)
 
 
-def _values(place: Location, name: str, array: zarr.Array[Any], key: Any = ...) -> np.ndarray:
+def _values(place: Location, name: str, array: "zarr.Array[Any]", key: Any = ...) -> np.ndarray:
     """Return what an array holds; InputError where a checksum in it does not fit."""
     with reading(place / name, _which(place)):
         return np.asarray(array[key])
 
 
-def _check_layout(place: Location, arrays: dict[str, zarr.Array[Any]]) -> None:
+def _check_layout(place: Location, arrays: "dict[str, zarr.Array[Any]]") -> None:
     """Raise InputError where arrays do not fit together."""
     sizes = {name: (*arrays[name].shape, 0)[0] for name in COORDINATES}
     for name, (dims, dtype) in LAYOUT.items():

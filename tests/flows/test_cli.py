@@ -59,6 +59,17 @@ def test_a_wrong_option_is_exit_code_2(capfd: pytest.CaptureFixture[str]) -> Non
     assert "--nonsense" in capfd.readouterr().err
 
 
+def test_denoising_with_its_simulator_loads_neither_zarr_nor_torch_nor_prefect() -> None:
+    code = (
+        "import sys, trainlib.onsky.batch, trainlib.onsky.simulator;"
+        "sys.exit(str({'torch', 'prefect', 'dask', 'zarr'} & set(sys.modules) or ''))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stderr.strip() == ""
+
+
 def test_help_needs_neither_torch_nor_prefect() -> None:
     code = (
         "import sys; from flows.cli import run_program; code = run_program(['--help']);"

@@ -262,9 +262,32 @@ def residuals(rng: np.random.Generator) -> None:
         compare("largest", largest[row], np.max(found), 1e-9)
 
 
+def seen_pixels(rng: np.random.Generator) -> None:
+    """Pixels less the mean, cut and weighed down, and their sums of two where both are seen."""
+    rows, pixels = (int(n) for n in rng.integers((0, 1), (4, 30)))
+    flux, level = single(rng, rows, pixels), rng.uniform(0.01, 1.0, rows).astype(np.float32)
+    centre, shape = single(rng, pixels), rng.uniform(0.5, 2.0, pixels).astype(np.float32)
+    is_seen = masked(rng, rows, pixels)
+    noise = np.where(is_seen, rng.uniform(0.01, 3.0, (rows, pixels)), np.inf).astype(np.float32)
+    pairs = -(-pixels // 2)
+    seen, sums = np.full((rows, pixels), np.nan, np.float32), np.full((rows, pairs), np.float32(7))
+    is_alone, is_pair = (rng.random((rows, n)) < 0.5 for n in (pixels, pairs))
+    rest.seen_rows(flux, noise, shape, centre, level, seen, is_alone, sums, is_pair)
+    for row in range(rows):
+        far = 1.0 + 8.0 * level[row]
+        share = np.minimum(2.0 * level[row] / noise[row], 1.0)
+        compare("seen", seen[row], np.clip(flux[row] / shape - centre, -far, far) * share**2, 1e-5)
+        for pair in range(pairs):
+            both = slice(2 * pair, 2 * pair + 2)
+            whole = bool(is_seen[row, both].all())
+            assert is_pair[row, pair] == whole, "pairs"
+            assert (is_alone[row, both] == (is_seen[row, both] & (not whole))).all(), "alone"
+            compare("sums", sums[row, pair], whole * 0.5**0.5 * seen[row, both].sum(), 1e-5)
+
+
 CASES = (
-    splines, weights, moved_curves, smooth_curves, evidence, words, normal_numbers, augmented,
-    masks, residuals,
+    splines, weights, moved_curves, smooth_curves, seen_pixels, evidence, words, normal_numbers,
+    augmented, masks, residuals,
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from simlib.fit.problem import stars_of
 from simlib.location import Location
 from trainlib.config import PlainAugment, TrainingConfig, WalkAugment, load_config
 from trainlib.evaluation.floor import fit_problem, information_floor
+from trainlib.training import calibration
 from trainlib.training.calibration import calibration_error, calibration_modes, calibration_of
 
 ROWS = 12
@@ -187,3 +188,24 @@ def test_it_is_the_limit_that_an_independent_program_found(tmp_path: Path) -> No
         assert 100 * on.whole[inside].mean() == pytest.approx(expected, rel=0.05), (low, high)
     ends = [100 * on.thread[(snr >= a) & (snr < b)].mean() for a, b in ((0, 5), (40, 80))]
     assert ends == pytest.approx([0.738, 0.089], rel=0.05)
+
+
+def test_modes_of_the_calibration_are_kept_for_other_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPECDENOISE_CACHE", str(tmp_path))
+    made, modes_of = [], calibration._walk_modes
+
+    def counted(augment: WalkAugment, pixels: int) -> np.ndarray:
+        made.append(augment)
+        return modes_of(augment, pixels)
+
+    monkeypatch.setattr(calibration, "_walk_modes", counted)
+    augment = WalkAugment(calibration_width=0.5)
+    found = []
+    for some in (augment, augment, augment.model_copy(update={"calibration_max": 0.04})):
+        calibration_of.cache_clear()  # as a new process has none
+        found.append(calibration_of(some, 64).modes)
+    calibration_of.cache_clear()
+    assert len(made) == 2 and (found[0] == found[1]).all()
+    assert np.allclose(found[2][:-1], 2.0 * found[0][:-1])

@@ -6,7 +6,7 @@ What cannot be used is told, and the rest goes on. The files that were given are
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simlib.artifact import create_bytes, write_bytes, write_files
 from simlib.errors import InputError
@@ -16,7 +16,15 @@ from simlib.spectra.read import Contents, read_observed
 from trainlib.onsky.answers import Answer, empty_row
 from trainlib.onsky.denoise import Bundle
 from trainlib.onsky.mirror import mirrored
-from trainlib.onsky.summary import PLOTS, SUMMARY, TABLES, FileDone, write_summary
+from trainlib.onsky.summary import (
+    PLOTS,
+    SUMMARY,
+    TABLES,
+    FileDone,
+    Tables,
+    tables_of,
+    write_tables,
+)
 
 if TYPE_CHECKING:
     from trainlib.onsky.quicklook import QuickLook
@@ -73,17 +81,30 @@ def denoise(
     look = quick_look() if plots else None
     done: list[FileDone] = []
     taken: dict[str, Location] = {}
-    for place in given:
+    ahead: list[Tables] = []
+
+    def prepare(last: FileDone) -> None:
+        ahead.append(tables_of(out, [*done, last], bundle.manifest.fingerprint))
+
+    for number, place in enumerate(given, start=1):
+        meanwhile = prepare if number == len(given) else _nothing
         try:
             target = _target(place, out, taken, originals)
-            rows = _denoise_one(bundle, place, target, stated or Stated(), overwrite, look)
-            found = FileDone(place, target, rows)
+            found = _denoise_one(
+                bundle, place, target, stated or Stated(), overwrite, look, meanwhile
+            )
         except InputError as error:
             found = refused(place, str(error))
+            ahead.clear()
         done.append(found)
         tell(found)
-    write_summary(out, done, bundle.manifest.fingerprint)
+    tables = ahead[0] if ahead else tables_of(out, done, bundle.manifest.fingerprint)
+    write_tables(out, tables)
     return done
+
+
+def _nothing(_: FileDone) -> None:
+    pass
 
 
 def quick_look() -> "QuickLook":
@@ -139,14 +160,17 @@ def _denoise_one(
     stated: Stated,
     overwrite: bool,
     look: "QuickLook | None",
-) -> tuple[dict[str, Any], ...]:
+    meanwhile: Callable[[FileDone], None],
+) -> FileDone:
     if not overwrite and target.exists():
         raise InputError(f"{place}: {target} exists; give --overwrite, or another --out")
     try:
         contents = read_observed(place, stated)
     except AWAY as error:
         raise InputError(f"{place}: {error.strerror or error}") from None
-    return write_denoised(bundle, contents, place, target, overwrite=overwrite, look=look)
+    return write_denoised(
+        bundle, contents, place, target, overwrite=overwrite, look=look, meanwhile=meanwhile
+    )
 
 
 def write_denoised(
@@ -157,38 +181,44 @@ def write_denoised(
     *,
     overwrite: bool,
     look: "QuickLook | None",
-) -> tuple[dict[str, Any], ...]:
-    """Denoise what a file holds and write it, pictures first; return the rows of the table.
+    meanwhile: Callable[[FileDone], None] = _nothing,
+) -> FileDone:
+    """Denoise what a file holds and write it, pictures first; return what became of it.
 
-    place: of the file, for messages. Raises InputError where no spectrum of it can be used.
+    place: of the file, for messages. meanwhile: is given that while the disk takes the file, which
+    may fail yet. Raises InputError where no spectrum of it can be used.
     """
-    rows: list[dict[str, Any]] = []
+    found: list[FileDone] = []
 
     def parts() -> Iterator[bytes | memoryview]:
         if contents.fits is not None:
             yield contents.fits  # which the disk takes meanwhile
-        found = bundle.denoise_observed(contents.spectra)
-        answers = [Answer.of(*pair) for pair in zip(contents.spectra, found, strict=True)]
+        made = bundle.denoise_observed(contents.spectra)
+        answers = [Answer.of(*pair) for pair in zip(contents.spectra, made, strict=True)]
         if all(answer.denoised is None for answer in answers):
             more = f" (and so of {len(answers) - 1} more)" if len(answers) > 1 else ""
             raise InputError(f"{place}: {answers[0].message}{more}")
         try:
-            made = mirrored(contents, answers, bundle.manifest)
+            behind = mirrored(contents, answers, bundle.manifest)
         except InputError as error:
             raise InputError(f"{place}: {error}") from None
         drawn = {} if look is None else _drawn(answers, target, look)
         if drawn:
             write_files(target.parent, drawn)
-        for number, answer in enumerate(answers):
-            name = _plot_name(target, number)
-            rows.append(answer.row | {"plot": name if name in drawn else ""})
-        yield made
+        yield from behind
+        names = [_plot_name(target, number) for number in range(len(answers))]
+        rows = tuple(
+            answer.row | {"plot": name if name in drawn else ""}
+            for answer, name in zip(answers, names, strict=True)
+        )
+        found.append(FileDone(place, target, rows))
+        meanwhile(found[0])
 
     if overwrite:
         write_bytes(target, parts())
     elif not create_bytes(target, parts()):
         raise InputError(f"{place}: {target} exists; give --overwrite, or another --out")
-    return tuple(rows)
+    return found[0]
 
 
 def _plot_name(target: Location, number: int) -> str:

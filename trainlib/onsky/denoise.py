@@ -125,7 +125,8 @@ class Bundle:
             self.wavelength, opened.lsf_sigma, window, opened.manifest.median, typical
         )
         # What is made once is made here, not by the threads that share it.
-        self._network.denoise(typical[np.newaxis], np.ones((1, typical.size)))
+        noise = np.ones((1, typical.size))
+        list(on_cores(lambda star: self._network.denoise(star, noise), [typical[np.newaxis]]))
         self._simulator: Simulator | None = None
         self.unpolished = "" if polish else "it was not asked for"
         if polish:

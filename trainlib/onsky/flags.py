@@ -37,5 +37,8 @@ def flagged(
     All are (rows, pixels).
     """
     is_lost = ~(usable_pixels(flux, variance, mask) | mask)
-    flag = OUTSIDE * ~np.isfinite(made) | MASKED * mask | UNUSABLE * is_lost
-    return np.asarray(flag | SUSPECT * (far & (flag == 0)), dtype=np.int32)
+    flag: np.ndarray = np.multiply(~np.isfinite(made), OUTSIDE, dtype=np.int32)
+    flag |= np.multiply(mask, MASKED, dtype=np.int32)
+    flag |= np.multiply(is_lost, UNUSABLE, dtype=np.int32)
+    flag |= np.multiply(far & (flag == 0), SUSPECT, dtype=np.int32)
+    return flag

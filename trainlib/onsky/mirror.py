@@ -3,7 +3,8 @@
 The parts are described where they are read, in `simlib.spectra.own_parts`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -12,7 +13,6 @@ from astropy.io import fits
 
 from simlib.cores import on_cores
 from simlib.errors import InputError
-from simlib.spectra.fits_file import BLOCK
 from simlib.spectra.observed import Observed
 from simlib.spectra.own_parts import DENOISED, FLAG, PARTS, TABLE
 from simlib.spectra.read import Contents
@@ -21,6 +21,7 @@ from trainlib.onsky.bundle import BundleManifest
 from trainlib.onsky.flags import MEANING
 
 _AT_ONCE = 128  # arrays
+_Make = Callable[[], Any]  # of a part
 _CARDS = {  # of one spectrum: card, column, comment
     "REDSHIFT": ("redshift", "Doppler, in the frame of the file"),
     "Z_BARY": ("redshift_barycentric", "the same as the barycentre sees it"),
@@ -41,8 +42,8 @@ _CARDS = {  # of one spectrum: card, column, comment
 
 def mirrored(
     contents: Contents, answers: Sequence[Answer], manifest: BundleManifest
-) -> bytes | memoryview:
-    """Return what is to be written behind the bytes of the file.
+) -> list[bytes | memoryview]:
+    """Return what is to be written behind the bytes of the file, piece by piece.
 
     Of a file that is no FITS it is all: the spectra stand in front, as WAVELENGTH (nm, vacuum),
     FLUX, VARIANCE, MASK. Raises InputError for a file that holds such parts already.
@@ -52,16 +53,38 @@ def mirrored(
     behind = max(contents.parts.get(name, 0) for name in PARTS)
     own = _own_parts(contents.spectra, answers, manifest, behind)
     if contents.fits is None:
-        return _bytes([fits.PrimaryHDU(), *_spectra_parts(contents.spectra), *own])
-    return _bytes([fits.PrimaryHDU(), *own])[BLOCK:]  # the empty part in front is one block
+        return _pieces([fits.PrimaryHDU, *_spectra_parts(contents.spectra), *own])
+    return _pieces([fits.PrimaryHDU, *own])[1:]  # without the empty part in front
 
 
-def _bytes(hdus: Sequence[Any]) -> memoryview:
-    held = BytesIO()
-    for hdu in hdus:
-        hdu.add_checksum(when="of the part")  # by default the time, and no two files were alike
-    fits.HDUList(list(hdus)).writeto(held, output_verify="exception")
-    return held.getbuffer()
+class _Pieces(BytesIO):
+    """A file that keeps what is written to it as it is: large arrays are not copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[bytes | memoryview] = []
+
+    def write(self, piece: Any) -> int:
+        """Keep a piece. Rows of a table are copied: astropy 7 turns them round for a moment."""
+        if isinstance(piece, memoryview):
+            is_image = piece.ndim > 1
+            piece = np.asarray(piece).reshape(-1).view(np.uint8).data if is_image else bytes(piece)
+        self.held.append(piece)
+        return len(piece)
+
+
+def _pieces(parts: Sequence[_Make]) -> list[bytes | memoryview]:
+    """Return what a file of FITS holds, of what makes its parts; they are made on all cores."""
+
+    def checked(make: _Make) -> Any:
+        part = make()
+        part.add_checksum(when="of the part")  # by default the time, and no two files were alike
+        return part
+
+    file = _Pieces()
+    whole = fits.HDUList(list(on_cores(checked, parts)))
+    whole.writeto(file, output_verify="exception")
+    return file.held
 
 
 def _groups(spectra: Sequence[Observed]) -> list[tuple[slice, int]]:
@@ -86,45 +109,59 @@ def _stacked(arrays: Sequence[np.ndarray], kind: str) -> np.ndarray:
     return rows[0] if len(arrays) == 1 else rows
 
 
-def _spectra_parts(spectra: Sequence[Observed]) -> list[fits.ImageHDU]:
-    parts = []
+def _spectra_parts(spectra: Sequence[Observed]) -> list[_Make]:
+    parts: list[_Make] = []
     for some, version in _groups(spectra):
         group = spectra[some]
         for name, unit in (("WAVELENGTH", "nm"), ("FLUX", group[0].unit.name),
                            ("VARIANCE", f"({group[0].unit.name})**2"), ("MASK", "")):  # fmt: skip
-            kind = ">i4" if name == "MASK" else ">f8"
-            values = _stacked([getattr(one, name.lower()) for one in group], kind)
-            part = fits.ImageHDU(values, name=name, ver=version)
-            if unit:
-                part.header["BUNIT"] = plain_text(unit)
-            if name == "WAVELENGTH":
-                part.header["MEDIUM"] = "vacuum"
-            parts.append(part)
+            parts.append(partial(_spectra_part, group, name, unit, version))
     return parts
+
+
+def _spectra_part(group: Sequence[Observed], name: str, unit: str, version: int) -> fits.ImageHDU:
+    kind = ">i4" if name == "MASK" else ">f8"
+    values = _stacked([getattr(one, name.lower()) for one in group], kind)
+    part = fits.ImageHDU(values, name=name, ver=version)
+    if unit:
+        part.header["BUNIT"] = plain_text(unit)
+    if name == "WAVELENGTH":
+        part.header["MEDIUM"] = "vacuum"
+    return part
 
 
 def _own_parts(
     spectra: Sequence[Observed], answers: Sequence[Answer], manifest: BundleManifest, behind: int
-) -> list[Any]:
+) -> list[_Make]:
     """Return the parts that are added. behind: the highest EXTVER that their names have already."""
-    parts: list[Any] = []
-    for some, version in _groups(spectra):
-        group, found = spectra[some], answers[some]
-        for name in PARTS:
-            kind = ">i4" if name == FLAG else ">f4"
-            arrays = [_values(one, answer, name) for one, answer in zip(group, found, strict=True)]
-            part = fits.ImageHDU(_stacked(arrays, kind), name=name, ver=behind + version)
-            if name == FLAG:
-                for bit, meaning in MEANING.items():
-                    part.header[f"FLAG{bit}"] = meaning
-            else:
-                part.header["BUNIT"] = plain_text(group[0].unit.name)
-            if name == DENOISED:
-                part.header.update(_lineage(manifest))
-                if len(found) == 1:
-                    part.header.update(_told(found[0]))
-            parts.append(part)
-    return [*parts, _table(answers, manifest)]
+    lineage = _lineage(manifest)
+    parts: list[_Make] = [
+        partial(_own_part, spectra[some], answers[some], name, behind + version, lineage)
+        for some, version in _groups(spectra)
+        for name in PARTS
+    ]
+    return [*parts, partial(_table, answers, lineage)]
+
+
+def _own_part(
+    spectra: Sequence[Observed],
+    answers: Sequence[Answer],
+    name: str,
+    version: int,
+    lineage: fits.Header,
+) -> fits.ImageHDU:
+    arrays = [_values(one, answer, name) for one, answer in zip(spectra, answers, strict=True)]
+    part = fits.ImageHDU(_stacked(arrays, ">i4" if name == FLAG else ">f4"), name=name, ver=version)
+    if name == FLAG:
+        for bit, meaning in MEANING.items():
+            part.header[f"FLAG{bit}"] = meaning
+    else:
+        part.header["BUNIT"] = plain_text(spectra[0].unit.name)
+    if name == DENOISED:
+        part.header.update(lineage)
+        if len(answers) == 1:
+            part.header.update(_told(answers[0]))
+    return part
 
 
 def _values(observed: Observed, answer: Answer, name: str) -> np.ndarray:
@@ -161,7 +198,7 @@ def _told(answer: Answer) -> fits.Header:
     return header
 
 
-def _table(answers: Sequence[Answer], manifest: BundleManifest) -> fits.BinTableHDU:
+def _table(answers: Sequence[Answer], lineage: fits.Header) -> fits.BinTableHDU:
     rows = table_of(answers)
     kept = {
         name: np.array([plain_text(one, 200) for one in values], dtype=bytes)
@@ -175,7 +212,7 @@ def _table(answers: Sequence[Answer], manifest: BundleManifest) -> fits.BinTable
     data = np.empty(len(answers), dtype=kinds)
     for name, values in kept.items():
         data[name] = values
-    table = fits.BinTableHDU(header=_lineage(manifest), name=TABLE)
+    table = fits.BinTableHDU(header=lineage, name=TABLE)
     table.data = data  # given when it is made, it is compared with astropy's tables: slow to load
     return table
 

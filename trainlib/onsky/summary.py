@@ -31,6 +31,7 @@ _LONGEST = 1000  # letters of a message in the table
 _MOST_HELD = 32 << 20  # bytes of pictures that the page itself holds; more stand beside it
 
 Row = Mapping[str, Any]
+Tables = dict[str, bytes]  # by the names of TABLES
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +56,16 @@ class FileDone:
         return tuple(str(row["message"]) for row in self.rows if row["verdict"] == REFUSED)
 
 
-def write_summary(
+def write_tables(out: Location, tables: Tables) -> None:
+    """Write tables and page over all files into the folder of their outputs."""
+    for name, data in tables.items():
+        write_bytes(out / name, data)
+
+
+def tables_of(
     out: Location, done: Sequence[FileDone], bundle: str, *, refresh_s: int | None = None
-) -> None:
-    """Write tables and page over all files into the folder of their outputs.
+) -> Tables:
+    """Return tables and page over all files, by name, in the order in which they are written.
 
     bundle: its fingerprint. refresh_s: see `page.batch_page`; such a page holds no pictures itself.
     """
@@ -74,14 +81,12 @@ def write_summary(
         lead=f"{len(done)} files; {good} of {len(rows)} spectra are good. Bundle {bundle}.",
         refresh_s=refresh_s,
     )
-    files = {
+    return {
         PARQUET: _parquet(rows),
         STARTS: starting_values(rows),
         PAGE: page.encode(),
         SUMMARY: _ecsv(rows),
     }
-    for name, data in files.items():
-        write_bytes(out / name, data)
 
 
 def _row(out: Location, done: FileDone, row: Row) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from simlib.spectra.read import Contents, read_observed
 from trainlib.onsky.batch import AWAY, output_name, quick_look, refused, write_denoised
 from trainlib.onsky.denoise import Bundle
 from trainlib.onsky.stack import Stack, exposures_to, snr_after, star_of
-from trainlib.onsky.summary import SUMMARY, FileDone, write_summary
+from trainlib.onsky.summary import SUMMARY, FileDone, tables_of, write_tables
 from trainlib.onsky.watched import Row, Watched, exposure_seconds, rows_of, without_blanks
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class Night:
             contents = read_observed(place, self.wanted.stated)
             rows = write_denoised(
                 self.bundle, contents, place, target, overwrite=True, look=self._look
-            )
+            ).rows
         except InputError as error:
             waits.message = str(error)
             return
@@ -308,7 +308,7 @@ class Night:
         try:
             rows = write_denoised(
                 self.bundle, contents, target, target, overwrite=True, look=self._look
-            )
+            ).rows
         except InputError as error:
             self.problems[star] = str(error)
             return
@@ -327,10 +327,11 @@ class Night:
         self._summary(is_last=True)
 
     def _summary(self, *, is_last: bool = False) -> None:
-        write_summary(
+        tables = tables_of(
             self.out, self.all_done(), self.bundle.manifest.fingerprint,
             refresh_s=None if is_last else REFRESH_S,
         )  # fmt: skip
+        write_tables(self.out, tables)
         self.written, self.is_behind = monotonic(), False
 
     def all_done(self) -> list[FileDone]:

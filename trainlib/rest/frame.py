@@ -13,11 +13,13 @@ start is the solution with the mean weights at about the redshift, sky lines and
 
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dposv
 
+from simlib.cores import on_cores
 from trainlib.rest.axis import COARSE, RestAxis, spline_coefficients, spline_samples
 from trainlib.rest.noise import median_of_seen
 from trainlib.rest.statistics import RestStatistics
@@ -57,22 +59,25 @@ class RestFrame:
     def _squared_vectors(self) -> np.ndarray:
         return spline_coefficients(np.square(self.values))
 
-    @cached_property
-    def _solvers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return, for the mean weights at the middle of every class of redshifts, (s, T).
+    def _solver(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return, for the mean weights at the middle of a class of redshifts, (s, T).
 
         With them T diag(1 / (1 + s / level²)) T' is the inverse of the matrix above.
         """
         told = self.statistics
         weight, _ = weights_of(np.square(told.noise_shape)[np.newaxis])
         low, high = told.redshifts
-        middles = low + (high - low) * (np.arange(_CLASSES) + 0.5) / _CLASSES
+        middle = low + (high - low) * (np.array([number]) + 0.5) / _CLASSES
         root = np.sqrt(told.eigenvalues)[:, np.newaxis]
         scaled = root * self._coarse
-        grams = [(scaled * row) @ scaled.T
-                 for row in self.axis.weigh(weight.repeat(_CLASSES, 0), middles)]  # fmt: skip
-        squares, turns = np.linalg.eigh(np.stack(grams).astype(float))
-        return np.maximum(squares, 0.0).astype(np.float32), root * turns.astype(np.float32)
+        gram = (scaled * self.axis.weigh(weight, middle)) @ scaled.T
+        squares, turn = np.linalg.eigh(gram.astype(float))
+        return np.maximum(squares, 0.0).astype(np.float32), root * turn.astype(np.float32)
+
+    @cached_property
+    def _known_solvers(self) -> tuple[Lock, dict[int, tuple[np.ndarray, np.ndarray]]]:
+        """Return what was solved so far, by class, and what keeps two from solving one."""
+        return Lock(), {}
 
     def coefficients(self, curves: np.ndarray) -> np.ndarray:
         """Return (rows, rank) coefficients of true curves (rows, points) in the basis."""
@@ -158,10 +163,12 @@ class RestFrame:
         low, high = self.statistics.redshifts
         share = (redshift - low) / max(high - low, 1e-12)
         number = np.clip(np.floor(_CLASSES * share), 0, _CLASSES - 1).astype(int)
-        squares, turns = self._solvers
-        return [
-            (np.flatnonzero(number == one), squares[one], turns[one]) for one in np.unique(number)
-        ]
+        lock, solvers = self._known_solvers
+        there = np.unique(number).tolist()
+        with lock:
+            missing = [one for one in there if one not in solvers]
+            solvers |= zip(missing, on_cores(self._solver, missing), strict=True)
+        return [(np.flatnonzero(number == one), *solvers[one]) for one in there]
 
     def spectra(self, coefficients: np.ndarray, redshift: np.ndarray) -> np.ndarray:
         """Return the spectra (rows, pixels) of coefficients as seen at redshifts."""
@@ -189,13 +196,14 @@ class RestFrame:
         weights that are as much less everywhere.
         """
         whole = self._whole
+        total = whole.sum()
         share = self.axis.weigh(is_masked.astype(np.float32), redshift) / COARSE
         grown = np.ones_like(share)
         for row in np.flatnonzero(is_masked.any(axis=1)):
             hit = np.flatnonzero(share[row])
             weight = whole[hit] * np.minimum(share[row, hit], 1.0)
             squared = np.square(level[row])
-            alone = max(squared * (1.0 - weight.sum() / whole.sum()), _NEVER)  # without the mask
+            alone = max(squared * (1.0 - weight.sum() / total), _NEVER)  # without the mask
             try:
                 grown[row, hit] = np.maximum(self._growth(hit, weight, alone, squared), 1.0)
             except np.linalg.LinAlgError:  # of rounding alone, where hardly a pixel is left

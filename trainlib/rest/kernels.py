@@ -15,6 +15,7 @@ _ONE, _TWO, _THREE = np.float32(1.0), np.float32(2.0), np.float32(3.0)
 _FIVE, _TEN, _TWENTY, _THIRTY = (np.float32(x / 120.0) for x in (5.0, 10.0, 20.0, 30.0))
 _FIFTY, _SIXTY, _26, _66 = (np.float32(x / 120.0) for x in (50.0, 60.0, 26.0, 66.0))
 _FACTORS = 4  # that are multiplied before their logarithm is taken: they fit into a number
+_EIGHT, _ROOT_HALF = np.float32(8.0), np.float32(0.5**0.5)
 _OF_120, _OF_24, _OF_12 = (np.float32(1.0 / x) for x in (120.0, 24.0, 12.0))
 
 
@@ -153,6 +154,30 @@ def rest_rows(values, first, step, out):
             i = int(place)
             t = np.float32(place - i)
             out[n, j] = seen[i] + t * (seen[min(i + 1, last)] - seen[i])
+
+
+@njit(**OPTIONS)
+def seen_rows(flux, noise, shape, centre, level, seen, is_alone, pairs, is_pair):
+    """Put what is seen of spectra, less the mean, into `seen`, its sums of two into `pairs`.
+
+    noise: (rows, pixels) over `shape`, infinite where masked. level: (rows,), of it. A pixel is
+    drawn towards the mean as its noise says. is_pair: whether both of two pixels are seen; the sum
+    of others is 0. is_alone: whether a pixel is seen while its neighbour is not.
+    """
+    pixels = flux.shape[1]
+    for n in range(len(flux)):
+        far, usual, row = _ONE + _EIGHT * level[n], _TWO * level[n], seen[n]
+        for i in range(pixels):
+            value = min(max(flux[n, i] / shape[i] - centre[i], -far), far)
+            share = min(usual / noise[n, i], _ONE)
+            row[i] = value * (share * share)
+        for k in range(pairs.shape[1]):
+            i, j = 2 * k, min(2 * k + 1, pixels - 1)
+            one, other = noise[n, i] < np.inf, noise[n, j] < np.inf
+            is_pair[n, k] = one and other
+            is_alone[n, i], is_alone[n, j] = one and not other, other and not one
+            both = row[i] + row[j] if j > i else row[i]
+            pairs[n, k] = both * _ROOT_HALF if one and other else np.float32(0.0)
 
 
 @njit(**OPTIONS)

@@ -13,14 +13,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from trainlib.rest.axis import RestAxis
-from trainlib.rest.kernels import evidence_rows
+from trainlib.rest.kernels import evidence_rows, seen_rows
 from trainlib.rest.noise import median_of_seen
 from trainlib.rest.statistics import RestStatistics
 
 BEYOND = 2.0  # pixels searched beyond the range of redshifts
 _ROWS = 256  # at a time: 23 kB a row
-# Noisier than the level by this much, a pixel is drawn towards the mean as its noise says.
-_USUAL = 2.0
 _APART = 2  # shifts that a second peak is away, at least
 
 
@@ -84,19 +82,20 @@ class Scan:
         noise = np.sqrt(variance)
         noise /= self.shape
         level = median_of_seen(noise, 1.0)
-        far = 1.0 + 8.0 * level  # beyond what a star or its noise does
-        seen = flux / self.shape
-        seen -= self.centre
-        np.clip(seen, -far, far, out=seen)
-        seen *= np.square(np.minimum(_USUAL * level / noise, 1.0))
+        count, pixels = flux.shape
+        seen, is_alone = np.empty((count, pixels), np.float32), np.empty((count, pixels), bool)
+        pairs, is_pair = (np.empty((count, len(self.pairs)), kind) for kind in (np.float32, bool))
+        seen_rows(flux, noise, self.shape, self.centre, level[:, 0], seen, is_alone, pairs, is_pair)
         squared = np.square(level.astype(float)) + self.left_out
-        is_seen = noise < np.inf
-        cut = ~is_seen.all(axis=1)
-        if not cut.any():
-            return self._of_all(seen, squared)
-        evidence = np.empty((len(seen), len(self.shifts)))
-        evidence[~cut] = self._of_all(seen[~cut], squared[~cut])
-        evidence[cut] = self._of_seen(seen[cut], is_seen[cut], squared[cut])
+        cut = ~is_pair.all(axis=1)
+        along = self._along(pairs)
+        evidence = np.empty((count, len(self.shifts)))
+        if not cut.all():
+            evidence[~cut] = self._of_all(along[~cut], squared[~cut])
+        if cut.any():
+            some = slice(None) if cut.all() else cut  # then nothing is copied
+            parts = (part[some] for part in (along, seen, is_alone, is_pair, squared[:, 0]))
+            evidence[some] = self._of_seen(*parts)
         return evidence
 
     def _along(self, pairs: np.ndarray) -> np.ndarray:
@@ -105,26 +104,30 @@ class Scan:
         along = pairs @ self.pairs.reshape(count, -1)
         return np.asarray(along.astype(float).reshape(-1, *shape))
 
-    def _of_all(self, seen: np.ndarray, squared: np.ndarray) -> np.ndarray:
+    def _of_all(self, along: np.ndarray, squared: np.ndarray) -> np.ndarray:
         """Return the evidence of whole spectra. squared: (rows, 1), their variance of a pixel."""
-        along, of_pixel = self._along(by_twos(seen)), squared[:, :, np.newaxis]
+        of_pixel = squared[:, :, np.newaxis]
         inside = np.square(along[:, 1:] - self.products[1:, 0])
         inside *= self.squares / (self.squares + of_pixel)
         misfit = self.products[0, 0] - 2.0 * along[:, 0] - inside.sum(axis=1)
         volume = np.log1p(self.squares / of_pixel).sum(axis=1)
         return np.asarray(-0.5 * (misfit / squared + volume))
 
-    def _of_seen(self, seen: np.ndarray, is_seen: np.ndarray, squared: np.ndarray) -> np.ndarray:
-        """Return the same of spectra of which some pixels are seen; the others are 0.
+    def _of_seen(
+        self,
+        along: np.ndarray,
+        seen: np.ndarray,
+        is_alone: np.ndarray,
+        is_pair: np.ndarray,
+        squared: np.ndarray,
+    ) -> np.ndarray:
+        """Return the same of spectra of which some pixels are seen; see `kernels.seen_rows`.
 
         A pixel whose neighbour is not seen stands for itself.
         """
-        is_pair = np.logical_and.reduceat(is_seen, np.arange(0, is_seen.shape[1], 2), axis=1)
-        is_alone = is_seen & ~np.repeat(is_pair, 2, axis=1)[:, : is_seen.shape[1]]
-        along = self._along(np.where(is_pair, by_twos(seen), np.float32(0.0)))
         evidence = np.empty((len(seen), len(self.shifts)))
         evidence_rows(along, seen, is_alone, is_pair, self.pairs, self.pixels, self.products,
-                      self.squares, squared[:, 0], evidence)  # fmt: skip
+                      self.squares, squared, evidence)  # fmt: skip
         return evidence
 
     def _peaks(self, evidence: np.ndarray) -> Redshifts:

@@ -11,7 +11,9 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import gaussian_filter1d
 
+from simlib.fingerprint import fingerprint
 from simlib.fit.problem import Calibration
+from simlib.kept import kept_arrays
 from simlib.units import FWHM_PER_SIGMA
 from trainlib.config import Augment, WalkAugment
 
@@ -20,6 +22,7 @@ _LONGER = 4  # the walk is this much longer than the range: its own ends are nev
 _NEGLIGIBLE = 1e-4  # of the largest singular value
 _CURVES, _ROWS = 16_384, 256  # from which the covariance of the errors is taken; at a time
 _SEED = 1
+_VERSION = 1  # of what is kept
 
 Numbers = Any  # an array, or a tensor
 
@@ -76,7 +79,10 @@ def calibration_of(augment: Augment, pixels: int) -> Calibration:
     """Return what the augmentation leaves unknown of the flux: its errors, scale and offset."""
     modes = np.empty((0, pixels))
     if isinstance(augment, WalkAugment):
-        modes = _walk_modes(augment, pixels)
+        name = f"calibration-{fingerprint(augment, pixels, _CURVES, _SEED)}-{_VERSION}"
+        modes = kept_arrays("templates", name, lambda: {"modes": _walk_modes(augment, pixels)})[
+            "modes"
+        ]
     scale = np.full((1, pixels), augment.scale_sigma)
     return Calibration(np.concatenate([modes, scale]).astype(np.float32), augment.offset_sigma)
 

@@ -20,6 +20,7 @@ from simlib.spectra.observed import Stated
 from simlib.units import FWHM_PER_SIGMA
 from tests.simlib.spectra import made
 from tests.trainlib.onsky.toy_bundle import SCALE, WAVELENGTH, toy_stars
+from trainlib.onsky import batch
 from trainlib.onsky.batch import denoise
 from trainlib.onsky.flags import MASKED
 
@@ -259,6 +260,23 @@ def test_a_write_that_fails_leaves_nothing(bundle, star, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         run(bundle, files, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_tables_made_ahead_are_made_again_where_the_last_file_fails(
+    bundle, star, tmp_path, monkeypatch
+):
+    files = written(tmp_path / "in", a_fits=made.sdss(star), b_fits=made.sdss(star))
+
+    def taken_meanwhile(place, data):
+        pieces = list(data)  # all of it was made, and the tables too
+        return place.name == "a.fits" and create(place, pieces)
+
+    create = batch.create_bytes
+    monkeypatch.setattr(batch, "create_bytes", taken_meanwhile)
+    first, last = run(bundle, files, tmp_path / "out")
+    assert not first.message and "b.fits exists" in last.message
+    told = Table.read(tmp_path / "out/summary.ecsv")
+    assert told["verdict"][1] == "refused" and "b.fits exists" in told["message"][1]
 
 
 def test_files_and_outputs_may_be_behind_urls(bundle, star, tmp_path):

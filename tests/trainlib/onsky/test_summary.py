@@ -24,7 +24,7 @@ from trainlib.onsky.batch import denoise
 from trainlib.onsky.flags import MASKED, SUSPECT, UNUSABLE
 from trainlib.onsky.page import batch_page
 from trainlib.onsky.quicklook import QuickLook
-from trainlib.onsky.summary import FileDone, write_summary
+from trainlib.onsky.summary import FileDone, tables_of, write_tables
 
 KM_S = 1e-3 * SPEED_OF_LIGHT_M_S
 ODD = "</script><script>alert('x')</script>"
@@ -99,7 +99,7 @@ def test_many_pictures_stand_beside_the_page(batch, monkeypatch, tmp_path):
     out = Location.of(tmp_path / "out")
     (tmp_path / "out/plots").mkdir(parents=True)
     (tmp_path / "out/plots/a#?.png").write_bytes(b"x" * 11)
-    write_summary(out, [FileDone(out / "a", out / "a.fits", (row,))], "0")
+    write_tables(out, tables_of(out, [FileDone(out / "a", out / "a.fits", (row,))], "0"))
     page = (tmp_path / "out/summary.html").read_text()
     assert data_of(page)["pictures"] == {"plots/a#?.png": "plots/a%23%3F.png"}
 

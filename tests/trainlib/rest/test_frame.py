@@ -108,6 +108,20 @@ def test_conjugate_gradients_reach_the_solution(is_masked):
     assert np.abs(expected - true).max() < 0.02 * size
 
 
+def test_no_step_is_needed_with_mean_weights_in_the_middle_of_every_class_of_redshifts():
+    low, high = STATISTICS.redshifts
+    redshift = low + (high - low) * (np.arange(16) + 0.5) / 16
+    flux = np.random.default_rng(3).standard_normal((16, 400)).astype(np.float32)
+    variance = np.tile(np.square(0.03 * STATISTICS.noise_shape), (16, 1))
+    found, expected = (
+        RestFrame(STATISTICS, steps).solved(flux, variance, redshift)[0] for steps in (0, 12)
+    )
+    size = np.abs(expected).max()
+    assert np.abs(found - expected).max() < 1e-4 * size
+    alone, _ = RestFrame(STATISTICS, 0).solved(flux[5:6], variance[5:6], redshift[5:6])
+    assert np.abs(alone[0] - found[5]).max() < 1e-5 * size
+
+
 def test_what_stands_in_a_masked_pixel_changes_nothing_and_a_gap_costs_its_pixels_alone():
     flux, variance, clean, redshift = observed(200, 0.02)
     variance[:, 150:170] = np.inf
