@@ -5,6 +5,7 @@ Exit code 0: done. 2: a person's mistake, told in one message. 1: our failure, w
 130: interrupted. Nothing heavy is imported before a verb runs, so that `--help` answers at once.
 """
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -182,7 +183,9 @@ def main() -> None:
     keep_streams_open()
     log_to_terminal()
     end_soon_when_interrupted()
-    sys.exit(run_program(sys.argv[1:]))
+    code = run_program(sys.argv[1:])
+    gc.freeze()  # to look for circles in all that was loaded took a second, for nothing
+    sys.exit(code)
 
 
 def run_program(arguments: list[str]) -> int:
