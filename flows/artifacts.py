@@ -19,9 +19,6 @@ from distributed import Client
 from flows.claim import Refresh, recent_refreshes
 from flows.config import Config
 from flows.orchestration import current_run
-from flows.planning import plan_of
-from flows.terminal.plan_text import lines
-from simlib.dataset.inspect import inspect
 from simlib.location import Location, Place
 from trainlib import runs
 from trainlib.evaluation.gate import MEASURE, NETWORK, Compared
@@ -154,6 +151,9 @@ def places(dataset: str, run: str) -> str:
 
 def plan_rows(config: Config) -> Rows:
     """Return the plan of the dataset, from what is measured here, beside what it took."""
+    from flows.planning import plan_of
+    from flows.terminal.plan_text import lines
+
     told = plan_of(config, train=False)
     return [
         {"": name, "plan": plan, "actual": actual}
@@ -165,6 +165,7 @@ def dataset_pictures(folder: Location) -> dict[str, bytes]:
     """Return nine spectra and the distributions of a dataset, as PNG."""
     from matplotlib.figure import Figure
 
+    from simlib.dataset.inspect import inspect
     from simlib.dataset.inspect_figure import PARTS
 
     seen, drawn = inspect(folder), {}

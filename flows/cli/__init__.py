@@ -5,7 +5,6 @@ Exit code 0: done. 2: a person's mistake, told in one message. 1: our failure, w
 130: interrupted. Nothing heavy is imported before a verb runs, so that `--help` answers at once.
 """
 
-import gc
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.circles import seek_circles_seldom
 from flows.cli import (
     ablate,
     build,
@@ -180,12 +180,11 @@ for _name, (_help, _verbs) in _GROUPS.items():
 
 def main() -> None:
     """Run the program and exit with its code."""
+    seek_circles_seldom()
     keep_streams_open()
     log_to_terminal()
     end_soon_when_interrupted()
-    code = run_program(sys.argv[1:])
-    gc.freeze()  # to look for circles in all that was loaded took a second, for nothing
-    sys.exit(code)
+    sys.exit(run_program(sys.argv[1:]))
 
 
 def run_program(arguments: list[str]) -> int:
