@@ -237,7 +237,6 @@ def write_files(folder: Location, files: Mapping[str, bytes]) -> None:
         scratch.mkdir()
         with ThreadPoolExecutor(min(_FLUSHES, len(moves) or 1)) as pool:
             list(pool.map(write_flushed, moves, files.values()))
-        _flush_entry(scratch)
         for written, target in moves.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             written.replace(target)

@@ -27,8 +27,8 @@ class Work(WorkerPlugin):
         self.does = does
 
     def setup(self, worker: Worker) -> None:
-        """Let as many tasks wait for what they write as the worker is at."""
-        self.waiting = threading.BoundedSemaphore(worker.state.nthreads)
+        """Let one task more wait for what it writes than the worker is at."""
+        self.waiting = threading.BoundedSemaphore(worker.state.nthreads + 1)
 
 
 def run(work: str, split: str, starts: tuple[int, ...]) -> tuple[float, Any]:
@@ -48,8 +48,8 @@ _at = threading.local()  # the work that a thread is at, and whether it left its
 def waiting() -> Iterator[None]:
     """Let the worker begin its next task while this one, at its end, waits for a disk or a store.
 
-    Of tasks that wait there are never more than the worker has threads; the next one waits until
-    there is room. What is no task of a worker just goes on.
+    Of tasks that wait there is never more than one beyond the worker's threads, so that memory is
+    bounded; the next one waits until there is room. What is no task of a worker just goes on.
     """
     plugin: Work | None = getattr(_at, "work", None)
     if plugin is None:
