@@ -38,7 +38,7 @@ def write_flushed(path: Path, data: bytes) -> None:
                     piece[:pages] = part[:pages]
                     part = piece[:pages]
                 try:
-                    at += os.pwrite(descriptor, part, at)
+                    at += os.pwrite(descriptor, part.data, at)
                 except OSError:
                     if not is_past:
                         raise
@@ -59,7 +59,7 @@ def is_kept(path: Path, data: bytes) -> bool:
         with _piece() as piece:
             while at < len(data):
                 try:
-                    got = os.preadv(descriptor, [piece], at)
+                    got = os.preadv(descriptor, [piece.data], at)
                 except OSError:
                     if not is_past:
                         raise

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from simlib.unbuffered import is_kept, write_flushed
@@ -91,7 +90,7 @@ def test_a_full_disk_is_told(room: int, folder: Path) -> None:
 def test_writes_cut_short_are_gone_on_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = os.pwrite
 
-    def cut(file: int, part: np.ndarray, at: int) -> int:
+    def cut(file: int, part: memoryview, at: int) -> int:
         return good(file, part[: max(len(part) // 2, 1)], at)
 
     monkeypatch.setattr(os, "pwrite", cut)
