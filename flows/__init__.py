@@ -19,8 +19,8 @@ os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,simlib,trainlib")
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
 _HOME = {
-    "etc_grid": "flows.stages",
-    "build_dataset": "flows.stages",
+    "etc_grid": "flows.building",
+    "build_dataset": "flows.building",
     "train": "flows.stages",
     "evaluate": "flows.stages",
     "report": "flows.stages",

@@ -15,18 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from distributed import Client
-from matplotlib.figure import Figure
 
 from flows.claim import Refresh, recent_refreshes
 from flows.config import Config
 from flows.orchestration import current_run
-from flows.planning import plan_of
-from flows.terminal.plan_text import lines
-from simlib.dataset.inspect import inspect
-from simlib.dataset.inspect_figure import PARTS
 from simlib.location import Location, Place
 from trainlib import runs
-from trainlib.evaluation.figures import loss_figure
 from trainlib.evaluation.gate import MEASURE, NETWORK, Compared
 from trainlib.evaluation.results import read_results
 from trainlib.training.log import read_log
@@ -157,6 +151,9 @@ def places(dataset: str, run: str) -> str:
 
 def plan_rows(config: Config) -> Rows:
     """Return the plan of the dataset, from what is measured here, beside what it took."""
+    from flows.planning import plan_of
+    from flows.terminal.plan_text import lines
+
     told = plan_of(config, train=False)
     return [
         {"": name, "plan": plan, "actual": actual}
@@ -166,6 +163,11 @@ def plan_rows(config: Config) -> Rows:
 
 def dataset_pictures(folder: Location) -> dict[str, bytes]:
     """Return nine spectra and the distributions of a dataset, as PNG."""
+    from matplotlib.figure import Figure
+
+    from simlib.dataset.inspect import inspect
+    from simlib.dataset.inspect_figure import PARTS
+
     seen, drawn = inspect(folder), {}
     for name in ("spectra", "distributions"):
         figure = Figure(figsize=(15, 9.5), layout="constrained")
@@ -176,6 +178,8 @@ def dataset_pictures(folder: Location) -> dict[str, bytes]:
 
 def loss_curve(run: Location) -> bytes:
     """Return the loss by epoch, as PNG."""
+    from trainlib.evaluation.figures import loss_figure
+
     return _png(loss_figure({run.name: read_log(run)}), 100)
 
 

@@ -47,6 +47,8 @@ def dask_client(cluster: Cluster) -> Iterator[Client]:
     if host and cluster.kind != "kubernetes":
         # Dask would print this machine's outer address, where nothing listens
         settings["distributed.dashboard.link"] = f"http://{host}:{{port}}/status"
+    if cluster.kind != "threads":
+        settings["distributed.worker.preload"] = ["flows.circles"]
     with dask.config.set(settings), _own_environment(), _made(cluster) as made:
         _set_workers(made, cluster)
         log.info("%s  dashboard %s", _size(cluster), made.dashboard_link)

@@ -7,7 +7,7 @@ from flows.cluster_config import Cluster
 from flows.deploy_config import Deploy, Launch
 from simlib import config as simulation
 from simlib.config import NEWEST_INSTRUMENT, Sky, read_tables, validate
-from simlib.errors import InputError
+from simlib.errors import InputError, shown
 from trainlib.config import Gate, TrainingConfig, lay_on_recipe
 
 __all__ = ["Cluster", "Config", "load_config", "load_sky_section"]
@@ -50,3 +50,12 @@ def load_sky_section(overrides: Sequence[str] = (), tables: str | Path | None = 
         raise InputError(f"--set {wrong[0]!r}: `etc` takes keys of [sky] alone; see its options")
     sky = simulation.load_config("demo", overrides).sky  # the presets leave the sky as it is
     return sky if tables is None else validate(Sky, sky.model_dump() | {"tables": str(tables)})
+
+
+def given_config(source: str, overrides: Sequence[str]) -> Config:
+    """Return the config that was asked for, whatever came from a form. Raises InputError."""
+    if not isinstance(source, str) or not source:
+        raise InputError(f"source = {shown(source)}: give a preset's name or a file's path")
+    if isinstance(overrides, str) or not all(isinstance(one, str) for one in overrides):
+        raise InputError(f"overrides = {shown(overrides)}: give a list of section.key=value")
+    return load_config(source, overrides)

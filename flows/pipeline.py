@@ -10,12 +10,12 @@ from typing import Any
 
 from flows import artifacts, stages
 from flows.claim import Claim, Refresh, claimed
-from flows.config import Config, load_config
+from flows.config import Config, given_config, load_config
 from flows.due import dues, refresh_dues
 from flows.orchestration import Orchestrated, current_run, flow
 from flows.sweeping import Swept, Trial, configs_of
 from simlib.dataset.publish import folder_of, published
-from simlib.errors import InputError, shown
+from simlib.errors import InputError
 from simlib.location import Place
 from trainlib.runs import CHECKPOINT, run_directory
 
@@ -23,7 +23,7 @@ from trainlib.runs import CHECKPOINT, run_directory
 @flow("specdenoise")
 def workflow(source: str = "demo", overrides: Sequence[str] = ()) -> Place:
     """Simulate, train, evaluate and report; return the report's path."""
-    config = _config(source, overrides)
+    config = given_config(source, overrides)
     artifacts.settle_before(config)
     stages.meet_workers(config)
     with claimed(config.root, config.dataset.name, current_run()) as claim:
@@ -40,7 +40,7 @@ def refreshing(source: str = "demo", overrides: Sequence[str] = ()) -> Refresh:
 
     What is released stays as it is until the new dataset and network have passed.
     """
-    config = _config(source, overrides)
+    config = given_config(source, overrides)
     artifacts.settle_before(config)
     with claimed(config.root, config.dataset.name, current_run()) as claim:
         claim.begin(found := refresh_dues(config))
@@ -64,19 +64,10 @@ def _made(config: Config, claim: Claim) -> tuple[str, str, Place]:
     return dataset, run, claim.timed("report", stages.report, config, run)
 
 
-@flow("specdenoise-build")
-def building(source: str = "demo", overrides: Sequence[str] = (), repair: bool = False) -> str:
-    """Make the dataset of a config, or what of it is missing or damaged; return its folder."""
-    config = _config(source, overrides)
-    stages.meet_workers(config)
-    terms = stages.etc_grid(config)
-    return stages.build_dataset(config, terms, repair)
-
-
 @flow("specdenoise-train")
 def training(source: str = "demo", overrides: Sequence[str] = ()) -> str:
     """Make the dataset of a config where it is missing, and train on it; return the run."""
-    config = _config(source, overrides)
+    config = given_config(source, overrides)
     stages.meet_workers(config)
     terms = stages.etc_grid(config)
     dataset = stages.build_dataset(config, terms)
@@ -94,7 +85,7 @@ def sweeping(
     side_by_side: bool = False,
 ) -> Swept:
     """Train a config with all combinations of some values, or with so many by lot; compare them."""
-    base = _config(source, overrides)
+    base = given_config(source, overrides)
     stages.meet_workers(base)
     trials, datasets = [], dict[str, str]()
     for values, config in configs_of(source, overrides, over, random):
@@ -103,15 +94,6 @@ def sweeping(
             datasets[name] = stages.build_dataset(config, stages.etc_grid(config))
         trials.append(Trial(values, config, datasets[name]))
     return stages.sweep(base, trials, over, budget, halving, side_by_side)
-
-
-def _config(source: str, overrides: Sequence[str]) -> Config:
-    """Return the config that was asked for, whatever came from a form. Raises InputError."""
-    if not isinstance(source, str) or not source:
-        raise InputError(f"source = {shown(source)}: give a preset's name or a file's path")
-    if isinstance(overrides, str) or not all(isinstance(one, str) for one in overrides):
-        raise InputError(f"overrides = {shown(overrides)}: give a list of section.key=value")
-    return load_config(source, overrides)
 
 
 def specdenoise(source: str = "demo", overrides: Sequence[str] = ()) -> Place:
@@ -127,15 +109,6 @@ def refresh(source: str = "demo", overrides: Sequence[str] = ()) -> Refresh:
     """
     done: Refresh = _checked(refreshing, source, overrides)
     return done
-
-
-def build(source: str, overrides: Sequence[str] = (), repair: bool = False) -> str:
-    """Make the dataset of a config; return its folder. Raises InputError for a mistake.
-
-    repair: all that is there is read, and what is damaged is made again.
-    """
-    folder: str = _checked(building, source, overrides, repair)
-    return folder
 
 
 def train(source: str, overrides: Sequence[str] = ()) -> str:
@@ -166,7 +139,7 @@ def sweep(
 
 
 def _checked(run: Orchestrated[..., Any], source: str, overrides: Sequence[str], *more: Any) -> Any:
-    _config(source, overrides)
+    load_config(source, overrides)
     return run(source, list(overrides), *more)
 
 

@@ -5,29 +5,19 @@ fingerprint whether its work is done already.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distributed import Client
-
-from flows.artifacts import show_dashboard, shown_progress
-from flows.cluster import dask_client
-from flows.cluster_report import kept_report
-from flows.cluster_view import require_seen
+from flows.artifacts import shown_progress
+from flows.building import HOUR_S, build_dataset, etc_grid, meet_workers
 from flows.config import Config
-from flows.inputs import inputs_of
 from flows.launching import launch_command
 from flows.orchestration import stage
 from flows.spreading import spread_over
 from flows.sweeping import Swept, Trial, run_sweep
 from flows.terminal.progress import epoch_progress, item_progress
-from simlib.dataset import build
-from simlib.dataset.publish import published
-from simlib.dataset.watch import Patience
 from simlib.errors import Preempted
-from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location, Place
 from simlib.retry import may_pass
 from trainlib.evaluation.alike import pass_gate
@@ -43,63 +33,16 @@ from trainlib.runs import run_directory
 from trainlib.training import launch
 from trainlib.training.log import Interval
 
-log = logging.getLogger(__name__)
+__all__ = [
+    "build_dataset", "etc_grid", "evaluate", "meet_workers", "release", "report", "sweep", "train",
+]  # fmt: skip
 
-HOUR_S = 3600.0  # limits end a stage that hangs in spite of its own ways to find that
+log = logging.getLogger(__name__)
 
 
 def may_train_on(error: Exception) -> bool:
     """Return whether training that ended so is to be gone on with from its checkpoint."""
     return isinstance(error, launch.RanksLost | Preempted) or may_pass(error)
-
-
-def meet_workers(config: Config) -> None:
-    """Raise InputError, before anything is done, where a running cluster cannot do the work."""
-    if config.cluster.address is not None and published(config) is None:
-        with _workers(config):
-            return
-
-
-@contextmanager
-def _workers(config: Config) -> Iterator[Client]:
-    """Yield a client whose workers see what the config names."""
-    with dask_client(config.cluster) as client:
-        if config.cluster.address is not None:
-            require_seen(client, inputs_of(config), {"storage.root": config.root})
-        elif config.cluster.is_elsewhere:
-            writes, wait_s = {"storage.root": config.root}, config.cluster.wait_s
-            require_seen(client, inputs_of(config), writes, wait_s)
-        yield client
-
-
-@stage("etc-grid", 6 * HOUR_S)
-def etc_grid(config: Config) -> Location:
-    """Return the location of the calculator's terms on the grid over conditions."""
-    location = ensure_terms_grid(config)
-    log.info("terms %s", location)
-    return location
-
-
-@stage("build-dataset", 720 * HOUR_S)
-def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
-    """Return the folder of the complete dataset, simulated as far as it was not.
-
-    repair: every value of it is read, and what is damaged is made again.
-    """
-    if not repair and (standing := published(config)) is not None:
-        log.info("dataset %s  complete already", standing)
-        return str(standing)
-    patience = Patience(config.cluster.hang_factor, config.cluster.hang_floor_s)
-    with (
-        _workers(config) as client,
-        item_progress("simulating", "blocks", "spectra") as progress,
-        shown_progress(progress, "blocks of the dataset") as show,
-        kept_report(client, config.cluster.report) as keep,
-    ):
-        show_dashboard(client, config.dataset.name)
-        folder = build.build_dataset(config, terms, client, show, repair, patience)
-        keep(folder)
-    return str(folder)
 
 
 @stage("train", 720 * HOUR_S, may_train_on)

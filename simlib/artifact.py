@@ -33,6 +33,7 @@ from simlib.errors import InputError, shown
 from simlib.location import Location
 from simlib.processes import is_alive
 from simlib.retry import may_pass
+from simlib.unbuffered import write_flushed
 
 FORMAT_VERSION = 3  # of everything written: stores, runs, records
 _DIGITS = 16
@@ -236,9 +237,8 @@ def write_files(folder: Location, files: Mapping[str, bytes]) -> None:
     moves = {scratch / str(number): folder.path / name for number, name in enumerate(files)}
     try:
         scratch.mkdir()
-        for written, data in zip(moves, files.values(), strict=True):
-            written.write_bytes(data)
-        flush_tree(scratch)
+        with ThreadPoolExecutor(min(_FLUSHES, len(moves) or 1)) as pool:
+            list(pool.map(write_flushed, moves, files.values()))
         for written, target in moves.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             written.replace(target)

@@ -18,6 +18,7 @@ import fsspec
 
 from simlib.errors import InputError, require_kind
 from simlib.secrets import refuse_password
+from simlib.unbuffered import is_kept
 
 Options = Mapping[str, Any]
 Place = Union[str, Path, "Location"]  # what functions take that read or write somewhere
@@ -216,6 +217,18 @@ class Location:
             held = pool.map(lambda name: (self / name).read_bytes(), wanted)
             return {name: data for name, data in zip(wanted, held, strict=True) if data is not None}
 
+    def unlike(self, files: Mapping[str, bytes]) -> list[str]:
+        """Return the names of the files below that hold other bytes than these, or are not there.
+
+        On a disk what is there is compared, whatever memory still holds of it.
+        """
+        if not self.is_local:
+            held = self.read_files(files)
+            return [name for name, data in files.items() if held.get(name) != data]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            same = pool.map(lambda name: _is_kept(self.path / name, files[name]), files)
+            return [name for name, is_same in zip(files, same, strict=True) if not is_same]
+
     def files(self) -> dict[str, "FileFacts"]:
         """Return size and time of every file below, by its name from here on."""
         filesystem, path = self.filesystem()
@@ -249,6 +262,13 @@ class Location:
             return Location(absolute(way), self._options)
         scheme, path = _split(self.url)
         return Location(scheme + posixpath.normpath(f"{path}/{way}"), self._options)
+
+
+def _is_kept(path: Path, data: bytes) -> bool:
+    try:
+        return is_kept(path, data)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _written(info: Mapping[str, Any]) -> float | None:

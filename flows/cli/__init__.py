@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.circles import seek_circles_seldom
 from flows.cli import (
     ablate,
     build,
@@ -179,6 +180,7 @@ for _name, (_help, _verbs) in _GROUPS.items():
 
 def main() -> None:
     """Run the program and exit with its code."""
+    seek_circles_seldom()
     keep_streams_open()
     log_to_terminal()
     end_soon_when_interrupted()

@@ -18,7 +18,7 @@ def build(
     """Make the dataset of a config: exposure time calculator, fan-out, store; rerun = resume."""
     from flows.config import load_config
 
-    load_config(config, overrides or [])  # a mistake is told before torch and Prefect are loaded
+    load_config(config, overrides or [])  # a mistake is told before Dask and Prefect are loaded
 
     from flows.due import standing_dataset
 
@@ -26,6 +26,6 @@ def build(
         print(folder)
         return
 
-    from flows.pipeline import build as run
+    from flows.building import build as run
 
     print(run(config, overrides or [], repair))

@@ -10,6 +10,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from simlib.config import SimulationConfig
 from simlib.dataset.agreement import difference_from, first_row_of
 from simlib.dataset.damage import is_undamaged, require_agreement
 from simlib.dataset.fan_out import fan_out
-from simlib.dataset.layout import as_kept
+from simlib.dataset.layout import as_kept, block_files, checksum_of
 from simlib.dataset.manifest import (
     Begun,
     Manifest,
@@ -33,7 +34,7 @@ from simlib.dataset.manifest import (
     portable_config,
     summary_checksum,
 )
-from simlib.dataset.places import begun_in, manifest_in, plan_in, record_in
+from simlib.dataset.places import arrays_in, begun_in, manifest_in, plan_in, record_in
 from simlib.dataset.plan import Block, BlockRecord, Plan, encoded, make_plan
 from simlib.dataset.publish import folder_of, is_published, publish
 from simlib.dataset.rows import Recipe
@@ -43,12 +44,13 @@ from simlib.dataset.store import (
     missing_blocks,
     readable,
     records_of,
-    write_block,
+    write_kept,
     write_row_variables,
     write_template,
 )
 from simlib.dataset.tasks import block_at, tasks_of
 from simlib.dataset.watch import Patience
+from simlib.dataset.worker import waiting
 from simlib.errors import InputError
 from simlib.fingerprint import plain
 from simlib.location import Location, Place
@@ -178,15 +180,16 @@ class _Simulating:
 
     def __call__(self, split: str, starts: tuple[int, ...]) -> list[int]:
         """Return the rows of each block."""
-        return [self._rows(block_at(self.plan, split, start)) for start in starts]
+        *others, last = (block_at(self.plan, split, start) for start in starts)
+        return [*(self._rows(block, nullcontext) for block in others), self._rows(last, waiting)]
 
-    def _rows(self, block: Block) -> int:
+    def _rows(self, block: Block, apart: Callable[[], AbstractContextManager[None]]) -> int:
         before = None
         if (checksum := self.before.get(block.name)) is not None:
             place = record_in(self.folder, block)
             standing = persist(f"the record {place}", lambda: readable(place, BlockRecord))
             before = standing if standing and standing.checksum == checksum else None
-        record = simulate_block(self.recipe, self.folder, self.plan, block, before)
+        record = simulate_block(self.recipe, self.folder, self.plan, block, before, apart)
         return record.stop - record.start
 
 
@@ -228,22 +231,48 @@ def _with_damaged(
 
 
 def simulate_block(
-    recipe: Recipe, folder: Location, plan: Plan, block: Block, before: BlockRecord | None
+    recipe: Recipe,
+    folder: Location,
+    plan: Plan,
+    block: Block,
+    before: BlockRecord | None,
+    apart: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> BlockRecord:
     """Simulate one block, write it, and return its record (this is what a worker runs).
 
     before: the record of a block that was damaged; what can be read of it must come out again.
+    apart: in what the block is written, when nothing of it is left to compute.
     """
-    return persist(f"block {block.name}", lambda: _one_block(recipe, folder, plan, block, before))
+    attempt = partial(_one_block, recipe, folder, plan, block, before, apart)
+    return persist(f"block {block.name}", attempt)
 
 
 def _one_block(
-    recipe: Recipe, folder: Location, plan: Plan, block: Block, before: BlockRecord | None
+    recipe: Recipe,
+    folder: Location,
+    plan: Plan,
+    block: Block,
+    before: BlockRecord | None,
+    apart: Callable[[], AbstractContextManager[None]],
 ) -> BlockRecord:
     place = record_in(folder, block)
     standing = readable(place, BlockRecord)
     if standing is not None and standing != before:
         return standing  # another builder was here
+    draft, files = _packed(recipe, folder, plan, block, before)
+    with apart():
+        started = time.monotonic()
+        write_kept(arrays_in(folder), files)
+        seconds = draft.seconds_writing + time.monotonic() - started
+        record = draft.model_copy(update={"seconds_writing": round(seconds, 3)})
+        write_record(place, record)
+    return record
+
+
+def _packed(
+    recipe: Recipe, folder: Location, plan: Plan, block: Block, before: BlockRecord | None
+) -> tuple[BlockRecord, dict[str, bytes]]:
+    """Return the record of a block that is not written yet, and its files by name."""
     started = time.monotonic()
     spectra = recipe.rows(block)
     if dataset_fingerprint(recipe.config, recipe.grid) != folder.name:
@@ -254,24 +283,23 @@ def _one_block(
     computed, values = time.monotonic(), as_kept(spectra)
     if before is not None:
         require_agreement(folder, before, values)
-    checksum, sizes = write_block(folder, plan, block, values)
+    files = block_files(plan, block, values)
     record = BlockRecord(
         split=block.split,
         start=block.start,
         stop=block.stop,
-        checksum=checksum,
-        sizes=sizes,
+        checksum=checksum_of(values),
+        sizes={name: len(data) for name, data in files.items()},
         arithmetic=arithmetic(),
         impossible_geometries=int(impossible_geometry(spectra).sum()),
         pixels_above_one=int(np.count_nonzero(values["flux"] > 1.0)),
         seconds_computing=round(computed - started, 3),
-        seconds_writing=round(time.monotonic() - computed, 3),
+        seconds_writing=time.monotonic() - computed,
         host=socket.gethostname(),
         snr=encoded(values["snr"]),
         flux_scale=encoded(values["flux_scale"]),
     )
-    write_record(place, record)
-    return record
+    return record, files
 
 
 def _finish(

@@ -10,7 +10,7 @@ from simlib.dataset.tasks import blocks_a_task
 from simlib.location import Location
 
 _RECORDS = 4  # plan, config, manifest, latest
-_COPIES = 3  # of a block in memory: simulated, compressed, read back
+_COPIES = 3  # of a block in memory: simulated, compressed, others on their way to the store
 _BYTES_A_PIXEL = 8  # flux and variance
 
 

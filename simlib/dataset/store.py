@@ -48,7 +48,7 @@ def write_block(
     something else than was written.
     """
     files = block_files(plan, block, values)
-    _write(arrays_in(folder), files)
+    write_kept(arrays_in(folder), files)
     return checksum_of(values), {name: len(data) for name, data in files.items()}
 
 
@@ -88,14 +88,14 @@ def _kept(arrays: Location, files: Mapping[str, bytes]) -> dict[str, str]:
     """Write what is missing or wrong of these files; return the digest of each."""
     standing = arrays.read_files(files)
     if missing := {name: data for name, data in files.items() if standing.get(name) != data}:
-        _write(arrays, missing)
+        write_kept(arrays, missing)
     return {name: digest(data) for name, data in files.items()}
 
 
-def _write(arrays: Location, files: Mapping[str, bytes]) -> None:
+def write_kept(arrays: Location, files: Mapping[str, bytes]) -> None:
+    """Write files of the arrays and read them back; OSError where they are not what was written."""
     write_files(arrays, files)
-    kept = arrays.read_files(files)
-    if wrong := [name for name, data in files.items() if kept.get(name) != data]:
+    if wrong := arrays.unlike(files):
         raise OSError(f"{arrays / wrong[0]} reads back differently from what was written")
 
 

@@ -277,17 +277,17 @@ def test_a_block_is_on_the_disk_before_its_record_is_written(
 def test_builders_at_once_share_the_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = ("dataset.n_train=320", "dataset.n_validation=8", "dataset.block=8", "dataset.chunk=4")
     config = toy_config(tmp_path, *size)
-    terms, made, good = ensure_terms_grid(config), [], build.write_block
+    terms, made, good = ensure_terms_grid(config), [], build.block_files
 
-    def counted(folder: Location, plan: Plan, block: Block, values: Any) -> Any:
+    def counted(plan: Plan, block: Block, values: Any) -> Any:
         made.append(block.name)
-        return good(folder, plan, block, values)
+        return good(plan, block, values)
 
     def one(_: int) -> Location:
         with here(threads=1) as client:
             return build.build_dataset(config, terms, client)
 
-    monkeypatch.setattr(build, "write_block", counted)
+    monkeypatch.setattr(build, "block_files", counted)
     try:
         with ThreadPoolExecutor(2) as pool:
             first, second = pool.map(one, range(2))

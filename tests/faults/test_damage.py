@@ -139,13 +139,13 @@ def test_what_was_deleted_is_made_again_and_no_more(
         (folder / name).unlink()
     with pytest.raises(InputError, match="specdenoise build CONFIG"):
         read_all(root)
-    made, good = [], building.write_block
+    made, good = [], building.block_files
 
     def counted(*arguments: object) -> object:
-        made.append(arguments[2].name)  # type: ignore[attr-defined]
+        made.append(arguments[1].name)  # type: ignore[attr-defined]
         return good(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(building, "write_block", counted)
+    monkeypatch.setattr(building, "block_files", counted)
     build(root, *SMALL, repair=repair)
     assert sorted(made) == ["train-00000008", "train-00000016"]
     assert arrays_of(root) == whole

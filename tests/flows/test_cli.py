@@ -79,3 +79,17 @@ def test_help_needs_neither_torch_nor_prefect() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_build_loads_no_torch_and_nothing_is_sought_in_the_end() -> None:
+    code = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
+        "import flows.building\n"
+        "from flows.circles import seek_circles_seldom\n"
+        "seek_circles_seldom()\n"
+        "print(gc.get_threshold()[0] > 10_000)\n"
+        "print({'torch', 'matplotlib', 'prefect'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                         check=True)  # fmt: skip
+    assert ran.stdout.split("\n") == ["True", "set()", "True", ""]

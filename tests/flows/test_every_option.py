@@ -18,7 +18,7 @@ import typer
 from distributed import LocalCluster
 from fsspec.implementations.memory import MemoryFileSystem
 
-from flows import cluster, config, pipeline
+from flows import building, cluster, config, pipeline
 from flows.cli import app, run_program
 from simlib.config import load_config
 from simlib.dataset.build import build_dataset
@@ -494,7 +494,8 @@ def run(
 ) -> Run:  # fmt: skip
     """Return what runs the program in an empty folder: exit code, output, files it wrote there."""
     told = lambda source, overrides, *more: f"{config.load_config(source, overrides)!r} {more}"  # noqa: E731
-    for name in ("specdenoise", "build", "train"):
+    monkeypatch.setattr(building, "build", told)
+    for name in ("specdenoise", "train"):
         monkeypatch.setattr(pipeline, name, told)
     server = SimpleNamespace(
         register=lambda *given: [{"name": told(*given)}], serve=lambda *given: print(told(*given))

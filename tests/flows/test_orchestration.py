@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 from prefect.exceptions import ObjectNotFound
 
-from flows import pipeline, served, stages
+from flows import building, pipeline, served, stages
 from flows.orchestration import Orchestrated, flow, is_served, stage
 
 PROFILE = 'active = "x"\n[profiles.x]\n%s\n'
@@ -107,7 +107,7 @@ def test_every_stage_and_flow_has_its_name_in_prefect() -> None:
         "build-dataset", "etc-grid", "evaluate", "release", "report", "sweep", "train",
     ]  # fmt: skip
     assert all(type(one.in_prefect).__name__ == "Task" for one in named.values())
-    flows = [pipeline.workflow, pipeline.building, pipeline.training, pipeline.refreshing,
+    flows = [pipeline.workflow, building.building, pipeline.training, pipeline.refreshing,
              pipeline.sweeping]  # fmt: skip
     assert [one.in_prefect.name for one in flows] == [
         "specdenoise", "specdenoise-build", "specdenoise-train", "specdenoise-refresh",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import pipeline, stages
+from flows import building, pipeline, stages
 from flows.config import load_config
 from simlib.dataset.open import open_dataset
 from simlib.errors import InputError
@@ -67,8 +67,11 @@ def test_a_secret_never_reaches_the_orchestrator(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[object] = []
-    for flow in ("workflow", "building", "training", "refreshing"):
+    monkeypatch.setattr(building, "building", lambda *given: begun.append(given))
+    for flow in ("workflow", "training", "refreshing"):
         monkeypatch.setattr(pipeline, flow, lambda *given: begun.append(given))
     with pytest.raises(InputError, match="looks like a secret") as error:
-        getattr(pipeline, name)("tiny", ["storage.options.secret=hunter2"])
+        getattr(building if name == "build" else pipeline, name)(
+            "tiny", ["storage.options.secret=hunter2"]
+        )
     assert begun == [] and "hunter2" not in str(error.value)

@@ -2,12 +2,12 @@
 
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from flows import pipeline, stages
+from flows import building, pipeline, stages
 from flows.cluster import threads_or
 from flows.config import Cluster, Config, load_config, load_sky_section
 from flows.inputs import inputs_of
@@ -54,11 +54,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         return stage
 
     for name in ("meet_workers", "etc_grid", "build_dataset", "train", "evaluate", "report"):
-        monkeypatch.setattr(pipeline.stages, name, noting(name))
+        monkeypatch.setattr(stages, name, noting(name))
+    for name in ("meet_workers", "etc_grid", "build_dataset"):
+        monkeypatch.setattr(building, name, noting(name))
     monkeypatch.setattr(pipeline, "dues", lambda _: ["what is due"])
     monkeypatch.setattr(pipeline, "claimed", lambda *_: nullcontext(Unwritten()))
     monkeypatch.setattr(pipeline.artifacts, "show", lambda *_: None)
     return made
+
+
+def home_of(flow: str) -> ModuleType:
+    return building if flow == "building" else pipeline
 
 
 BEGIN = [("meet_workers",), ("etc_grid",)]
@@ -101,12 +107,12 @@ def test_a_mistake_in_a_form_is_told_in_our_words(
     flow: str, given: tuple[Any, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        getattr(pipeline, flow).fn(*given)
+        getattr(home_of(flow), flow).fn(*given)
 
 
 @pytest.mark.parametrize("repair", [False, True])
 def test_building_ends_with_the_dataset(calls: Calls, repair: bool) -> None:
-    assert pipeline.building.fn("tiny", SETS, repair) == DATASET
+    assert building.building.fn("tiny", SETS, repair) == DATASET
     assert calls == [*BEGIN, ("build_dataset", TERMS, repair)]
 
 
@@ -129,9 +135,10 @@ def test_a_function_runs_its_flow_with_what_it_was_given(
     names = {"workflow": "specdenoise", "building": "specdenoise-build",
              "training": "specdenoise-train", "refreshing": "specdenoise-refresh",
              "sweeping": "specdenoise-sweep"}  # fmt: skip
-    assert getattr(pipeline, flow).name == names[flow]  # schedules find it by this
-    monkeypatch.setattr(pipeline, flow, lambda *some: given.append(some) or "its result")
-    assert getattr(pipeline, function)("tiny", tuple(SETS), **more) == "its result"
+    home = home_of(flow)
+    assert getattr(home, flow).name == names[flow]  # schedules find it by this
+    monkeypatch.setattr(home, flow, lambda *some: given.append(some) or "its result")
+    assert getattr(home, function)("tiny", tuple(SETS), **more) == "its result"
     last = [more.get("repair", False)] if flow == "building" else []
     last = [["train.lr=1"], 2, 3.0, True, True] if flow == "sweeping" else last
     assert given == [("tiny", SETS, *last)]
@@ -155,8 +162,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Calls:
         yield "the client"
         made.append(("closed",))
 
-    monkeypatch.setattr(stages, "dask_client", client)
-    monkeypatch.setattr(stages, "require_seen", lambda *some: made.append(("seen", *some)))
+    monkeypatch.setattr(building, "dask_client", client)
+    monkeypatch.setattr(building, "require_seen", lambda *some: made.append(("seen", *some)))
     return made
 
 
@@ -170,16 +177,16 @@ RUNNING = "cluster.address='tcp://10.0.0.1:8786'"
 def test_a_running_cluster_is_met_before_the_work_and_only_for_work(
     seen: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages.meet_workers(config_of(tmp_path))
+    building.meet_workers(config_of(tmp_path))
     assert seen == []  # workers of this machine see what it sees
     config = config_of(tmp_path, RUNNING, "stellar.grid=some/grid")
-    monkeypatch.setattr(stages, "published", lambda _: None)
-    stages.meet_workers(config)
+    monkeypatch.setattr(building, "published", lambda _: None)
+    building.meet_workers(config)
     asked = ("seen", "the client", inputs_of(config), {"storage.root": Location.of(tmp_path)})
     assert seen == [("client", config.cluster), asked, ("closed",)]
     seen.clear()
-    monkeypatch.setattr(stages, "published", lambda _: tmp_path)
-    stages.meet_workers(config)
+    monkeypatch.setattr(building, "published", lambda _: tmp_path)
+    building.meet_workers(config)
     assert seen == []  # nothing to simulate
 
 
@@ -187,11 +194,11 @@ def test_workers_of_jobs_are_waited_for_and_asked_when_they_are_there(
     seen: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_of(tmp_path, "cluster.kind=slurm", "cluster.wait_s=77", "cluster.report=false")
-    monkeypatch.setattr(stages, "published", lambda _: None)
-    monkeypatch.setattr(stages.build, "build_dataset", lambda *_: tmp_path / "built")
-    stages.meet_workers(config)
+    monkeypatch.setattr(building, "published", lambda _: None)
+    monkeypatch.setattr(building.making, "build_dataset", lambda *_: tmp_path / "built")
+    building.meet_workers(config)
     assert seen == []  # jobs are not queued to be let go again
-    stages.build_dataset.fn(config, "terms")
+    building.build_dataset.fn(config, "terms")
     places = (inputs_of(config), {"storage.root": Location.of(tmp_path)})
     assert seen == [("client", config.cluster), ("seen", "the client", *places, 77.0), ("closed",)]
 
@@ -218,9 +225,9 @@ def test_a_dataset_is_built_unless_it_is_there_and_need_not_be_repaired(
         seen.append(("build", config_given, terms, client, repair_given))
         return tmp_path / "built"
 
-    monkeypatch.setattr(stages, "published", lambda _: tmp_path if published else None)
-    monkeypatch.setattr(stages.build, "build_dataset", build)
-    folder = stages.build_dataset.fn(config, "terms", *([True] if repair else []))
+    monkeypatch.setattr(building, "published", lambda _: tmp_path if published else None)
+    monkeypatch.setattr(building.making, "build_dataset", build)
+    folder = building.build_dataset.fn(config, "terms", *([True] if repair else []))
     if published and not repair:
         assert (folder, seen) == (str(tmp_path), [])
     else:

@@ -55,7 +55,7 @@ def built(server: Server, terms: Location) -> tuple[Bucket, Location]:
     """
     bucket = make_bucket(server, "built")
     config, begun, done = toy_config(bucket.url, *bucket.sets, *SMALL), [], []
-    good = building.write_block
+    good = building.block_files
 
     def cut(*arguments: object) -> object:
         begun.append(1)
@@ -66,7 +66,7 @@ def built(server: Server, terms: Location) -> tuple[Bucket, Location]:
     server.refused, server.refusals, server.at_once = 0.1, 0, 0
     with here(threads=1) as client:
         with pytest.MonkeyPatch.context() as patched, pytest.raises(Cut):
-            patched.setattr(building, "write_block", cut)
+            patched.setattr(building, "block_files", cut)
             build_dataset(config, terms, client)
         assert published(config) is None
         folder = build_dataset(config, terms, client, lambda *told: done.append(told[:2]))

@@ -6,8 +6,13 @@ import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import Queue
+from threading import Event
+from typing import ClassVar
 
 from distributed import LocalCluster, get_worker
+
+from simlib.dataset.worker import waiting
 
 
 def serve(address: Connection) -> None:
@@ -18,6 +23,25 @@ def serve(address: Connection) -> None:
     ) as cluster:  # fmt: skip
         address.send(cluster.scheduler_address)
         signal.pause()
+
+
+class Waits:
+    """Work of this process that waits, apart from its worker's place, until it may end."""
+
+    begun: ClassVar[Queue[int]] = Queue()
+    may_end: ClassVar[Event] = Event()
+    inside: ClassVar[list[int]] = []
+    most: ClassVar[list[int]] = []
+
+    def __call__(self, split: str, starts: tuple[int, ...]) -> int:
+        self.begun.put(starts[0])
+        with waiting():
+            self.inside.append(starts[0])
+            self.most.append(len(self.inside))
+            assert self.may_end.wait(20)
+            self.inside.remove(starts[0])
+        with waiting():  # what is tried once more
+            return starts[0]
 
 
 def first_rows(split: str, starts: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:

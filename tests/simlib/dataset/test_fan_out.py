@@ -5,8 +5,10 @@ import os
 import pickle
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import dask
@@ -17,11 +19,13 @@ from distributed import Client, Event, LocalCluster
 from simlib.dataset.fan_out import fan_out
 from simlib.dataset.tasks import Task
 from simlib.dataset.watch import Patience, Watch
+from simlib.dataset.worker import waiting
 from simlib.errors import InputError
 from tests.simlib.dataset.fan_out_work import (
     Heavy,
     StopsItsWorker,
     TakesMemory,
+    Waits,
     first_rows,
     serve,
     worker_name,
@@ -70,6 +74,26 @@ def test_all_tasks_are_done_and_told_one_by_one() -> None:
         assert len(told) == 4
         assert not [name for name in cluster.scheduler.worker_plugins if "some" in name]
         assert not [name for w in cluster.workers.values() for name in w.plugins if "some" in name]
+
+
+def test_the_next_tasks_begin_while_some_wait_but_no_more_than_memory_is_for() -> None:
+    """Of a worker of one thread, two that wait; the third is kept from it until one has ended."""
+    told: list[int] = []
+    with threads() as (_, client), ThreadPoolExecutor(1) as pool:
+        given = (client, "simulate", "some", Waits(), tasks(5), CALM, told.append)
+        all_done = pool.submit(fan_out, *given)
+        assert len({Waits.begun.get(timeout=10) for _ in range(3)}) == 3
+        with pytest.raises(Empty):
+            Waits.begun.get(timeout=0.2)
+        assert told == []
+        Waits.may_end.set()
+        all_done.result(timeout=20)
+    assert sorted(told) == [0, 10, 20, 30, 40] and max(Waits.most) == 2
+
+
+def test_what_waits_outside_a_worker_just_goes_on() -> None:
+    with waiting():
+        pass
 
 
 def test_a_task_carries_a_few_bytes_and_the_scheduler_reads_nothing_of_the_work() -> None:

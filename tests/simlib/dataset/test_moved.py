@@ -60,7 +60,7 @@ def test_a_moved_dataset_is_complete_where_it_is_now(
     moved: tuple[Path, xr.Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, _ = moved
-    monkeypatch.setattr(building, "write_block", None)
+    monkeypatch.setattr(building, "block_files", None)
     build(root, *SMALL, own_grid(root))
 
 

@@ -33,6 +33,7 @@ from simlib.dataset.publish import published_folder
 from simlib.dataset.store import records_of, write_block, write_template
 from simlib.errors import InputError
 from simlib.location import Location
+from tests.faults.failing_disk import Watcher, flip, watching
 from tests.simlib.dataset.made import (
     EXAMPLE,
     IDENTITY,
@@ -234,16 +235,18 @@ def test_a_block_of_wrong_length_is_a_bug_that_is_caught(tmp_path: Path) -> None
 
 
 def test_what_does_not_read_back_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    folder, good = make_store(tmp_path, PLAN, blocks=[]), Location.read_files
+    folder = make_store(tmp_path, PLAN, blocks=[])
 
-    def flipped(self: Location, names: Any) -> dict[str, bytes]:
-        found = good(self, names)
-        return {name: bytes([data[0] ^ 1]) + data[1:] for name, data in found.items()}
+    def damage(source: Path, target: Path) -> None:
+        if target.parts[-3] == "c":
+            flip(source)
 
-    monkeypatch.setattr(Location, "read_files", flipped)
-    with pytest.raises(OSError, match="reads back differently"):
+    with (
+        watching(Watcher(tmp_path, on_move=damage)),
+        pytest.raises(OSError, match="reads back differently"),
+    ):
         write_block(folder, PLAN, Block("train", 0, 8), as_kept(spectra(Block("train", 0, 8))))
 
 

@@ -1,0 +1,103 @@
+"""Files past the system's cache: the bytes that were given, or an error; told apart on the disk."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simlib.unbuffered import is_kept, write_flushed
+from tests.faults.failing_disk import Watcher, flip, torn_at, watching
+
+PIECE, PAGE = 4 << 20, 4096
+SIZES = [0, 1, PAGE, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + PAGE + 7]
+DATA = os.urandom(max(SIZES))
+Calls = list[tuple[bool, int]]
+
+
+@pytest.fixture(params=["disk", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Return a folder of a disk, and one of a file system that may not go past its cache."""
+    if request.param == "disk":
+        yield tmp_path
+        return
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("needs a file system in memory at /dev/shm")
+    place = Path("/dev/shm") / f"specdenoise-{os.getpid()}"
+    place.mkdir()
+    yield place
+    for path in place.iterdir():
+        path.unlink()
+    place.rmdir()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_was_given_is_kept_and_nothing_else(size: int, folder: Path) -> None:
+    path, data = folder / "file", DATA[:size]
+    path.write_bytes(b"what was there before, and was longer" * (size // 16 + 1))
+    with watching(Watcher(folder)) as watcher:
+        write_flushed(path, data)
+    assert path.stat().st_ino in watcher.flushed
+    assert path.read_bytes() == data
+    assert is_kept(path, data)
+    assert not is_kept(path, data + b"\0")
+    for at in {0, size // 2, size - 1} if size else ():
+        assert not is_kept(path, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    if size:
+        assert not is_kept(path, data[:-1])
+        flip(path)
+        assert not is_kept(path, data)
+
+
+def test_large_files_go_past_the_cache_and_come_from_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    probe = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.fcntl(probe, fcntl.F_SETFL, os.O_DIRECT)
+    except OSError:
+        pytest.skip("the file system of temporary files always uses its cache")
+    finally:
+        os.close(probe)
+    seen: dict[str, Calls] = {"pwrite": [], "preadv": []}
+    for name, calls in seen.items():
+        good = getattr(os, name)
+
+        def spy(descriptor: int, *more: object, good: object = good, calls: Calls = calls) -> int:
+            is_past = bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)
+            done: int = good(descriptor, *more)  # type: ignore[operator]
+            calls.append((is_past, done))
+            return done
+
+        monkeypatch.setattr(os, name, spy)
+    write_flushed(path, DATA)
+    assert is_kept(path, DATA)
+    assert seen["pwrite"] == [(True, PIECE), (True, PIECE), (True, PAGE), (False, 7)]
+    assert seen["preadv"] == [(True, PIECE), (True, PIECE), (True, PAGE + 7)]
+
+
+@pytest.mark.parametrize("room", [1000, PIECE, PIECE + 1000])
+def test_a_full_disk_is_told(room: int, folder: Path) -> None:
+    with torn_at(room), pytest.raises(OSError) as error:
+        write_flushed(folder / "file", DATA)
+    assert error.value.errno == errno.EFBIG
+    assert not is_kept(folder / "file", DATA)
+
+
+def test_writes_cut_short_are_gone_on_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = os.pwrite
+
+    def cut(file: int, part: memoryview, at: int) -> int:
+        return good(file, part[: max(len(part) // 2, 1)], at)
+
+    monkeypatch.setattr(os, "pwrite", cut)
+    write_flushed(folder / "file", DATA)
+    assert is_kept(folder / "file", DATA)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        is_kept(tmp_path / "none", DATA)
