@@ -33,12 +33,11 @@ from simlib.errors import InputError, shown
 from simlib.location import Location
 from simlib.processes import is_alive
 from simlib.retry import may_pass
-from simlib.unbuffered import write_flushed
+from simlib.unbuffered import past_cache, write_flushed
 
 FORMAT_VERSION = 3  # of everything written: stores, runs, records
 _DIGITS = 16
 _FLUSHES = 16
-_WORTH_A_FLUSH = 1 << 20  # bytes
 _REST_S = 5.0
 _UNFINISHED = ".writing"
 _MOST_TOLD = 300  # characters of what a library says
@@ -166,20 +165,11 @@ def _whole(data: Data) -> bytes:
 
 
 def _write(file: BinaryIO, data: Data) -> None:
-    """Write data; a large part of them goes to the disk while the next is made."""
-    if isinstance(data, bytes):
-        file.write(data)
-        return
-
-    def put(part: bytes | memoryview) -> None:
-        file.write(part)
-        if len(part) > _WORTH_A_FLUSH:
-            _flush(file)
-
-    with ThreadPoolExecutor(1) as pool:
-        on_their_way = [pool.submit(put, part) for part in data]
-        for part in on_their_way:
-            part.result()
+    """Write data into an empty file; a part of them goes there while the next is made."""
+    parts = [data] if isinstance(data, bytes) else data
+    with past_cache(file.fileno()) as put, ThreadPoolExecutor(1) as pool:
+        for done in [pool.submit(put, part) for part in parts]:
+            done.result()
 
 
 def replace_bytes(place: Location, change: Callable[[bytes | None], bytes]) -> None:

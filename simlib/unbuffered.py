@@ -8,7 +8,9 @@ and all where a file system does not go past its cache, go through it.
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, LifoQueue
@@ -19,33 +21,74 @@ _DIRECT = getattr(os, "O_DIRECT", 0)
 _PIECE = 4 << 20  # bytes that go at once
 _PAGE = 4096  # past the cache, places in a file and in memory, and sizes, are multiples of it
 
-_free: LifoQueue[np.ndarray] = LifoQueue()
+_AT_ONCE = 4  # pieces of a file
+
+_free: LifoQueue[memoryview] = LifoQueue()
 
 
 def write_flushed(path: Path, data: bytes) -> None:
     """Write a file; it is on the disk when this returns. OSError where it cannot be."""
-    whole = np.frombuffer(data, np.uint8)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
-        at, is_past = 0, len(data) >= _PIECE and _past_cache(descriptor)
-        with _piece() as piece:
-            while at < len(data):
-                part = whole[at : at + _PIECE]
-                pages = len(part) // _PAGE * _PAGE
-                if is_past and (at % _PAGE or not pages):  # after a write cut short, at the end
-                    is_past = _past_cache(descriptor, False)
-                if is_past:
-                    piece[:pages] = part[:pages]
-                    part = piece[:pages]
-                try:
-                    at += os.pwrite(descriptor, part.data, at)
-                except OSError:
-                    if not is_past:
-                        raise
-                    is_past = _past_cache(descriptor, False)
+        with past_cache(descriptor) as put:
+            put(data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def past_cache(descriptor: int) -> Iterator[Callable[[bytes | memoryview], None]]:
+    """Yield what adds bytes to an empty file, which is whole when this ends without an error.
+
+    A few pieces are on their way to the disk at once; the last bytes are there once it is flushed.
+    """
+    at, held, piece = 0, 0, _piece()
+    on_their_way: deque[Future[None]] = deque()
+
+    def put(data: bytes | memoryview) -> None:
+        nonlocal at, held, piece
+        whole, taken = memoryview(data).cast("B"), 0
+        while taken < len(whole):
+            if at == held == 0:
+                _past_cache(descriptor)
+            count = min(_PIECE - held, len(whole) - taken)
+            piece[held : held + count] = whole[taken : taken + count]
+            held, taken = held + count, taken + count
+            if held == _PIECE:
+                on_their_way.append(pool.submit(_write_piece, descriptor, piece, at))
+                at, held, piece = at + held, 0, _piece()
+                if len(on_their_way) == _AT_ONCE:
+                    on_their_way.popleft().result()
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield put
+        for one in on_their_way:
+            one.result()
+    pages = held // _PAGE * _PAGE if at else 0  # of a small file none
+    _write(descriptor, piece[:pages], at)
+    _past_cache(descriptor, False)
+    _write(descriptor, piece[pages:held], at + pages)
+    _free.put(piece)
+
+
+def _write_piece(descriptor: int, piece: memoryview, at: int) -> None:
+    _write(descriptor, piece, at)
+    _free.put(piece)
+
+
+def _write(descriptor: int, data: memoryview, at: int) -> None:
+    """Write all of the data, through the cache where it does not go past it."""
+    done, is_past = 0, True
+    while done < len(data):
+        try:
+            done += os.pwrite(descriptor, data[done:], at + done)
+        except OSError:
+            if not is_past:
+                raise
+            is_past = _past_cache(descriptor, False)
+        if done % _PAGE:  # cut short
+            is_past = _past_cache(descriptor, False)
 
 
 def is_kept(path: Path, data: bytes) -> bool:
@@ -55,20 +98,21 @@ def is_kept(path: Path, data: bytes) -> bool:
     try:
         if os.fstat(descriptor).st_size != len(data):
             return False
-        at, is_past = 0, len(data) >= _PIECE and _past_cache(descriptor)
-        with _piece() as piece:
-            while at < len(data):
-                try:
-                    got = os.preadv(descriptor, [piece.data], at)
-                except OSError:
-                    if not is_past:
-                        raise
-                    is_past = _past_cache(descriptor, False)
-                    continue
-                if not got or not np.array_equal(piece[:got], whole[at : at + got]):
-                    return False
-                at += got
-        return True
+        at, is_past, piece = 0, len(data) >= _PIECE and _past_cache(descriptor), _piece()
+        held = np.frombuffer(piece, np.uint8)
+        while at < len(data):
+            try:
+                got = os.preadv(descriptor, [piece], at)
+            except OSError:
+                if not is_past:
+                    raise
+                is_past = _past_cache(descriptor, False)
+                continue
+            if not got or not np.array_equal(held[:got], whole[at : at + got]):
+                break
+            at += got
+        _free.put(piece)
+        return at == len(data)
     finally:
         os.close(descriptor)
 
@@ -83,14 +127,9 @@ def _past_cache(descriptor: int, is_past: bool = True) -> bool:
     return is_past and _DIRECT != 0
 
 
-@contextmanager
-def _piece() -> Iterator[np.ndarray]:
-    """Yield memory as the disk takes it, that was used before where some is free."""
+def _piece() -> memoryview:
+    """Return memory as the disk takes it, that was used before where some is free."""
     try:
-        piece = _free.get_nowait()
+        return _free.get_nowait()
     except Empty:
-        piece = np.frombuffer(mmap.mmap(-1, _PIECE), np.uint8)
-    try:
-        yield piece
-    finally:
-        _free.put(piece)
+        return memoryview(mmap.mmap(-1, _PIECE))

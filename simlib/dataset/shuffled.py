@@ -6,6 +6,7 @@ as good as any order to a training, at the speed of unpacking.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from simlib.errors import InputError
 from simlib.location import Place
 
 HELD = 32  # chunks: of 128 rows of 4096 pixels, two variables, 134 MB
+_AT_ONCE = 4
 
 
 def shuffled(
@@ -44,13 +46,15 @@ def shuffled(
     kept = 0  # rows at the front that no batch has taken yet
     for first in range(0, len(starts), held):
         filled = kept
+        parts = []
         for start in starts[first : first + held]:
             some = np.arange(start, min(start + chunk, rows))
             here = slice(filled, filled + len(some))
-            for name, array in arrays.items():
-                array.read_into(some, buffers[name][here])
+            parts += [(array, some, buffers[name][here]) for name, array in arrays.items()]
             numbers[here] = some
             filled += len(some)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # one is unpacked while others are fetched
+            list(pool.map(lambda part: part[0].read_into(*part[1:]), parts))
         order = dice.permutation(filled)
         is_last = first + held >= len(starts)
         whole = filled if is_last else filled - filled % batch
