@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from simlib.artifact import create_bytes
+from simlib.location import Location
 from simlib.unbuffered import is_kept, write_flushed
 from tests.faults.failing_disk import Watcher, flip, torn_at, watching
 
@@ -90,6 +92,26 @@ def test_a_full_disk_is_told(room: int, folder: Path) -> None:
         write_flushed(folder / "file", DATA)
     assert error.value.errno == errno.EFBIG
     assert not is_kept(folder / "file", DATA)
+
+
+@pytest.mark.parametrize("bad", range(8))
+def test_a_piece_that_is_not_written_is_told_whichever_it_is(
+    bad: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = os.pwrite
+
+    def failing(file: int, part: memoryview, at: int) -> int:
+        if at == bad * PIECE:
+            raise OSError(errno.EIO, "the disk is broken there")
+        return good(file, part, at)
+
+    monkeypatch.setattr(os, "pwrite", failing)
+    part = bytes(PIECE)
+    with pytest.raises(OSError, match="broken there"):
+        create_bytes(Location.of(tmp_path / "parts"), [part] * 7 + [part[:PAGE]])
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match="broken there"):
+        write_flushed(tmp_path / "whole", part * 7 + part[:PAGE])
 
 
 def test_writes_cut_short_are_gone_on_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
