@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from flows.cli import run_program
+from simlib.errors import InputError
 from simlib.instrument import FOLDER
+from simlib.text_files import parse_toml
 from tests.simlib.etc.made import write_conditions, write_sky_tables
 
 GOOD = "0.8,30,0.3,45,60,0.2,900,20"
@@ -284,3 +286,14 @@ def test_a_broken_throughput_is_told(curve: bytes, capfd: pytest.CaptureFixture[
     conditions = instrument(curve=curve)
     said = refused(capfd, "etc", conditions, "--out", "t.zarr", "--instrument", "mine.toml")
     assert "mine.csv" in said
+
+
+@pytest.mark.parametrize("opened", ["[", "{a="])
+def test_sixteen_levels_are_not_too_deep_and_seventeen_are(opened: str) -> None:
+    def nested(levels: int) -> str:
+        closed = "]" if opened == "[" else "}"
+        return "a = " + opened * (levels - 1) + "1" + closed * (levels - 1)
+
+    parse_toml(nested(16), "it")
+    with pytest.raises(InputError, match="nested too deeply; 16 levels"):
+        parse_toml(nested(17), "it")

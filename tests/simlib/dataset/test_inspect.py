@@ -205,6 +205,9 @@ def test_the_page_and_the_picture_stand_alone(
     shown = [imread(io.BytesIO(b64decode(one))) for one in images]
     assert len(shown) == 3 and np.array_equal(imread(str(picture)), np.concatenate(shown))
     assert all(one.std() > 0.05 for one in shown)
+    heights = {"distributions": 9.5, "coverage": 8.5, "spectra": 9.5}
+    sizes = [(round(dots * heights[name]), 15 * dots) for name in parts]
+    assert [one.shape[:2] for one in shown] == sizes
     assert f"{summary(seen)['snr']['train']['0.5']:.2f}" in html
     assert "still being written" not in html and str(summary(seen)["checksum"]) in html
 

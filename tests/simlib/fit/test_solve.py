@@ -39,7 +39,7 @@ def test_a_bright_star_is_found_from_far_away():
     assert np.abs(found.spectra / clean - 1.0).mean() < 3e-4
     assert np.abs(found.stars[:, 4] - stars[:, 4]).max() < 2e-6
     assert (found.objective < found.start_objective).all()
-    assert found.evaluations.mean() < 8
+    assert 5.2 < found.evaluations.mean() < 8  # steps are damped at first
 
 
 def test_errors_are_as_large_as_they_are_said_to_be():
