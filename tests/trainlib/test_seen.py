@@ -126,6 +126,7 @@ def test_event_files_hold_each_step_once_though_the_run_broke_off(toy, tmp_path,
     assert list(shown) == [entry["step"] for entry in log] == [2, 4, 6, 8]
     for entry, told in zip(log, shown.values(), strict=True):
         assert {"loss", "lr", "mfu", "memory_bytes", "remaining_s"} <= told.keys()
+        assert "step" not in told  # it is the place along the axis
         assert told == pytest.approx({name: entry[name] for name in told}, rel=1e-6)
         assert math.isfinite(entry["mfu"]) and entry["mfu"] > 0
     assert [entry["remaining_s"] == 0.0 for entry in log] == [False, False, False, True]

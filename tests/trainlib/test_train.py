@@ -500,3 +500,15 @@ def test_a_compiled_step_trains_as_one_that_is_not(toy: str, tmp_path: Any) -> N
         for how in ("none", "kernels")
     ]
     assert np.allclose(*found, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("device", "gpus", "ranks"), [
+    ("cpu", 3, 4), ("auto", 3, 3), ("cuda", 3, 3), ("auto", 0, 4), ("cpu", 0, 4),
+])  # fmt: skip
+def test_there_is_a_rank_for_every_gpu_unless_processors_are_asked_for(
+    device, gpus, ranks, monkeypatch
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(9)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert launch.default_ranks(device) == ranks

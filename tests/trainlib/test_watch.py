@@ -1,6 +1,7 @@
 """A rank ends with the processes that started it, and not before."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from simlib.location import Location
 from tests.trainlib.toy_dataset import write_toy
 from trainlib import runs
-from trainlib.training import launch, train
+from trainlib.training import launch, train, watch
 
 FOLLOW = """
 import sys
@@ -111,3 +112,14 @@ def test_no_process_outlives_a_killed_launcher(tmp_path):
         assert len(ranks) == 3  # with torchrun
         launcher.kill()
         assert not psutil.wait_procs(ranks, timeout=60)[1]
+
+
+@pytest.mark.parametrize("is_torchruns", [True, False])
+def test_torchrun_is_told_to_end_and_nobody_else(is_torchruns, monkeypatch):
+    told = []
+    monkeypatch.setattr(os, "kill", lambda *given: told.append(given))
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    if is_torchruns:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    watch.end_torchrun()
+    assert told == ([(os.getppid(), signal.SIGTERM)] if is_torchruns else [])

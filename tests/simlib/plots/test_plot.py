@@ -233,7 +233,10 @@ def test_a_panel_of_a_page_holds_what_the_panel_does(
     hovers = [tool for tool in axes.tools if isinstance(tool, HoverTool)]
     assert [tool.tooltips[0] for tool in hovers] == [("", "back"), ("", "front")]
     assert [[name for name, _ in tool.tooltips[1:]] for tool in hovers] == 2 * [["nm", "value"]]
-    spans = [one.location for one in axes.center if isinstance(one, Span)]
+    drawn_lines = [one for one in axes.center if isinstance(one, Span)]
+    told = {(one.dimension, one.line_color, one.line_width, one.line_alpha) for one in drawn_lines}
+    assert told == {("height", "#5b8c5a", 0.7, 0.7)}
+    spans = [one.location for one in drawn_lines]
     labels = {one.text: one.x for one in axes.center if isinstance(one, Label)}
     assert spans == [852.0, 852.01] and list(labels) == ["one", "other"]
     assert labels["other"] - labels["one"] == pytest.approx(0.12)

@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tests.trainlib.onsky.toy_bundle import SCALE, WAVELENGTH, toy_stars
 from trainlib.onsky import batch
 from trainlib.onsky.batch import denoise
 from trainlib.onsky.flags import MASKED
+from trainlib.onsky.mirror import _lineage
 
 TABLES = ["starts.json", "summary.ecsv", "summary.html", "summary.parquet"]
 
@@ -174,6 +176,15 @@ def state_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_no_table_is_written_over_an_original(name, bundle, tmp_path):
+    original = tmp_path / name
+    original.write_text("what was observed")
+    with pytest.raises(InputError, match=rf"would be .*{name}, which is an original"):
+        run(bundle, [original], tmp_path, overwrite=True)
+    assert original.read_text() == "what was observed" and len(list(tmp_path.iterdir())) == 1
+
+
 def test_what_is_there_is_replaced_only_when_told(bundle, star, tmp_path):
     files = written(tmp_path / "in", a_fits=made.sdss(star))
     out = tmp_path / "out"
@@ -199,14 +210,6 @@ def test_no_original_is_written_over(bundle, star, tmp_path):
         (done,) = run(bundle, files, out, overwrite=True)
         assert "which is an original; give another --out" in done.message
         assert files[0].read_bytes() == made.sdss(star)
-
-
-def test_a_table_that_was_given_is_not_written_over(bundle, star, tmp_path):
-    table = tmp_path / "summary.ecsv"
-    table.write_bytes(made.ecsv(star))
-    with pytest.raises(InputError, match="summary.ecsv, which is an original; give another --out"):
-        run(bundle, [table], tmp_path, overwrite=True)
-    assert table.read_bytes() == made.ecsv(star) and list(tmp_path.iterdir()) == [table]
 
 
 def test_each_of_many_files_is_looked_at_a_few_times(bundle, tmp_path, monkeypatch):
@@ -330,3 +333,15 @@ def test_frame_air_and_lines_are_told_in_table_and_cards(bundle, star, tmp_path)
     table = Table.read(tmp_path / "out/summary.ecsv")
     assert list(table["frame"]) == ["topocentric", "unknown", "unknown"]
     assert table["convolved_nm"].unit == "nm"
+
+
+def test_a_lineage_that_no_card_can_hold_is_told_as_text():
+    odd = "1ä\n2"
+    told = SimpleNamespace(
+        lineage=dict.fromkeys(("run", "checkpoint", "dataset"), odd),
+        provenance={"versions": {"specdenoise": odd}},
+        fingerprint=odd,
+    )
+    cards = _lineage(told)
+    assert set(cards) == {"CREATOR", "BUNDLE", "RUN", "CHECKPT", "DATASET"}
+    assert all(str(value).isascii() and "\n" not in str(value) for value in cards.values())

@@ -116,6 +116,23 @@ def test_what_files_say_of_themselves_is_text_on_the_page():
     assert list(told["pictures"]) == [ODD]
 
 
+def test_a_row_of_the_page_tells_each_parameter_with_its_error():
+    values = {"teff": (5123.4, 61.2), "logg": (4.321, 0.123), "feh": (-1.234, np.nan),
+              "alpha": (np.nan, np.nan)}  # fmt: skip
+    row = empty_row() | {"file": "a", "output": "", "plot": "", "snr": 12.34, "redshift": 1e-4}
+    for name, (value, error) in values.items():
+        row |= {name: value, f"{name}_error": error}
+    page = batch_page([row | {"redshift_error": 1e-5}], {}, title="", lead="")
+    cells = re.findall(
+        r'<td[^>]* data-v="([^"]*)">(?!<)([^<]*(?:<small>[^<]*</small>)?)</td>', page
+    )
+    assert dict(cells).items() >= {
+        ("12.34", "12.3"), ("0.0001", "30.0 <small>± 3.0</small>"),
+        ("5123.4", "5123 <small>± 61</small>"), ("4.321", "4.32 <small>± 0.12</small>"),
+        ("-1.234", "-1.23"), ("nan", "–"),
+    }  # fmt: skip
+
+
 def test_a_page_that_grows_loads_itself_again_and_a_finished_one_does_not():
     row = empty_row() | {"file": "", "output": "", "plot": ""}
     grows, done = (batch_page([row], {}, title="", lead="", refresh_s=s) for s in (5, None))
