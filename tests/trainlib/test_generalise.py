@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from flows.cli import run_program
 from simlib.config import load_config
@@ -295,6 +296,45 @@ def test_kinds_that_are_known_are_not_tested_again(monkeypatch):
     ]  # fmt: skip
     assert asked == [("network of run", "network of usual", 5), "a", "c"]
     assert rows[1] is known["id of b"] and all(row.cpu_seconds >= 0.0 for row in rows)
+
+
+def of_a_network(model) -> SimpleNamespace:
+    """Return what is tested of a network, its training set being no matter."""
+    config = SimpleNamespace(augment=PlainAugment(), evaluate=Evaluate())
+    return SimpleNamespace(recipe="as trained", usual=SimpleNamespace(config=config),
+                           trained=SimpleNamespace(model=model))  # fmt: skip
+
+
+def test_a_network_that_gives_no_numbers_is_told_as_such(monkeypatch):
+    batch = Batch(torch.ones(3, 8), torch.ones(3, 8), torch.ones(3, 8))
+    monkeypatch.setattr(module, "_simulated", lambda test, one: ("rows", "recipe"))
+    monkeypatch.setattr(module, "_batch", lambda test, rows, augment: batch)
+    monkeypatch.setattr(module, "_limit", lambda *_: np.ones(3))
+    test = of_a_network(lambda noisy, variance: noisy.masked_fill(noisy > 0, torch.nan))
+    row = module._tested(test, Circumstance("odd", "an odd kind"), "7")
+    assert row == OnSpectra(identity="7", name="odd", text="an odd kind",
+                            reason="the network gives values that are not finite")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "made_by"),
+    [({}, "as trained"), ({"conditions.seeing": (2.0, 2.5)}, "as trained"),
+     ({"instrument.lsf": "tabulated"}, "otherwise")],
+)  # fmt: skip
+def test_a_limit_is_of_what_makes_such_lines(changes, made_by, monkeypatch):
+    asked = []
+
+    def limit(rows, recipe, augment, flux_floor):
+        asked.append((recipe, rows["variance"].values.tolist()))
+        return (SimpleNamespace(whole="the limit"),)
+
+    monkeypatch.setattr(module, "information_floor", limit)
+    rows = xr.Dataset({"variance": (("spectrum", "wavelength"), np.full((1, 3), 2.0))})
+    masked = torch.tensor([[1.0, torch.inf, 1.0]])
+    batch = Batch(torch.ones(1, 3), torch.ones(1, 3), masked)
+    one = Circumstance("a", "b", changes=changes)
+    assert module._limit(of_a_network(None), one, rows, "otherwise", batch) == "the limit"
+    assert asked == [(made_by, [[2.0, np.inf, 2.0]])]
 
 
 @pytest.fixture(scope="module")
