@@ -132,4 +132,5 @@ def _piece() -> memoryview:
     try:
         return _free.get_nowait()
     except Empty:
-        return memoryview(mmap.mmap(-1, _PIECE))
+        # private: a process that is a copy of this one has the same ones free
+        return memoryview(mmap.mmap(-1, _PIECE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))

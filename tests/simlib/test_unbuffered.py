@@ -10,7 +10,7 @@ import pytest
 
 from simlib.artifact import create_bytes
 from simlib.location import Location
-from simlib.unbuffered import is_kept, write_flushed
+from simlib.unbuffered import is_kept, past_cache, write_flushed
 from tests.faults.failing_disk import Watcher, flip, torn_at, watching
 
 PIECE, PAGE = 4 << 20, 4096
@@ -112,6 +112,28 @@ def test_a_piece_that_is_not_written_is_told_whichever_it_is(
     assert not list(tmp_path.iterdir())
     with pytest.raises(OSError, match="broken there"):
         write_flushed(tmp_path / "whole", part * 7 + part[:PAGE])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are copies")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it has threads; so it is
+def test_a_copy_of_a_process_writes_into_memory_of_its_own(tmp_path: Path) -> None:
+    write_flushed(tmp_path / "before", DATA)  # what it was written from is used again
+    begins, begin = os.pipe()
+    if not (child := os.fork()):
+        try:
+            os.read(begins, 1)
+            write_flushed(tmp_path / "theirs", b"them" * PAGE)
+        finally:
+            os._exit(0)
+    descriptor = os.open(tmp_path / "ours", os.O_WRONLY | os.O_CREAT)
+    with past_cache(descriptor) as put:
+        put(b"ours" * 1000)
+        os.write(begin, b".")
+        os.waitpid(child, 0)
+    for one in (descriptor, begins, begin):
+        os.close(one)
+    assert (tmp_path / "ours").read_bytes() == b"ours" * 1000
+    assert (tmp_path / "theirs").read_bytes() == b"them" * PAGE
 
 
 def test_writes_cut_short_are_gone_on_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
