@@ -30,6 +30,8 @@ _SMALLEST_SHARE = 1e-6  # of the pixels that have weight
 _NEVER = np.float32(1e-30)
 _CLASSES = 16  # of redshift, each with its mean weights at rest
 
+_SOLVING = Lock()  # one class at a time, of all frames: it is needed a few times in a process
+
 
 @dataclass(frozen=True, eq=False)
 class RestFrame:
@@ -75,9 +77,9 @@ class RestFrame:
         return np.maximum(squares, 0.0).astype(np.float32), root * turn.astype(np.float32)
 
     @cached_property
-    def _known_solvers(self) -> tuple[Lock, dict[int, tuple[np.ndarray, np.ndarray]]]:
-        """Return what was solved so far, by class, and what keeps two from solving one."""
-        return Lock(), {}
+    def _known_solvers(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Return what was solved so far, by class."""
+        return {}
 
     def coefficients(self, curves: np.ndarray) -> np.ndarray:
         """Return (rows, rank) coefficients of true curves (rows, points) in the basis."""
@@ -163,9 +165,8 @@ class RestFrame:
         low, high = self.statistics.redshifts
         share = (redshift - low) / max(high - low, 1e-12)
         number = np.clip(np.floor(_CLASSES * share), 0, _CLASSES - 1).astype(int)
-        lock, solvers = self._known_solvers
-        there = np.unique(number).tolist()
-        with lock:
+        solvers, there = self._known_solvers, np.unique(number).tolist()
+        with _SOLVING:
             missing = [one for one in there if one not in solvers]
             solvers |= zip(missing, on_cores(self._solver, missing), strict=True)
         return [(np.flatnonzero(number == one), *solvers[one]) for one in there]

@@ -1,5 +1,6 @@
 """A spectrum denoised is the network's own answer, whatever file, unit or medium it came in."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -323,6 +324,14 @@ def test_units_per_frequency_are_brought_to_those_per_wavelength_first(bundle, s
                       unit=NANOJANSKY)  # fmt: skip
     (found,) = bundle.denoise_observed([observed])
     assert close(found.flux / star.nano, answers[2].flux)
+
+
+def test_a_bundle_that_was_used_goes_to_another_process(bundle, stars):
+    one = stars[0][0]
+    given = WAVELENGTH, one.flux, one.sigma**2
+    first = bundle.denoise(*given)
+    again = pickle.loads(pickle.dumps(bundle)).denoise(*given)
+    assert np.array_equal(first.flux, again.flux) and first.redshift == again.redshift
 
 
 def test_the_bundle_says_what_it_is(bundle, bundle_place):
