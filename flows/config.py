@@ -10,7 +10,7 @@ from simlib.config import NEWEST_INSTRUMENT, Sky, read_tables, validate
 from simlib.errors import InputError, shown
 from trainlib.config import Gate, TrainingConfig, lay_on_recipe
 
-__all__ = ["Cluster", "Config", "load_config", "load_sky_section"]
+__all__ = ["Cluster", "Config", "given_config", "load_config", "load_sky_section"]
 
 
 class Config(TrainingConfig):

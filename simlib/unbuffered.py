@@ -20,7 +20,6 @@ import numpy as np
 _DIRECT = getattr(os, "O_DIRECT", 0)
 _PIECE = 4 << 20  # bytes that go at once
 _PAGE = 4096  # past the cache, places in a file and in memory, and sizes, are multiples of it
-
 _AT_ONCE = 4  # pieces of a file
 
 _free: LifoQueue[memoryview] = LifoQueue()

@@ -16,7 +16,7 @@ from simlib.errors import InputError
 from simlib.location import Place
 
 HELD = 32  # chunks: of 128 rows of 4096 pixels, two variables, 134 MB
-_AT_ONCE = 4
+_AT_ONCE = 4  # chunks read
 
 
 def shuffled(

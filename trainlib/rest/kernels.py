@@ -166,6 +166,7 @@ def seen_rows(flux, noise, shape, centre, level, seen, is_alone, pairs, is_pair)
     """
     pixels = flux.shape[1]
     for n in range(len(flux)):
+        # beyond what a star or its noise does; noisier than the level by as much as is usual
         far, usual, row = _ONE + _EIGHT * level[n], _TWO * level[n], seen[n]
         for i in range(pixels):
             value = min(max(flux[n, i] / shape[i] - centre[i], -far), far)
