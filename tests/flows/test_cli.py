@@ -59,30 +59,31 @@ def test_a_wrong_option_is_exit_code_2(capfd: pytest.CaptureFixture[str]) -> Non
     assert "--nonsense" in capfd.readouterr().err
 
 
+def run_alone(code: str) -> "subprocess.CompletedProcess[str]":
+    """Run code in a process that has loaded nothing."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
 def test_denoising_with_its_simulator_loads_neither_zarr_nor_torch_nor_prefect() -> None:
-    code = (
+    done = run_alone(
         "import sys, trainlib.onsky.batch, trainlib.onsky.simulator;"
         "sys.exit(str({'torch', 'prefect', 'dask', 'zarr'} & set(sys.modules) or ''))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stderr.strip() == ""
 
 
 def test_help_needs_neither_torch_nor_prefect() -> None:
-    code = (
+    done = run_alone(
         "import sys; from flows.cli import run_program; code = run_program(['--help']);"
         "sys.exit(code or bool({'torch', 'prefect'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
 
 
 def test_a_build_loads_no_torch_and_nothing_is_sought_in_the_end() -> None:
-    code = (
+    ran = run_alone(
         "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
         "import flows.building\n"
         "from flows.circles import seek_circles_seldom\n"
@@ -90,6 +91,5 @@ def test_a_build_loads_no_torch_and_nothing_is_sought_in_the_end() -> None:
         "print(gc.get_threshold()[0] > 10_000)\n"
         "print({'torch', 'matplotlib', 'prefect'} & set(sys.modules))"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
-                         check=True)  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split("\n") == ["True", "set()", "True", ""]
