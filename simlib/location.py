@@ -24,7 +24,12 @@ Options = Mapping[str, Any]
 Place = Union[str, Path, "Location"]  # what functions take that read or write somewhere
 
 _URL = "://"
-_AT_ONCE = 16  # small files that are read together: behind a URL each is a round trip
+_AT_ONCE = 16  # files that are read together
+# s3fs asks for a file's size before it reads it, so as to read a large one in parts at once, and
+# botocore adds checksums beside those of the signature; what is written here is read back
+_WHEN_REQUIRED = ("request_checksum_calculation", "response_checksum_validation")
+_S3 = {"max_concurrency": 1}
+_ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 def absolute(place: str | Path) -> str:
@@ -90,6 +95,15 @@ class Location:
         options: dict[str, Any] = json.loads(self._options)
         return options
 
+    @property
+    def _fsspec(self) -> dict[str, Any]:
+        """Return the options, with what spares an object store calls where none is given."""
+        if not self.url.startswith(("s3://", "s3a://")):
+            return self.options
+        given = self.options
+        told = dict.fromkeys(_WHEN_REQUIRED, "when_required") | given.get("config_kwargs", {})
+        return {**_S3, **given, "config_kwargs": told}
+
     def under(self, options: Options) -> "Location":
         """Return the same place; its own options go before these."""
         return Location.of(self.url, {**options, **self.options})
@@ -123,7 +137,7 @@ class Location:
     @property
     def zarr(self) -> dict[str, Any]:
         """Return what Zarr and xarray take as arguments for this store: no options for a path."""
-        return {"store": self.url, "storage_options": None if self.is_local else self.options}
+        return {"store": self.url, "storage_options": None if self.is_local else self._fsspec}
 
     def filesystem(self) -> tuple[Any, str]:
         """Return fsspec's file system, its listings not remembered, and the path in it.
@@ -131,7 +145,7 @@ class Location:
         Raises InputError for a protocol that is not known or whose package is missing.
         """
         try:
-            filesystem, path = fsspec.core.url_to_fs(self.url, **self.options)
+            filesystem, path = fsspec.core.url_to_fs(self.url, **self._fsspec)
         except (ValueError, ImportError, TypeError, AttributeError) as error:
             raise InputError(f"cannot open {self}: {error}; use a folder or s3://…") from None
         filesystem.invalidate_cache()
@@ -152,7 +166,7 @@ class Location:
         filesystem, path = self.filesystem()
         try:
             entries = filesystem.ls(path, detail=False)
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             return []
         return sorted({Path(entry).name for entry in entries} - {self.name, ""})
 
@@ -162,11 +176,9 @@ class Location:
         start, end: of a part of it; a negative start counts from the end.
         """
         filesystem, path = self.filesystem()
-        # s3fs would ask for the size first, to read a large file in several requests at once
-        at_once = {"max_concurrency": 1} if hasattr(filesystem, "max_concurrency") else {}
         try:
-            data: bytes = filesystem.cat_file(path, start=start, end=end, **at_once)
-        except (FileNotFoundError, NotADirectoryError):
+            data: bytes = filesystem.cat_file(path, start=start, end=end)
+        except _ABSENT:
             return None
         except IsADirectoryError:
             raise InputError(f"{self} is a folder; a file was expected") from None
@@ -191,7 +203,7 @@ class Location:
         filesystem, path = self.filesystem()
         try:
             tag = filesystem.info(path).get("ETag")
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             return None
         return str(tag) if tag else None
 
@@ -203,7 +215,7 @@ class Location:
         filesystem, path = self.filesystem()
         try:
             info = filesystem.info(path)
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             return None
         if info["type"] != "file":
             return None
@@ -213,9 +225,20 @@ class Location:
     def read_files(self, names: Iterable[str]) -> dict[str, bytes]:
         """Return what the files of these names below hold; those not there are left out."""
         wanted = list(names)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            held = pool.map(lambda name: (self / name).read_bytes(), wanted)
-            return {name: data for name, data in zip(wanted, held, strict=True) if data is not None}
+        if self.is_local:
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                held = list(pool.map(lambda name: (self / name).read_bytes(), wanted))
+        else:
+            filesystem, path = self.filesystem()
+            everything = [None] * len(wanted)
+            paths = [f"{path}/{name}" for name in wanted]
+            held = filesystem.cat_ranges(paths, everything, everything, on_error="return")
+            for found in held:
+                if isinstance(found, Exception) and not isinstance(found, _ABSENT):
+                    raise found
+        return {
+            name: data for name, data in zip(wanted, held, strict=True) if isinstance(data, bytes)
+        }
 
     def unlike(self, files: Mapping[str, bytes]) -> list[str]:
         """Return the names of the files below that hold other bytes than these, or are not there.
@@ -267,7 +290,7 @@ class Location:
 def _is_kept(path: Path, data: bytes) -> bool:
     try:
         return is_kept(path, data)
-    except (FileNotFoundError, NotADirectoryError):
+    except _ABSENT:
         return False
 
 

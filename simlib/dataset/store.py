@@ -86,7 +86,7 @@ def write_row_variables(
 
 def _kept(arrays: Location, files: Mapping[str, bytes]) -> dict[str, str]:
     """Write what is missing or wrong of these files; return the digest of each."""
-    standing = arrays.read_files(files)
+    standing = arrays.read_files(arrays.sizes().keys() & files.keys())
     if missing := {name: data for name, data in files.items() if standing.get(name) != data}:
         write_kept(arrays, missing)
     return {name: digest(data) for name, data in files.items()}

@@ -110,7 +110,10 @@ def read_values(arrays: Location, array: zarr.Array[Any], key: Any) -> np.ndarra
 def _store_at(arrays: Location) -> Store:
     if arrays.is_local:
         return LocalStore(arrays.path, read_only=True)
-    return FsspecStore.from_url(arrays.url, storage_options=arrays.options, read_only=True)
+    behind = arrays.zarr
+    return FsspecStore.from_url(
+        behind["store"], storage_options=behind["storage_options"], read_only=True
+    )
 
 
 class _Whole(WrapperStore[Store]):

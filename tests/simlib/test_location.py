@@ -61,7 +61,15 @@ def test_options_travel_and_are_never_shown() -> None:
     place = Location.of("s3://bucket/a", {"profile": "hush"}) / "b"
     assert place.options == {"profile": "hush"}
     assert place.parent.beside("c").options == {"profile": "hush"}
-    assert place.zarr == {"store": "s3://bucket/a/b", "storage_options": {"profile": "hush"}}
+    store, options = place.zarr.values()
+    assert store == "s3://bucket/a/b" and options["profile"] == "hush"
+    assert options["max_concurrency"] == 1
+    told = {"max_concurrency": 4, "config_kwargs": {"request_checksum_calculation": "x", "a": 1}}
+    options = Location.of("s3://bucket", told).zarr["storage_options"]
+    assert options["max_concurrency"] == 4  # what is given goes before what is usual here
+    assert options["config_kwargs"].items() >= told["config_kwargs"].items()
+    assert options["config_kwargs"]["response_checksum_validation"] == "when_required"
+    assert Location.of("gs://bucket", {}).zarr["storage_options"] == {}
     assert "hush" not in f"{place} {place!r}"
     assert pickle.loads(pickle.dumps(place)) == place
     assert len({place, Location.of("s3://bucket/a/b")}) == 2

@@ -35,7 +35,7 @@ osd crush chooseleaf type = 0
 mon allow pool size one = true
 mon warn on pool no redundancy = false
 osd objectstore = memstore
-memstore device bytes = 4294967296
+memstore device bytes = 17179869184
 osd max object name len = 1024
 run dir = {folder}
 admin socket = {folder}/$name.asok
@@ -93,6 +93,16 @@ class Ceph:
         self.daemons.append(process)
         return process
 
+    def start_storage(self) -> None:
+        """Start what keeps the objects; again where it asked before it knew the cluster's fsid."""
+        osd, end = self.start("ceph-osd", "-i", "0"), time.monotonic() + _SECONDS
+        while not json.loads(self.run("ceph", "osd", "stat", "-f", "json"))["num_up_osds"]:
+            if time.monotonic() > end:
+                raise TimeoutError("no OSD is up")
+            if osd.poll() is not None:
+                osd = self.start("ceph-osd", "-i", "0")
+            time.sleep(0.2)
+
     def start_gateway(self) -> None:
         self.gateway = self.start("radosgw", "-n", "client.rgw")
 
@@ -144,7 +154,7 @@ def running(folder: Path) -> Iterator[Ceph]:
             "ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", "b2b8bd7b-2f6c-4d0f-9b86-0f6b5c6f2a11"
         )
         ceph.start("ceph-mgr", "-i", "x")
-        ceph.start("ceph-osd", "-i", "0")
+        ceph.start_storage()
         ceph.start_gateway()
         ceph.wait_for_answer()
         user = json.loads(ceph.run("radosgw-admin", "user", "create", "--uid", "tester",

@@ -1,25 +1,31 @@
 """What an object store gives that a disk does not: conditions, refusals, options, secrets."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
+import xarray as xr
 from botocore.exceptions import EndpointConnectionError
 
 from flows.cli import run_program
 from simlib import artifact, lease, retry
 from simlib.artifact import create_bytes, publishing, replace_bytes, write_bytes, write_files
+from simlib.config import SimulationConfig, Storage
 from simlib.dataset import publish as publishing_module
 from simlib.dataset.open import open_dataset
 from simlib.dataset.publish import Latest, publish, published_dataset
+from simlib.dataset.store import write_template
 from simlib.errors import InputError
+from simlib.etc.grid.store import open_terms_grid, publish_terms_grid
 from simlib.lease import Holder, leased
 from simlib.location import Location
 from simlib.retry import persist
-from tests.simlib.dataset.made import make_plan, make_published
+from tests.simlib.dataset.made import EXAMPLE, make_plan, make_published
 from tests.storage.object_store import KEY, SECRET, WRONG_KEY, Bucket, credentials
 
 
@@ -36,6 +42,31 @@ def test_a_small_file_is_one_request_and_so_is_one_that_is_not_there(bucket: Buc
     assert methods(bucket) == ["GET", "GET"]
     assert place.read_bytes(start=-2) == b"56"
     assert place.read_bytes(0, 3) == b"123"
+
+
+def test_a_template_asks_for_nothing_that_is_not_there(bucket: Bucket) -> None:
+    store, plan = bucket.place / "d", make_plan()
+    bucket.server.seen.clear()
+    digests = write_template(store, plan, EXAMPLE)
+    asked = [path for method, path, _ in bucket.server.seen if method == "GET"]
+    assert Counter(methods(bucket))["PUT"] == len(digests)
+    assert len(asked) <= len(digests) + 3  # listings, and what was written read back
+    bucket.server.seen.clear()
+    assert write_template(store, plan, EXAMPLE) == digests
+    assert Counter(methods(bucket)) == {"GET": len(digests) + 1}
+
+
+def test_terms_are_put_and_asked_for_file_by_file_once(bucket: Bucket) -> None:
+    config = SimulationConfig(storage=Storage(root=bucket.url, options=bucket.options))
+    many = {f"v{number}": ("x", np.arange(4.0)) for number in range(8)}
+    grid = xr.Dataset(many, attrs={"fingerprint": "0123456789abcdef"})
+    bucket.server.seen.clear()
+    folder = publish_terms_grid(grid, config)
+    assert Counter(methods(bucket))["PUT"] == len(folder.sizes())
+    files = len(folder.sizes())
+    bucket.server.seen.clear()
+    xr.testing.assert_identical(open_terms_grid(folder), grid)
+    assert Counter(methods(bucket)) == {"GET": files + 1}  # a listing
 
 
 def test_of_many_that_create_a_file_one_does(bucket: Bucket) -> None:

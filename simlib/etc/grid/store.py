@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 
 import xarray as xr
 from pydantic import Field
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from simlib.artifact import (
     Record,
     create_record,
-    flush_tree,
     read_record,
     reading,
+    write_files,
     write_record,
 )
 from simlib.config import SimulationConfig
@@ -91,10 +93,10 @@ def publish_terms_grid(
     if is_published(folder):
         return folder
     sums, arrays = grid_checksum(grid), f"terms-{uuid.uuid4().hex[:12]}.zarr"
-    grid.to_zarr(**(folder / arrays).zarr, mode="w", consolidated=False)
+    held: dict[str, Buffer] = {}  # written from there at once: behind a URL each file is a wait
+    grid.to_zarr(MemoryStore(held), mode="w", consolidated=False)
+    write_files(folder / arrays, {name: data.to_bytes() for name, data in held.items()})
     _read_arrays(folder / arrays, sums)
-    if folder.is_local:
-        flush_tree((folder / arrays).path)
     manifest = TermsManifest(
         fingerprint=str(grid.attrs["fingerprint"]),
         arrays=arrays,
@@ -141,11 +143,19 @@ def open_terms_grid(place: Place) -> xr.Dataset:
 def _read_arrays(arrays: Location, expected: str) -> xr.Dataset:
     with reading(arrays, TermsManifest.remedy):
         # Not through Dask: a worker's task that computed a Dask array would wait for its scheduler.
-        grid: xr.Dataset = xr.open_zarr(**arrays.zarr, chunks=None, consolidated=False).load()
+        grid: xr.Dataset = xr.open_zarr(_in_memory(arrays), chunks=None, consolidated=False).load()
         found = grid_checksum(grid)
     if found != expected:
         raise InputError(f"the terms grid at {arrays} is damaged; {TermsManifest.remedy}")
     return grid
+
+
+def _in_memory(arrays: Location) -> MemoryStore:
+    """Return a store that holds these arrays, their files read at once."""
+    buffer = default_buffer_prototype().buffer
+    files = arrays.read_files(arrays.sizes())
+    held = {name: buffer.from_bytes(data) for name, data in files.items()}
+    return MemoryStore(held, read_only=True)
 
 
 def grid_checksum(grid: xr.Dataset) -> str:
