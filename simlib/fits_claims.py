@@ -9,6 +9,8 @@ from simlib.errors import InputError
 _MOST = 999  # axes and columns (FITS standard 4.0, sections 4.4.1 and 7.2.1)
 _CARD = 80
 _BEGINNINGS = (b"naxis", b"znaxi", b"tfiel", b"pcoun", b"gcoun")
+_SMALL = np.uint8(0x20)  # makes a letter small
+_IS_FIRST = np.isin(np.arange(256) | 0x20, [name[0] for name in _BEGINNINGS])
 _COUNT = re.compile(rb"(Z?NAXIS|TFIELDS) *= *\+?0*(\d*)", re.IGNORECASE)
 _LESS = re.compile(rb"(Z?NAXIS\d*|TFIELDS|[PG]COUNT) *= *(-0*[1-9]\d*)", re.IGNORECASE)
 
@@ -42,7 +44,7 @@ def _counting_cards(data: bytes) -> list[int]:
     Most of a file are numbers, a hundred megabytes of them: looked at all at once.
     """
     whole = len(data) // _CARD * _CARD
-    cards = np.frombuffer(data, np.uint8, whole).reshape(-1, _CARD)[:, :5] | np.uint8(0x20)
-    likely = np.flatnonzero(np.isin(cards[:, 0], [name[0] for name in _BEGINNINGS]))
-    is_such = np.isin(cards[likely].view("S5")[:, 0], _BEGINNINGS)
+    cards = np.frombuffer(data, np.uint8, whole).reshape(-1, _CARD)
+    likely = np.flatnonzero(_IS_FIRST[cards[:, 0]])
+    is_such = np.isin((cards[likely, :5] | _SMALL).view("S5")[:, 0], _BEGINNINGS)
     return [*(_CARD * likely[is_such]).tolist(), whole]  # the last one is cut

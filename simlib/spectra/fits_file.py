@@ -4,6 +4,7 @@ A header may claim any size; what it claims is compared with what is there, so t
 cannot ask for much memory, and a cut one is told as such.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from simlib.spectra.arrays import MOST_VALUES, integers, numbers
 
 START = b"SIMPLE  ="
 BLOCK = 2880
+_LETTERS = re.compile(r"\d*[PQ]A", re.IGNORECASE)  # the format of texts of variable length
 _LEAST_RATIO = 2000  # values of a packed image for each byte of it, at most: a constant one
 
 
@@ -139,11 +141,36 @@ def column(hdu: Any, name: str) -> Any:
     return hdu.data[known[name]]
 
 
+def texts(hdu: Any, name: str) -> list[str]:
+    """Return the texts of a column by its name in small letters.
+
+    Those of variable length are taken from behind the table, each that rows share once; astropy
+    would make an array of every one. Raises InputError where they are not all there.
+    """
+    values = column_names(hdu).get(name, "")
+    if not values or not _LETTERS.match(str(hdu.columns[values].format)):
+        return [text(value) for value in column(hdu, name)]
+    info, rows = hdu.fileinfo(), int(hdu.header["NAXIS1"]) * int(hdu.header["NAXIS2"])
+    first, end = int(hdu.header.get("THEAP", rows)), rows + int(hdu.header["PCOUNT"])
+    info["file"].seek(info["datLoc"])
+    data = info["file"].read(end)
+    places = [(count, first + at) for count, at in np.asarray(hdu.data)[values].tolist()]
+    different = set(places)
+    if any(count < 0 or at < rows or at + count > len(data) for count, at in different):
+        raise InputError(f"texts of its table {hdu.name} lie beyond its end; it is damaged")
+    if (total := sum(count for count, _ in different)) > MOST_VALUES:
+        raise InputError(f"its table {hdu.name} claims {total} letters; that is not read")
+    known = {(count, at): text(data[at : at + count]) for count, at in different}
+    return [known[place] for place in places]
+
+
 def text(value: Any) -> str:
     """Return a text that a table holds, however it came: whole, as bytes or letter by letter."""
     if isinstance(value, np.ndarray):
         value = b"".join(value.astype("S1").tolist()) if value.size else b""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return value.replace(b"\0", b"").decode("utf-8", "replace")
+    return str(value)
 
 
 def said(hdus: fits.HDUList, wanted: Sequence[str]) -> dict[str, Any]:

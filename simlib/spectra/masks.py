@@ -51,7 +51,7 @@ def rejected(mask: np.ndarray, planes: Mapping[str, int], reject: str) -> np.nda
     """
     if not np.issubdtype(mask.dtype, np.integer):
         raise InputError(f"its mask holds {mask.dtype}; integers were expected")
-    bits = mask.astype(np.int64).view(np.uint64)
+    bits = mask.view(mask.dtype.str.replace("i", "u"))
     if not planes:
         if bits.any():
             raise InputError(
@@ -60,4 +60,5 @@ def rejected(mask: np.ndarray, planes: Mapping[str, int], reject: str) -> np.nda
             )
         return np.zeros(mask.shape, dtype=bool)
     wanted = sum({1 << bit for name, bit in planes.items() if name in REJECTED[reject]})
-    return np.asarray((bits & np.uint64(wanted)) != 0)
+    held = wanted & (2 ** (8 * bits.dtype.itemsize) - 1)
+    return np.asarray((bits & bits.dtype.type(held)) != 0)

@@ -5,7 +5,7 @@ each mask stand in its YAML text, which is read by a loader that makes plain val
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
@@ -13,11 +13,13 @@ from astropy.io import fits
 
 from simlib.errors import InputError
 from simlib.spectra.arrays import as_numbers, integers, numbers
-from simlib.spectra.fits_file import column, column_names, is_table, names, part, text
+from simlib.spectra.fits_file import column, column_names, is_table, names, part, texts
 from simlib.spectra.masks import planes_of, rejected
 from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.pfs_star import FRAME, covariance, star_name
 from simlib.spectra.units import NANOJANSKY
+
+Rows = TypeVar("Rows", list[np.ndarray], np.ndarray)
 
 MOST_STARS = 32767  # that the data model's short numbers tell apart
 _LONGEST = 200_000  # characters of one text of metadata
@@ -34,12 +36,11 @@ def read_bundle(hdus: fits.HDUList, stated: Stated) -> list[Observed]:
     stars = _names(hdus)
     count = len(stars)
     flux, wavelength = (_rows(hdus, name, count) for name in ("FLUX", "WAVELENGTH"))
-    mask, covar = _masks(hdus, count), _covariances(hdus, count)
-    planes = _planes(hdus, count)
+    mask, covar = _masks(hdus, count, stated.reject), _covariances(hdus, count)
     product = _product(hdus)
     found = []
     for row, name in enumerate(stars):
-        variance, beside = covariance(covar[row])
+        variance, beside = covar[row]
         found.append(
             Observed(
                 name=name,
@@ -47,7 +48,7 @@ def read_bundle(hdus: fits.HDUList, stated: Stated) -> list[Observed]:
                 wavelength=wavelength[row],
                 flux=flux[row],
                 variance=variance,
-                mask=rejected(mask[row], planes[row], stated.reject),
+                mask=mask[row],
                 unit=NANOJANSKY,
                 beside=beside,
                 frame=FRAME,
@@ -86,24 +87,32 @@ def _rows(hdus: fits.HDUList, name: str, count: int) -> list[np.ndarray]:
     return _counted(list(numbers(values, name)), name, count)
 
 
-def _masks(hdus: fits.HDUList, count: int) -> list[np.ndarray]:
-    held = part(hdus, "MASK")
-    if is_table(held):
-        return _counted([integers(one, "MASK") for one in column(held, "value")], "MASK", count)
-    return _counted(list(integers(held.data, "MASK")), "MASK", count)
+def _masks(hdus: fits.HDUList, count: int, reject: str) -> list[np.ndarray]:
+    """Return where each star's pixels are rejected. reject: see `masks.rejected`."""
+    held, planes = part(hdus, "MASK"), _planes(hdus, count)
+    if not is_table(held) and all(one is planes[0] for one in planes):
+        together = rejected(integers(held.data, "MASK"), planes[0], reject)
+        return _counted(list(together), "MASK", count)
+    rows = column(held, "value") if is_table(held) else held.data
+    each = _counted([integers(one, "MASK") for one in rows], "MASK", count)
+    return [rejected(*pair, reject) for pair in zip(each, planes, strict=True)]
 
 
-def _covariances(hdus: fits.HDUList, count: int) -> list[np.ndarray]:
+def _covariances(hdus: fits.HDUList, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return variance and covariances of each star; see `pfs_star.covariance`."""
     held = part(hdus, "COVAR")
     if not is_table(held):
-        return _counted(list(as_numbers(held.data, "COVAR")), "COVAR", count)
+        together = as_numbers(held.data, "COVAR")
+        _counted(together, "COVAR", count)
+        return list(zip(*covariance(together), strict=True))
     bands = [[numbers(one, "COVAR") for one in column(held, f"row_{n}")] for n in range(3)]
     if any(len({band.size for band in star}) > 1 for star in zip(*bands, strict=True)):
         raise InputError("the rows of its COVAR have different lengths")
-    return _counted([np.stack(star) for star in zip(*bands, strict=True)], "COVAR", count)
+    each = _counted([np.stack(star) for star in zip(*bands, strict=True)], "COVAR", count)
+    return [covariance(one) for one in each]
 
 
-def _counted(values: list[np.ndarray], name: str, count: int) -> list[np.ndarray]:
+def _counted(values: Rows, name: str, count: int) -> Rows:
     if len(values) != count:
         raise InputError(f"its {name} has {len(values)} rows, its TARGET {count}")
     return values
@@ -114,11 +123,11 @@ def _planes(hdus: fits.HDUList, count: int) -> list[dict[str, int]]:
     table = part(hdus, "METADATA")
     if not is_table(table) or "metadata" not in column_names(table):
         raise InputError("its METADATA is no table with a column metadata")
-    texts = [text(value) for value in column(table, "metadata")]
-    known = {one: planes_of(_loaded(one)) for one in set(texts)}
-    if len(texts) != count:
-        raise InputError(f"its METADATA has {len(texts)} rows, its TARGET {count}")
-    return [known[one] for one in texts]
+    told = texts(table, "metadata")
+    known = {one: planes_of(_loaded(one)) for one in set(told)}
+    if len(told) != count:
+        raise InputError(f"its METADATA has {len(told)} rows, its TARGET {count}")
+    return [known[one] for one in told]
 
 
 def _loaded(written: str) -> Mapping[str, Any]:

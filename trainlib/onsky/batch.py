@@ -5,6 +5,7 @@ What cannot be used is told, and the rest goes on. The files that were given are
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from simlib.spectra.observed import Stated
 from simlib.spectra.read import Contents, read_observed
 from trainlib.onsky.answers import Answer, empty_row
 from trainlib.onsky.denoise import Bundle
-from trainlib.onsky.mirror import mirrored
+from trainlib.onsky.mirror import mirrored, refuse_mirrored
 from trainlib.onsky.summary import (
     PLOTS,
     SUMMARY,
@@ -185,9 +186,13 @@ def write_denoised(
 ) -> FileDone:
     """Denoise what a file holds and write it, pictures first; return what became of it.
 
-    place: of the file, for messages. meanwhile: is given that while the disk takes the file, which
-    may fail yet. Raises InputError where no spectrum of it can be used.
+    place: of the file, for messages. meanwhile: is given that while the file is written, which may
+    fail yet. Raises InputError where no spectrum of it can be used, or it is denoised already.
     """
+    try:
+        refuse_mirrored(contents)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
     found: list[FileDone] = []
 
     def parts() -> Iterator[bytes | memoryview]:
@@ -198,21 +203,19 @@ def write_denoised(
         if all(answer.denoised is None for answer in answers):
             more = f" (and so of {len(answers) - 1} more)" if len(answers) > 1 else ""
             raise InputError(f"{place}: {answers[0].message}{more}")
-        try:
-            behind = mirrored(contents, answers, bundle.manifest)
-        except InputError as error:
-            raise InputError(f"{place}: {error}") from None
         drawn = {} if look is None else _drawn(answers, target, look)
         if drawn:
             write_files(target.parent, drawn)
-        yield from behind
         names = [_plot_name(target, number) for number in range(len(answers))]
         rows = tuple(
             answer.row | {"plot": name if name in drawn else ""}
             for answer, name in zip(answers, names, strict=True)
         )
         found.append(FileDone(place, target, rows))
-        meanwhile(found[0])
+        with ThreadPoolExecutor(1) as pool:
+            beside = pool.submit(meanwhile, found[0])
+            yield from mirrored(contents, answers, bundle.manifest)
+            beside.result()
 
     if overwrite:
         write_bytes(target, parts())

@@ -40,16 +40,20 @@ _CARDS = {  # of one spectrum: card, column, comment
 }
 
 
+def refuse_mirrored(contents: Contents) -> None:
+    """Raise InputError for a file that holds such parts already."""
+    if {DENOISED, TABLE} & set(contents.parts):
+        raise InputError("it holds a part DENOISED: it is denoised already; give the original")
+
+
 def mirrored(
     contents: Contents, answers: Sequence[Answer], manifest: BundleManifest
 ) -> list[bytes | memoryview]:
     """Return what is to be written behind the bytes of the file, piece by piece.
 
     Of a file that is no FITS it is all: the spectra stand in front, as WAVELENGTH (nm, vacuum),
-    FLUX, VARIANCE, MASK. Raises InputError for a file that holds such parts already.
+    FLUX, VARIANCE, MASK.
     """
-    if {DENOISED, TABLE} & set(contents.parts):
-        raise InputError("it holds a part DENOISED: it is denoised already; give the original")
     behind = max(contents.parts.get(name, 0) for name in PARTS)
     own = _own_parts(contents.spectra, answers, manifest, behind)
     if contents.fits is None:

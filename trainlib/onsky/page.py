@@ -78,7 +78,9 @@ def batch_page(
         refresh_s=refresh_s,
         data=_json(
             {
-                "rows": [{name: _told(value) for name, value in row.items()} for row in rows],
+                "columns": {
+                    name: _told([row[name] for row in rows]) for name in (rows[0] if rows else ())
+                },
                 "pictures": {name: _source(name, pictures) for name in names},
             }
         ),
@@ -127,11 +129,11 @@ def _spread(value: float, error: float, digits: int) -> str:
     return f"{_number(value, digits)}{beside}"
 
 
-def _told(value: Any) -> Any:
-    """Return what the page's program is told of a value: no number is null."""
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
-    return value if isinstance(value, str | int) else None
+def _told(values: list[Any]) -> list[Any]:
+    """Return what the page's program is told of values of one type: no number is null."""
+    if isinstance(values[0], float):
+        return [float(f"{one:.{_DIGITS}g}") if math.isfinite(one) else None for one in values]
+    return values if isinstance(values[0], str | int) else [None] * len(values)
 
 
 def _source(name: str, pictures: Mapping[str, bytes]) -> str:

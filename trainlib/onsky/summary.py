@@ -71,7 +71,7 @@ def tables_of(
     """
     from trainlib.onsky.page import batch_page  # noqa: PLC0415  (loads jinja2)
 
-    rows = [_row(out, one, row) for one in done for row in one.rows]
+    rows = [row for one in done for row in _rows(out, one)]
     pictures = {} if refresh_s else _pictures(out, rows)
     good = sum(row["verdict"] == "good" for row in rows)
     page = batch_page(
@@ -89,20 +89,21 @@ def tables_of(
     }
 
 
-def _row(out: Location, done: FileDone, row: Row) -> dict[str, Any]:
-    """Return a row of the table; texts on one line, without what no file can hold."""
+def _rows(out: Location, done: FileDone) -> list[dict[str, Any]]:
+    """Return rows of the table; texts on one line, without what no file can hold."""
     of_file = {
         "file": str(done.place),
         "output": done.written.relative_to(out) if done.written else "",
         "plot": "",
     }
-    told = of_file | dict(row)
-    return {
-        name: printable(told[name])[: _LONGEST if name == "message" else None]
-        if isinstance(told[name], str)
-        else told[name]
-        for name in _TOLD
-    }
+    told = [of_file | row for row in done.rows]
+    return [{name: _plain(name, row[name]) for name in _TOLD} for row in told]
+
+
+def _plain(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return printable(value)[: _LONGEST if name == "message" else None]
 
 
 def _pictures(out: Location, rows: Sequence[Row]) -> dict[str, bytes]:
@@ -127,17 +128,20 @@ def _ecsv(rows: Sequence[Row]) -> bytes:
             columns[-1]["subtype"] = f"float64[{len(value)}]"
     told = {"datatype": columns, "schema": "astropy-2.0"}
     head = yaml.safe_dump(told, sort_keys=False, default_flow_style=None, width=_ONE_LINE)
-    lines = (" ".join([_cell(row[name]) for name in _TOLD]) for row in rows)
+    lines = map(
+        " ".join, zip(*(_cells([row[name] for row in rows]) for name in _TOLD), strict=True)
+    )
     begin = (f"# {line}" for line in ("%ECSV 1.0", "---", *head.splitlines()))
     return "\n".join([*begin, " ".join(_TOLD), *lines, ""]).encode()
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return '"' + value.replace('"', '""') + '"'
-    if isinstance(value, tuple):
-        return f'"{json.dumps(value)}"'
-    return str(value)
+def _cells(values: list[Any]) -> list[str]:
+    """Return how values of one type are written."""
+    if values and isinstance(values[0], str):
+        return ['"' + value.replace('"', '""') + '"' for value in values]
+    if values and isinstance(values[0], tuple):
+        return [f'"{json.dumps(value)}"' for value in values]
+    return list(map(str, values))
 
 
 def _parquet(rows: Sequence[Row]) -> bytes:

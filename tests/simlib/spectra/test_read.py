@@ -15,6 +15,8 @@ from astropy.table import Table
 from simlib.air_wavelengths import air_to_vacuum
 from simlib.errors import InputError
 from simlib.location import Location
+from simlib.spectra.fits_file import opened, texts
+from simlib.spectra.masks import rejected
 from simlib.spectra.observed import Stated
 from simlib.spectra.read import parse_observed, read_observed
 from simlib.spectra.variance import POWERS
@@ -110,6 +112,50 @@ def test_the_bits_of_a_mask_are_known_by_their_names_alone():
     for reject, is_rejected in (("usual", True), ("ga", True), ("coadd", False)):
         found = parsed(data, Stated(reject=reject))[0]
         assert found.mask.sum() == is_rejected and found.mask[REJECTED] == is_rejected
+
+
+@pytest.mark.parametrize("kind", ["i2", "i4", "i8", "u2", "u4"])
+def test_the_highest_bit_of_a_mask_is_a_plane_as_others(kind):
+    """Also where it makes a number negative; and it is no plane that the mask is too narrow for."""
+    last = 8 * np.dtype(kind).itemsize - 1
+    mask = np.array([0, 1, 1 << last], dtype=np.uint64).astype(f"u{kind[1]}").view(kind)
+    assert rejected(mask, {"BAD": last}, "usual").tolist() == [False, False, True]
+    assert rejected(mask, {"OTHER": last, "BAD": 0}, "usual").tolist() == [False, True, False]
+    beyond = rejected(mask, {"BAD": last + 1, "SAT": 0}, "usual")
+    assert beyond.tolist() == [False, True, False]
+
+
+def test_the_planes_of_a_mask_may_differ_between_stars_of_a_file():
+    """As those of different visits do; a mask whose bits one of them does not name is told."""
+    with fits.open(BytesIO(made.pfs_bundle([STAR, STAR]))) as hdus:
+        told = [f"MP_BAD: {bit}\n" for bit in (5, 6)]
+        column = fits.Column("metadata", "PA()", array=np.array(told, dtype=object))
+        number = fits.Column("targetId", "I", array=np.arange(2))
+        hdus["METADATA"] = fits.BinTableHDU.from_columns([number, column], name="METADATA")
+        hdus["MASK"].data[:] = 1 << 5
+        held = BytesIO()
+        hdus.writeto(held)
+    one, other = parsed(held.getvalue())
+    assert one.mask.all() and not other.mask.any()
+
+
+def test_texts_of_any_length_are_read_once_each_and_none_from_beyond_the_table():
+    told = ["a: 1", "", "b: 2\nc: ee", "a: 1", "x" * 300]
+    column = fits.Column("metadata", "PA()", array=np.array(told, dtype=object))
+    fixed = fits.Column("name", "5A", array=np.array(["one", "two", "", "five5", "x"]))
+    held = BytesIO()
+    table = fits.BinTableHDU.from_columns([fixed, column], name="METADATA")
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(held)
+    written = held.getvalue().replace(b"c: ee", "c: é".encode())
+    with opened(written) as hdus:
+        assert texts(hdus[1], "name") == ["one", "two", "", "five5", "x"]
+        assert texts(hdus[1], "metadata") == [one.replace("ee", "é") for one in told]
+        first = int(hdus[1].fileinfo()["datLoc"]) + 5  # behind the text of five letters
+    for place, value in ((first, 2**30), (first, -1), (first + 4, 2**30), (first + 4, -40)):
+        data = bytearray(written)
+        data[place : place + 4] = value.to_bytes(4, "big", signed=True)
+        with opened(bytes(data)) as hdus, pytest.raises(InputError, match="beyond its end"):
+            texts(hdus[1], "metadata")
 
 
 def test_the_covariance_of_neighbours_is_read():

@@ -245,10 +245,12 @@ def test_two_files_of_one_name_are_not_one(bundle, star, tmp_path):
     assert not done[0].message and f"as that of {one}" in done[1].message
 
 
-def test_what_is_denoised_is_not_denoised_again(bundle, star, tmp_path):
+def test_what_is_denoised_is_not_denoised_again(bundle, star, tmp_path, monkeypatch):
     files = written(tmp_path / "in", a_fits=made.sdss(star), b_npz=made.npz(star))
     done = run(bundle, files, tmp_path / "out")
-    again = run(bundle, [one.written.path for one in done], tmp_path / "again")
+    monkeypatch.setattr(batch, "_drawn", None)  # and nothing is drawn, or made, of it before
+    monkeypatch.setattr(type(bundle), "denoise_observed", None)
+    again = run(bundle, [one.written.path for one in done], tmp_path / "again", plots=True)
     assert "it is denoised already; give the original" in again[0].message
     assert "it is denoised already; give the original" in again[1].message
 

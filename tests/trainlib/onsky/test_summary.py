@@ -82,8 +82,8 @@ def test_every_star_that_was_denoised_has_a_picture(batch):
 def test_the_page_holds_rows_and_pictures_and_fetches_nothing(batch, bundle_place):
     page = (batch / "summary.html").read_text()
     told = data_of(page)
-    assert [row["verdict"] for row in told["rows"]] == ["good", "good", "refused", "refused"]
-    assert "median flux" in told["rows"][2]["message"]
+    assert told["columns"]["verdict"] == ["good", "good", "refused", "refused"]
+    assert "median flux" in told["columns"]["message"][2]
     assert set(told["pictures"]) == {"plots/a.fits-1.png", "plots/b.fits-1.png"}
     assert all(one.startswith("data:image/png;base64,iVBOR") for one in told["pictures"].values())
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
@@ -112,7 +112,7 @@ def test_what_files_say_of_themselves_is_text_on_the_page():
     page = batch_page([row], {ODD: b"1"}, title=ODD, lead=ODD)
     assert "alert('x')</script>" not in page and page.count("<script") == 2
     told = data_of(page)
-    assert told["rows"][0]["spectrum"] == ODD and told["rows"][0]["notes"] == "a\u2028b & c"
+    assert told["columns"]["spectrum"] == [ODD] and told["columns"]["notes"] == ["a\u2028b & c"]
     assert list(told["pictures"]) == [ODD]
 
 
