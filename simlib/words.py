@@ -1,6 +1,11 @@
 """Amounts as a person reads them."""
 
 
+def counted(count: int, one: str, more: str = "") -> str:
+    """Return how many there are of something; more: its plural, where that is not with an s."""
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
+
+
 def size_text(count: float) -> str:
     """Return bytes as a person reads them."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):

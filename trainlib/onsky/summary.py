@@ -13,6 +13,7 @@ import yaml
 
 from simlib.artifact import write_bytes
 from simlib.location import Location
+from simlib.words import counted
 from trainlib.onsky.answers import COLUMNS, REFUSED
 from trainlib.onsky.starts import STARTS, starting_values
 
@@ -77,8 +78,9 @@ def tables_of(
     page = batch_page(
         rows,
         pictures,
-        title=f"{len(rows)} spectra denoised: {out.name}",
-        lead=f"{len(done)} files; {good} of {len(rows)} spectra are good. Bundle {bundle}.",
+        title=f"{counted(len(rows), 'spectrum', 'spectra')} denoised: {out.name}",
+        lead=f"{counted(len(done), 'file')}; {good} of {len(rows)} {'is' if good == 1 else 'are'} "
+        f"good. Bundle {bundle}.",
         refresh_s=refresh_s,
     )
     return {

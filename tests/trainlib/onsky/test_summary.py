@@ -89,7 +89,7 @@ def test_the_page_holds_rows_and_pictures_and_fetches_nothing(batch, bundle_plac
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert page.count("<tr>") == 5
     fingerprint = trainlib.load_bundle(bundle_place).manifest.fingerprint
-    lead = f"3 files; 2 of 4 spectra are good. Bundle {fingerprint}."
+    lead = f"3 files; 2 of 4 are good. Bundle {fingerprint}."
     assert "4 spectra denoised: out" in page and lead in page
 
 
@@ -102,6 +102,7 @@ def test_many_pictures_stand_beside_the_page(batch, monkeypatch, tmp_path):
     write_tables(out, tables_of(out, [FileDone(out / "a", out / "a.fits", (row,))], "0"))
     page = (tmp_path / "out/summary.html").read_text()
     assert data_of(page)["pictures"] == {"plots/a#?.png": "plots/a%23%3F.png"}
+    assert "1 spectrum denoised: out" in page and "1 file; 1 of 1 is good. Bundle 0." in page
 
 
 def test_what_files_say_of_themselves_is_text_on_the_page():
