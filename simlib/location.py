@@ -232,13 +232,12 @@ class Location:
             filesystem, path = self.filesystem()
             everything = [None] * len(wanted)
             paths = [f"{path}/{name}" for name in wanted]
-            held = filesystem.cat_ranges(paths, everything, everything, on_error="return")
-            for found in held:
-                if isinstance(found, Exception) and not isinstance(found, _ABSENT):
-                    raise found
-        return {
-            name: data for name, data in zip(wanted, held, strict=True) if isinstance(data, bytes)
-        }
+            found = filesystem.cat_ranges(paths, everything, everything, on_error="return")
+            held = [None if isinstance(data, _ABSENT) else data for data in found]
+            for number, data in enumerate(held):  # of many one may fail that goes well alone
+                if isinstance(data, Exception):
+                    held[number] = (self / wanted[number]).read_bytes()
+        return {name: data for name, data in zip(wanted, held, strict=True) if data is not None}
 
     def unlike(self, files: Mapping[str, bytes]) -> list[str]:
         """Return the names of the files below that hold other bytes than these, or are not there.

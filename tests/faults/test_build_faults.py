@@ -16,7 +16,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from flows.cli import run_program
 from simlib import retry
-from simlib.artifact import Record, read_record
+from simlib.artifact import Record, read_record, write_files
 from simlib.config import SimulationConfig, load_config
 from simlib.dataset import build
 from simlib.dataset.open import open_dataset
@@ -213,7 +213,7 @@ class Flaky(FullDisk):
 fsspec.register_implementation("flaky", Flaky, clobber=True)
 
 
-@pytest.mark.parametrize("every", [101, pytest.param(149, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [59, pytest.param(101, marks=pytest.mark.slow)])
 def test_a_failure_that_passes_ends_no_build(
     every: int, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,8 +227,21 @@ def test_a_failure_that_passes_ends_no_build(
     folder = build.build_dataset(config, terms, client)
     Flaky.every = 10**9
     assert Flaky.failed >= 3
-    assert len(paused) == Flaky.failed
+    assert 0 < len(paused) <= Flaky.failed  # of many files read together one is asked for again
     assert contents(folder) == contents(build.build_dataset(whole, terms, client))
+
+
+def test_of_many_files_read_together_those_that_failed_are_asked_for_again() -> None:
+    place = Location.of("flaky://many")
+    Flaky.store.clear()
+    Flaky.every = 10**9
+    write_files(place, {name: name.encode() for name in "abcdefg"})
+    Flaky.every, Flaky.done = 5, 0
+    assert place.read_files("abxdefg") == {name: name.encode() for name in "abdefg"}
+    Flaky.every = 1
+    with pytest.raises(OSError, match="Input/output error"):
+        place.read_files("ab")
+    Flaky.every = 10**9
 
 
 def test_a_failure_that_stays_is_told_after_a_few_attempts(
