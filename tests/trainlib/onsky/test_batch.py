@@ -255,6 +255,19 @@ def test_what_is_denoised_is_not_denoised_again(bundle, star, tmp_path, monkeypa
     assert "it is denoised already; give the original" in again[1].message
 
 
+def test_an_error_of_the_tables_is_no_half_of_a_result(bundle, star, tmp_path, monkeypatch):
+    """They are made while the last file is written."""
+    files = written(tmp_path / "in", a_fits=made.sdss(star))
+
+    def wrong(*_: object, **__: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(batch, "tables_of", wrong)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        run(bundle, files, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_a_write_that_fails_leaves_nothing(bundle, star, tmp_path, monkeypatch):
     files = written(tmp_path / "in", a_fits=made.sdss(star))
 

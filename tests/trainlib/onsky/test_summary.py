@@ -124,6 +124,12 @@ def test_a_row_of_the_page_tells_each_parameter_with_its_error():
     for name, (value, error) in values.items():
         row |= {name: value, f"{name}_error": error}
     page = batch_page([row | {"redshift_error": 1e-5}], {}, title="", lead="")
+    columns = data_of(page)["columns"]
+    assert [columns[name] for name in ("snr", "feh_error", "covariance")] == [
+        [12.34],
+        [None],
+        [None],
+    ]
     cells = re.findall(
         r'<td[^>]* data-v="([^"]*)">(?!<)([^<]*(?:<small>[^<]*</small>)?)</td>', page
     )
