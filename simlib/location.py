@@ -101,7 +101,7 @@ class Location:
         if not self.url.startswith(("s3://", "s3a://")):
             return self.options
         given = self.options
-        told = dict.fromkeys(_WHEN_REQUIRED, "when_required") | given.get("config_kwargs", {})
+        told = dict.fromkeys(_WHEN_REQUIRED, "when_required") | (given.get("config_kwargs") or {})
         return {**_S3, **given, "config_kwargs": told}
 
     def under(self, options: Options) -> "Location":

@@ -69,6 +69,9 @@ def test_options_travel_and_are_never_shown() -> None:
     assert options["max_concurrency"] == 4  # what is given goes before what is usual here
     assert options["config_kwargs"].items() >= told["config_kwargs"].items()
     assert options["config_kwargs"]["response_checksum_validation"] == "when_required"
+    assert Location.of("s3://bucket", {"config_kwargs": None}).zarr["storage_options"]
+    with pytest.raises(InputError, match="cannot open s3://bucket"):
+        Location.of("s3://bucket", {"config_kwargs": 7}).filesystem()
     assert Location.of("gs://bucket", {}).zarr["storage_options"] == {}
     assert "hush" not in f"{place} {place!r}"
     assert pickle.loads(pickle.dumps(place)) == place
