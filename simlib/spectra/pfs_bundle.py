@@ -4,7 +4,7 @@ Arrays lie in images where all spectra have one length, else in tables of arrays
 each mask stand in its YAML text, which is read by a loader that makes plain values alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from simlib.spectra.observed import Observed, Stated
 from simlib.spectra.pfs_star import FRAME, covariance, star_name
 from simlib.spectra.units import NANOJANSKY
 
-Rows = TypeVar("Rows", list[np.ndarray], np.ndarray)
+_Rows = TypeVar("_Rows", bound=Sized)
 
 MOST_STARS = 32767  # that the data model's short numbers tell apart
 _LONGEST = 200_000  # characters of one text of metadata
@@ -112,7 +112,7 @@ def _covariances(hdus: fits.HDUList, count: int) -> list[tuple[np.ndarray, np.nd
     return [covariance(one) for one in each]
 
 
-def _counted(values: Rows, name: str, count: int) -> Rows:
+def _counted(values: _Rows, name: str, count: int) -> _Rows:
     if len(values) != count:
         raise InputError(f"its {name} has {len(values)} rows, its TARGET {count}")
     return values
@@ -123,10 +123,9 @@ def _planes(hdus: fits.HDUList, count: int) -> list[dict[str, int]]:
     table = part(hdus, "METADATA")
     if not is_table(table) or "metadata" not in column_names(table):
         raise InputError("its METADATA is no table with a column metadata")
+    _counted(table.data, "METADATA", count)
     told = texts(table, "metadata")
     known = {one: planes_of(_loaded(one)) for one in set(told)}
-    if len(told) != count:
-        raise InputError(f"its METADATA has {len(told)} rows, its TARGET {count}")
     return [known[one] for one in told]
 
 
