@@ -173,7 +173,8 @@ def _local(cluster: Cluster) -> LocalCluster:
             memory_limit=memory,  # 0: none; threads are bounded by the blocks they are at
             host="127.0.0.1" if as_processes else None,  # threads need no address
             dashboard_address=cluster.dashboard,
-            worker_dashboard_address="127.0.0.1:0",
+            # a page of its own would cost each process a third of a second, and tell little more
+            worker_dashboard_address=None if as_processes else "127.0.0.1:0",
             silence_logs=logging.CRITICAL,  # a task's error comes back to us, which tells it once
         )
 

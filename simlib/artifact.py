@@ -33,7 +33,7 @@ from simlib.errors import InputError, shown
 from simlib.location import Location
 from simlib.processes import is_alive
 from simlib.retry import may_pass
-from simlib.unbuffered import past_cache, write_flushed
+from simlib.unbuffered import Bytes, past_cache, write_flushed
 
 FORMAT_VERSION = 3  # of everything written: stores, runs, records
 _DIGITS = 16
@@ -121,7 +121,7 @@ def _digest(value: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
-Data = bytes | Iterable[bytes | memoryview]  # of a file, whole or part by part
+Data = bytes | Iterable[Bytes]  # of a file, whole or part by part
 
 
 def write_bytes(place: Location, data: Data) -> None:
@@ -214,14 +214,14 @@ def _is_condition(error: OSError) -> bool:
     return response.get("Error", {}).get("Code") in _CONDITIONS
 
 
-def write_files(folder: Location, files: Mapping[str, bytes]) -> None:
+def write_files(folder: Location, files: Mapping[str, Bytes]) -> None:
     """Write files below a folder, in place of those that are there; each is whole or absent.
 
     All are on the disk when this returns, for little more than the wait for one.
     """
     if not folder.is_local:
         filesystem, path = folder.filesystem()
-        filesystem.pipe({f"{path}/{name}": data for name, data in files.items()})
+        filesystem.pipe({f"{path}/{name}": bytes(data) for name, data in files.items()})
         return
     scratch = _scratch_name(folder.path)
     moves = {scratch / str(number): folder.path / name for number, name in enumerate(files)}

@@ -59,6 +59,6 @@ def _fed(state: Any, arrays: Iterable[np.ndarray]) -> str:
     return digits
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | memoryview) -> str:
     """Return 16 hex digits over the bytes of a file."""
     return hashlib.sha256(data).hexdigest()[:DIGITS]

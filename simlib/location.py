@@ -18,7 +18,7 @@ import fsspec
 
 from simlib.errors import InputError, require_kind
 from simlib.secrets import refuse_password
-from simlib.unbuffered import is_kept
+from simlib.unbuffered import Bytes, is_kept, is_same
 
 Options = Mapping[str, Any]
 Place = Union[str, Path, "Location"]  # what functions take that read or write somewhere
@@ -239,14 +239,14 @@ class Location:
                     held[number] = (self / wanted[number]).read_bytes()
         return {name: data for name, data in zip(wanted, held, strict=True) if data is not None}
 
-    def unlike(self, files: Mapping[str, bytes]) -> list[str]:
+    def unlike(self, files: Mapping[str, Bytes]) -> list[str]:
         """Return the names of the files below that hold other bytes than these, or are not there.
 
         On a disk what is there is compared, whatever memory still holds of it.
         """
         if not self.is_local:
             held = self.read_files(files)
-            return [name for name, data in files.items() if held.get(name) != data]
+            return [n for n, data in files.items() if n not in held or not is_same(held[n], data)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             same = pool.map(lambda name: _is_kept(self.path / name, files[name]), files)
             return [name for name, is_same in zip(files, same, strict=True) if not is_same]
@@ -286,7 +286,7 @@ class Location:
         return Location(scheme + posixpath.normpath(f"{path}/{way}"), self._options)
 
 
-def _is_kept(path: Path, data: bytes) -> bool:
+def _is_kept(path: Path, data: Bytes) -> bool:
     try:
         return is_kept(path, data)
     except _ABSENT:

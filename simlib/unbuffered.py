@@ -22,10 +22,19 @@ _PIECE = 4 << 20  # bytes that go at once
 _PAGE = 4096  # past the cache, places in a file and in memory, and sizes, are multiples of it
 _AT_ONCE = 4  # pieces of a file
 
+Bytes = bytes | memoryview
+
 _free: LifoQueue[memoryview] = LifoQueue()
 
 
-def write_flushed(path: Path, data: bytes) -> None:
+def aligned(size: int) -> np.ndarray:
+    """Return memory for so many bytes, uint8, which the disk takes as it is."""
+    room = np.empty(size + _PAGE, np.uint8)
+    start = -room.ctypes.data % _PAGE
+    return room[start : start + size]
+
+
+def write_flushed(path: Path, data: Bytes) -> None:
     """Write a file; it is on the disk when this returns. OSError where it cannot be."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
@@ -37,28 +46,39 @@ def write_flushed(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def past_cache(descriptor: int) -> Iterator[Callable[[bytes | memoryview], None]]:
+def past_cache(descriptor: int) -> Iterator[Callable[[Bytes], None]]:
     """Yield what adds bytes to an empty file, which is whole when this ends without an error.
 
     A few pieces are on their way to the disk at once; the last bytes are there once it is flushed.
+    What is given in memory as the disk takes it is not copied: leave it as it is until this ends.
     """
     at, held, piece = 0, 0, _piece()
     on_their_way: deque[Future[None]] = deque()
 
-    def put(data: bytes | memoryview) -> None:
+    def put(data: Bytes) -> None:
         nonlocal at, held, piece
         whole, taken = memoryview(data).cast("B"), 0
         while taken < len(whole):
             if at == held == 0:
                 _past_cache(descriptor)
             count = min(_PIECE - held, len(whole) - taken)
-            piece[held : held + count] = whole[taken : taken + count]
-            held, taken = held + count, taken + count
+            part = whole[taken : taken + count]
+            taken += count
+            if count == _PIECE and _is_aligned(part):
+                send(_write, part)
+                continue
+            piece[held : held + count] = part
+            held += count
             if held == _PIECE:
-                on_their_way.append(pool.submit(_write_piece, descriptor, piece, at))
-                at, held, piece = at + held, 0, _piece()
-                if len(on_their_way) == _AT_ONCE:
-                    on_their_way.popleft().result()
+                send(_write_piece, piece)
+                held, piece = 0, _piece()
+
+    def send(write: Callable[[int, memoryview, int], None], part: memoryview) -> None:
+        nonlocal at
+        on_their_way.append(pool.submit(write, descriptor, part, at))
+        at += _PIECE
+        if len(on_their_way) == _AT_ONCE:
+            on_their_way.popleft().result()
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         yield put
@@ -90,15 +110,25 @@ def _write(descriptor: int, data: memoryview, at: int) -> None:
             is_past = _past_cache(descriptor, False)
 
 
-def is_kept(path: Path, data: bytes) -> bool:
+def is_same(some: Bytes, others: Bytes) -> bool:
+    """Return whether these are the same bytes; word by word, not byte by byte as `memoryview`."""
+    words = len(some) // 8 * 8
+    first, second = (np.frombuffer(data, np.uint8) for data in (some, others))
+    return (
+        len(some) == len(others)
+        and np.array_equal(first[:words].view(np.uint64), second[:words].view(np.uint64))
+        and np.array_equal(first[words:], second[words:])
+    )
+
+
+def is_kept(path: Path, data: Bytes) -> bool:
     """Return whether a file holds these bytes; FileNotFoundError where there is none."""
-    whole = np.frombuffer(data, np.uint8)
+    whole = memoryview(data)
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if os.fstat(descriptor).st_size != len(data):
             return False
         at, is_past, piece = 0, len(data) >= _PIECE and _past_cache(descriptor), _piece()
-        held = np.frombuffer(piece, np.uint8)
         while at < len(data):
             try:
                 got = os.preadv(descriptor, [piece], at)
@@ -107,13 +137,17 @@ def is_kept(path: Path, data: bytes) -> bool:
                     raise
                 is_past = _past_cache(descriptor, False)
                 continue
-            if not got or not np.array_equal(held[:got], whole[at : at + got]):
+            if not got or not is_same(piece[:got], whole[at : at + got]):
                 break
             at += got
         _free.put(piece)
         return at == len(data)
     finally:
         os.close(descriptor)
+
+
+def _is_aligned(part: memoryview) -> bool:
+    return np.frombuffer(part, np.uint8).ctypes.data % _PAGE == 0
 
 
 def _past_cache(descriptor: int, is_past: bool = True) -> bool:

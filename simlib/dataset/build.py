@@ -58,6 +58,7 @@ from simlib.parameters import impossible_geometry
 from simlib.physics import PHYSICS_VERSION
 from simlib.provenance import arithmetic, provenance
 from simlib.retry import persist
+from simlib.unbuffered import Bytes
 
 log = logging.getLogger(__name__)
 
@@ -271,7 +272,7 @@ def _one_block(
 
 def _packed(
     recipe: Recipe, folder: Location, plan: Plan, block: Block, before: BlockRecord | None
-) -> tuple[BlockRecord, dict[str, bytes]]:
+) -> tuple[BlockRecord, dict[str, Bytes]]:
     """Return the record of a block that is not written yet, and its files by name."""
     started = time.monotonic()
     spectra = recipe.rows(block)

@@ -23,6 +23,7 @@ from zarr.storage import MemoryStore, StorePath
 from simlib.dataset.plan import SIMULATED, Block, Plan
 from simlib.dataset.shards import encoded_shard
 from simlib.fingerprint import quick_checksum
+from simlib.unbuffered import Bytes
 
 PIXEL_VARIABLES = ("flux", "variance")
 ROW_VARIABLES = (
@@ -135,7 +136,7 @@ def checksum_of(values: Mapping[str, np.ndarray]) -> str:
     return quick_checksum(*(values[name] for name in (*PIXEL_VARIABLES, *SIMULATED)))
 
 
-def block_files(plan: Plan, block: Block, values: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+def block_files(plan: Plan, block: Block, values: Mapping[str, np.ndarray]) -> dict[str, Bytes]:
     """Return the files of a block by their names in the store: a shard of flux, one of variance.
 
     Raises ValueError for rows that are not exactly those of a block: where two writers share a
@@ -157,14 +158,14 @@ def row_chunks(plan: Plan) -> Iterator[Block]:
             yield Block(split, start, min(start + ROW_CHUNK, rows))
 
 
-def row_files(plan: Plan, chunk: Block, values: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+def row_files(plan: Plan, chunk: Block, values: Mapping[str, np.ndarray]) -> dict[str, Bytes]:
     """Return the files of a chunk of the row variables. Raises ValueError as `block_files` does."""
     return _files_of(plan, chunk, ROW_CHUNK, {name: values[name] for name in ROW_VARIABLES})
 
 
 def _files_of(
     plan: Plan, part: Block, size: int, values: Mapping[str, np.ndarray]
-) -> dict[str, bytes]:
+) -> dict[str, Bytes]:
     rows = plan.rows.get(part.split, 0)
     whole = range(part.start, min(part.start + size, rows))
     if part.start % size or range(part.start, part.stop) != whole or not whole:
@@ -172,7 +173,7 @@ def _files_of(
             f"rows {part.start} to {part.stop} of {part.split!r} are not one whole block of "
             f"{size} of its {rows} rows: whoever writes the rest of that block would undo it"
         )
-    files: dict[str, bytes] = {}
+    files: dict[str, Bytes] = {}
     for name, array in values.items():
         if len(array) != len(whole):
             raise ValueError(f"block {part.name} needs {len(whole)} rows, got {len(array)}")

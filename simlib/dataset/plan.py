@@ -24,7 +24,8 @@ REPAIR = "run `specdenoise build CONFIG --repair`, which makes it again"
 SIMULATED = ("snr", "flux_scale")  # of the variables with one value a row, those not drawn
 
 MOST_TASKS = 20_000  # of one build: a scheduler holds some kB of each, and looks at all
-_STEP, _LARGEST = 1024, 8192  # rows of a block
+_STEP, _USUAL, _LARGEST = 1024, 4096, 8192  # rows of a block
+_FEWEST = 64  # blocks of what is not small: as many as can be shared evenly by some workers
 _SPLITS = 3  # the last block of each is a part of one
 
 SplitName = Annotated[str, Field(pattern=r"^(train|validation|test)$")]
@@ -121,11 +122,14 @@ def cut_of(dataset: Dataset) -> tuple[dict[str, int], int]:
 def automatic_block(rows: int) -> int:
     """Return the rows of a block of a dataset of so many: few tasks, and little memory each.
 
-    A multiple of 1024, the smallest by which the blocks are no more than the tasks a scheduler
-    takes well, but never so many rows that a worker's 2 GB do not hold them several times.
+    A multiple of 1024. Larger blocks take less time, for what each takes whatever its rows, as long
+    as they are enough to be shared; from 4096 on there is little to gain, and more only where the
+    blocks would be more than the tasks a scheduler takes well. Never so many that a worker's 2 GB
+    do not hold them several times.
     """
-    steps = -(-rows // (_STEP * (MOST_TASKS - _SPLITS)))
-    return min(_STEP * max(steps, 1), _LARGEST)
+    shared = min(rows // (_STEP * _FEWEST), _USUAL // _STEP)
+    needed = -(-rows // (_STEP * (MOST_TASKS - _SPLITS)))
+    return min(_STEP * max(shared, needed, 1), _LARGEST)
 
 
 def rows_of(key: Any, count: int) -> np.ndarray:

@@ -16,11 +16,13 @@ import google_crc32c
 import numpy as np
 import zarr
 from numcodecs import Blosc
+from numcodecs.blosc import MAX_OVERHEAD
 from zarr.codecs import BloscCodec, ShardingCodec
 from zarr.core.metadata import ArrayV3Metadata
 
 from simlib.dataset.plan import rows_of
 from simlib.location import Location
+from simlib.unbuffered import aligned
 
 _NONE = 2**64 - 1  # offset and size, in the index, of a chunk that is not there
 _CRC_BYTES = 4
@@ -28,21 +30,29 @@ _RESIDUE = 0x48674BC7  # of the crc32c of anything that ends with its own
 _AT_ONCE = 16  # shards read together behind a URL, where each is a wait
 
 
-def encoded_shard(values: np.ndarray, chunk: int, shard: int, codec: Blosc | None) -> bytes:
-    """Return the file of one shard.
+def encoded_shard(values: np.ndarray, chunk: int, shard: int, codec: Blosc | None) -> memoryview:
+    """Return the file of one shard, in memory as the disk takes it.
 
     values: (rows, pixels); of the last shard of an array they may be fewer than `shard`, and those
     of its last chunk are filled up with NaN.
     """
     index = np.full((shard // chunk, 2), _NONE, "<u8")
-    parts, at = [], 0
-    for number, start in enumerate(range(0, len(values), chunk)):
+    starts = range(0, len(values), chunk)
+    most = values[:1].nbytes * chunk + MAX_OVERHEAD + _CRC_BYTES  # of a chunk
+    file, at = aligned(len(starts) * most + index.nbytes + _CRC_BYTES), 0
+
+    def put(data: bytes) -> None:
+        nonlocal at
+        for part in (data, _crc(data)):
+            file[at : at + len(part)] = np.frombuffer(part, np.uint8)
+            at += len(part)
+
+    for number, start in enumerate(starts):
         data = _encoded_chunk(_filled(values[start : start + chunk], chunk), codec)
         index[number] = at, len(data) + _CRC_BYTES
-        at += len(data) + _CRC_BYTES
-        parts += [data, _crc(data)]
-    end = index.tobytes()
-    return b"".join([*parts, end, _crc(end)])
+        put(data)
+    put(index.tobytes())
+    return file[:at].data.toreadonly()
 
 
 def _filled(values: np.ndarray, rows: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from simlib.errors import InputError
 from simlib.location import Place
 
 HELD = 32  # chunks: of 128 rows of 4096 pixels, two variables, 134 MB
-_AT_ONCE = 4  # chunks read
+_AT_ONCE = 8  # chunks read: of 4, a core waits for the disk a little longer
 
 
 def shuffled(

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # Of the bytes of float32: the least that spectra may take, and what the demo's were measured to.
 _KEPT_SHARES = {"lz4": (0.55, 0.74), "zstd": (0.55, 0.7), "none": (1.0, 1.0)}
-_SECONDS_A_VALUE = 3e-8  # one core, computing and writing
+_SECONDS_A_VALUE = 2e-8  # one core, computing and writing
 _VALUES_A_PIXEL, _BYTES_A_VALUE = 2, 4  # flux and variance, float32
 
 

@@ -24,6 +24,7 @@ from simlib.dataset.plan import SIMULATED, Block, BlockRecord, Plan
 from simlib.errors import InputError
 from simlib.fingerprint import digest
 from simlib.location import Location
+from simlib.unbuffered import Bytes, is_same
 
 log = logging.getLogger(__name__)
 
@@ -84,15 +85,19 @@ def write_row_variables(
     return digests
 
 
-def _kept(arrays: Location, files: Mapping[str, bytes]) -> dict[str, str]:
+def _kept(arrays: Location, files: Mapping[str, Bytes]) -> dict[str, str]:
     """Write what is missing or wrong of these files; return the digest of each."""
     standing = arrays.read_files(arrays.sizes().keys() & files.keys())
-    if missing := {name: data for name, data in files.items() if standing.get(name) != data}:
+    if missing := {
+        name: data
+        for name, data in files.items()
+        if name not in standing or not is_same(standing[name], data)
+    }:
         write_kept(arrays, missing)
     return {name: digest(data) for name, data in files.items()}
 
 
-def write_kept(arrays: Location, files: Mapping[str, bytes]) -> None:
+def write_kept(arrays: Location, files: Mapping[str, Bytes]) -> None:
     """Write files of the arrays and read them back; OSError where they are not what was written."""
     write_files(arrays, files)
     if wrong := arrays.unlike(files):

@@ -3,20 +3,30 @@
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from simlib.artifact import create_bytes
 from simlib.location import Location
-from simlib.unbuffered import is_kept, past_cache, write_flushed
+from simlib.unbuffered import Bytes, aligned, is_kept, is_same, past_cache, write_flushed
 from tests.faults.failing_disk import Watcher, flip, torn_at, watching
 
 PIECE, PAGE = 4 << 20, 4096
 SIZES = [0, 1, PAGE, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + PAGE + 7]
 DATA = os.urandom(max(SIZES))
 Calls = list[tuple[bool, int]]
+
+
+def as_the_disk_takes_it(data: bytes) -> memoryview:
+    memory = aligned(len(data))
+    memory[:] = np.frombuffer(data, np.uint8)
+    return memory.data
+
+
+given = pytest.mark.parametrize("given", [bytes, as_the_disk_takes_it], ids=["bytes", "aligned"])
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -35,15 +45,18 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     place.rmdir()
 
 
+@given
 @pytest.mark.parametrize("size", SIZES)
-def test_what_was_given_is_kept_and_nothing_else(size: int, folder: Path) -> None:
+def test_what_was_given_is_kept_and_nothing_else(
+    size: int, given: Callable[[bytes], Bytes], folder: Path
+) -> None:
     path, data = folder / "file", DATA[:size]
     path.write_bytes(b"what was there before, and was longer" * (size // 16 + 1))
     with watching(Watcher(folder)) as watcher:
-        write_flushed(path, data)
+        write_flushed(path, given(data))
     assert path.stat().st_ino in watcher.flushed
     assert path.read_bytes() == data
-    assert is_kept(path, data)
+    assert is_kept(path, given(data))
     assert not is_kept(path, data + b"\0")
     for at in {0, size // 2, size - 1} if size else ():
         assert not is_kept(path, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
@@ -53,8 +66,9 @@ def test_what_was_given_is_kept_and_nothing_else(size: int, folder: Path) -> Non
         assert not is_kept(path, data)
 
 
+@given
 def test_large_files_go_past_the_cache_and_come_from_behind_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: Callable[[bytes], Bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
     probe = os.open(path, os.O_RDWR | os.O_CREAT)
@@ -75,8 +89,8 @@ def test_large_files_go_past_the_cache_and_come_from_behind_it(
             return done
 
         monkeypatch.setattr(os, name, spy)
-    write_flushed(path, DATA)
-    assert is_kept(path, DATA)
+    write_flushed(path, given(DATA))
+    assert is_kept(path, given(DATA))
     assert sorted(seen["pwrite"], reverse=True) == [
         (True, PIECE),
         (True, PIECE),
@@ -94,9 +108,13 @@ def test_a_full_disk_is_told(room: int, folder: Path) -> None:
     assert not is_kept(folder / "file", DATA)
 
 
+@given
 @pytest.mark.parametrize("bad", range(8))
 def test_a_piece_that_is_not_written_is_told_whichever_it_is(
-    bad: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bad: int,
+    given: Callable[[bytes], Bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     good = os.pwrite
 
@@ -106,12 +124,36 @@ def test_a_piece_that_is_not_written_is_told_whichever_it_is(
         return good(file, part, at)
 
     monkeypatch.setattr(os, "pwrite", failing)
-    part = bytes(PIECE)
+    part = given(bytes(PIECE))
     with pytest.raises(OSError, match="broken there"):
         create_bytes(Location.of(tmp_path / "parts"), [part] * 7 + [part[:PAGE]])
     assert not list(tmp_path.iterdir())
     with pytest.raises(OSError, match="broken there"):
-        write_flushed(tmp_path / "whole", part * 7 + part[:PAGE])
+        write_flushed(tmp_path / "whole", given(bytes(7 * PIECE + PAGE)))
+
+
+def test_parts_follow_each_other_whichever_memory_they_are_in(tmp_path: Path) -> None:
+    whole, rest = as_the_disk_takes_it(DATA[:PIECE]), as_the_disk_takes_it(DATA[: PIECE + PAGE + 7])
+    parts: list[list[Bytes]] = [
+        [whole, b"a" * PAGE, whole, b"b" * 3, whole, whole],
+        [rest, whole, rest, DATA],
+        [b"a" * PIECE, whole, whole[1:], whole[PAGE:], whole],
+    ]
+    for number, some in enumerate(parts):
+        path = tmp_path / str(number)
+        assert create_bytes(Location.of(path), some)
+        assert path.read_bytes() == b"".join(some)
+
+
+@pytest.mark.parametrize("size", range(20))
+def test_the_same_bytes_are_told_from_others_wherever_they_differ(size: int) -> None:
+    data = DATA[:size]
+    for one in (data, memoryview(data), as_the_disk_takes_it(data), memoryview(b"1" + data)[1:]):
+        assert is_same(one, data) and is_same(data, one)
+        assert not is_same(one, data + b"0") and not is_same(data + b"0", one)
+        for at in range(size):
+            other = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+            assert not is_same(one, other) and not is_same(other, one)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are copies")
@@ -136,14 +178,17 @@ def test_a_copy_of_a_process_writes_into_memory_of_its_own(tmp_path: Path) -> No
     assert (tmp_path / "theirs").read_bytes() == b"them" * PAGE
 
 
-def test_writes_cut_short_are_gone_on_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@given
+def test_writes_cut_short_are_gone_on_with(
+    given: Callable[[bytes], Bytes], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = os.pwrite
 
     def cut(file: int, part: memoryview, at: int) -> int:
         return good(file, part[: max(len(part) // 2, 1)], at)
 
     monkeypatch.setattr(os, "pwrite", cut)
-    write_flushed(folder / "file", DATA)
+    write_flushed(folder / "file", given(DATA))
     assert is_kept(folder / "file", DATA)
 
 

@@ -53,6 +53,7 @@ def test_a_shard_has_the_bytes_that_zarr_writes(
     for number, start in enumerate(range(0, rows, shard)):
         ours = encoded_shard(made[start : start + shard], chunk, shard, CODECS[codec])
         assert ours == (tmp_path / f"a/c/{number}/0").read_bytes()
+        assert ours.readonly and np.frombuffer(ours, np.uint8).ctypes.data % 4096 == 0
 
 
 KEYS: list[Any] = [

@@ -101,7 +101,7 @@ def test_nothing_is_asked_of_a_url_or_of_a_dataset_that_is_not_stored(
     far = toy_config("memory://space", "dataset.n_train=100_000_000")
     with caplog.at_level(logging.INFO):
         require_space(far, folder_of(far), CLIENT)
-    assert caplog.messages == ["100,000,005 of 100,000,005 spectra to do: 2.42 TB, about 102 min "
+    assert caplog.messages == ["100,000,005 of 100,000,005 spectra to do: 2.42 TB, about 68.3 min "
                                "on 4 workers"]  # fmt: skip
 
 
