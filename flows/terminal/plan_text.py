@@ -17,6 +17,7 @@ def print_plan(told: Mapping[str, Any]) -> None:
         f"measured here on {measured['spectra']} spectra, one core: "
         f"{1e3 * measured['computing_s']:.3f} ms to compute and "
         f"{1e3 * measured['writing_s']:.3f} ms to write one, "
+        f"{1e3 * measured['block_s']:.1f} ms more a block; "
         f"{measured['shard_bytes'] / 1e3:.2f} kB kept; {measured['set_up_s']:.1f} s to set up"
     )
     rows = [

@@ -75,7 +75,8 @@ def estimate(rows: dict[str, int], block: int, workers: int, of_one: Measured) -
     tasks = sum(-(-some // each) for some in of_each)
     chunks = sum(-(-count // ROW_CHUNK) for count in rows.values())
     longest = min(max(rows.values()), block * each) * of_one.seconds
-    core_seconds = total * of_one.seconds
+    longest += min(max(of_each), each) * of_one.block_s
+    core_seconds = total * of_one.seconds + blocks * of_one.block_s
     templates = (of_one.template_files - 1) * len(rows) + 1  # the root's metadata is one file
     return Estimate(
         rows=total,

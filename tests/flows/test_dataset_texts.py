@@ -31,7 +31,7 @@ ACTUAL = {"rows": 5000, "block": 512, "blocks": 10, "objects": 71, "bytes": 131_
 TOLD = {
     "dataset": "/d", "mode": "stored", "splits": {"train": 4900, "validation": 100},
     "measured": {"spectra": 256, "computing_s": 0.00017, "writing_s": 0.00018, "set_up_s": 4.6,
-                 "shard_bytes": 24_100.0},
+                 "block_s": 0.0123, "shard_bytes": 24_100.0},
     "plan": PLANNED, "actual": ACTUAL, "scale": None,
     "training": {"epochs": 9, "spectra_at_most": 44_100, "seconds_at_most": 260.0, "cost": None},
 }  # fmt: skip
@@ -41,7 +41,7 @@ def test_a_plan_stands_beside_what_it_took(printed: Print) -> None:
     assert printed(print_plan, TOLD) == [
         "/d",
         "measured here on 256 spectra, one core: 0.170 ms to compute and 0.180 ms to write one, "
-        "24.10 kB kept; 4.6 s to set up",
+        "12.3 ms more a block; 24.10 kB kept; 4.6 s to set up",
         "|plan|actual",
         "train|4,900 rows|",
         "validation|100 rows|",
