@@ -30,7 +30,7 @@ from trainlib.training.distributed import Ranks
 from trainlib.training.optimizer import build_optimizer
 from trainlib.training.truth import LABELS, truth_of
 
-COMMAND = "OMP_NUM_THREADS=1 python -m tests.bench augment"
+COMMAND = "python -m tests.bench augment"
 ROWS, PIXELS, ROUNDS, SEED = 512, 4096, 5, 1
 TRAINED = 2048  # spectra of the epoch that is timed
 FORMER = 11_400  # spectra/s, when this was first asked for, on a busy core

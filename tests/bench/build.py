@@ -23,7 +23,7 @@ from tests.bench.simulate import entry
 ROWS = int(os.environ.get("SPECDENOISE_BENCH_ROWS", "0"))  # 0: all of the preset
 READ, BATCH = 16_384, 250  # spectra read, at least; spectra handed out at once
 POLL_S = 0.1
-COMMAND = "OMP_NUM_THREADS=1 python -m tests.bench build"
+COMMAND = "python -m tests.bench build"
 
 
 def overrides(root: Path) -> list[str]:

@@ -24,7 +24,7 @@ from simlib.location import Location
 from tests.bench.simulate import entry, everything
 
 ROWS, CHUNK, ROUNDS = 1024, 128, 5
-COMMAND = "OMP_NUM_THREADS=1 python -m tests.bench codecs"
+COMMAND = "python -m tests.bench codecs"
 CODECS: dict[str, list[Any]] = {
     "none": [],
     "lz4": [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")],

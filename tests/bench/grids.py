@@ -27,7 +27,7 @@ BAR_FILES_PER_S, BAR_BYTES = 20.0, 1e9
 DIFFERENT, WINDOW = 5, (670.0, 920.0)
 TEFF, LOGG = (4000.0, 4250.0, 4500.0, 4750.0, 5000.0), (0.0, 1.0, 2.0, 3.0, 4.0)
 FEH, ALPHA = (-1.0, -0.5, 0.0, 0.5), (0.0, 0.25)
-COMMAND = "OMP_NUM_THREADS=1 python -m tests.bench grids"
+COMMAND = "python -m tests.bench grids"
 POLL_S = 0.1
 
 

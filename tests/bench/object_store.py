@@ -21,7 +21,7 @@ from tests.storage import ceph
 from tests.storage.object_store import Server, credentials, make_bucket
 
 ROWS = int(os.environ.get("SPECDENOISE_BENCH_S3_ROWS", "61440"))
-COMMAND = "OMP_NUM_THREADS=1 python -m tests.bench object_store"
+COMMAND = "python -m tests.bench object_store"
 
 
 def run() -> list[dict[str, object]]:

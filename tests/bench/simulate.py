@@ -27,7 +27,7 @@ from simlib.stellar import open_grid
 from tests.bench import _peers
 from tests.bench._textbook import Textbook
 
-COMMAND = "OMP_NUM_THREADS=1 python -m tests.bench simulate"
+COMMAND = "python -m tests.bench simulate"
 ROWS, PLAIN_ROWS, ROUNDS = 4096, 16, 5
 FIBRES = 100
 MANY, BLOCK, PROCESSES = 200_000, 1024, 2  # rows as a worker computes them, nothing stored

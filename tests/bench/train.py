@@ -37,7 +37,7 @@ from trainlib.training.loss import rmse
 from trainlib.training.normals import epoch_order
 
 STORE = "toy.zarr"
-COMMAND = "OMP_NUM_THREADS=1 python -m tests.bench train"
+COMMAND = "python -m tests.bench train"
 PIXELS, BATCH, STEPS = 4096, 250, 12
 LEFT_OUT = 2  # of the steps, the first
 

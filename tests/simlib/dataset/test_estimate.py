@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 from simlib.dataset import measure as measuring
 from simlib.dataset.estimate import Cost, actual_of, cost_of, estimate
 from simlib.dataset.measure import Measured, measure
-from simlib.dataset.plan import cut_of
+from simlib.dataset.plan import Block, cut_of
 from simlib.dataset.prices import Prices, read_prices
 from simlib.dataset.publish import published_dataset
+from simlib.dataset.rows import Recipe
 from simlib.dataset.scheduler_load import scheduler_load
 from simlib.errors import InputError
 from tests.simlib.dataset.toy_build import build, toy_config
@@ -102,6 +104,23 @@ def test_a_build_is_as_large_as_was_estimated(tmp_path: Path) -> None:
     next((folder / "parts").path.glob("train-*.json")).unlink()
     without = actual_of(*published_dataset(folder))  # the manifest alone tells
     assert without.core_seconds == actual.core_seconds
+
+
+def test_what_a_block_takes_is_told_from_what_its_rows_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, rows = [0.0], Recipe.rows
+
+    def slow(recipe: Recipe, block: Block) -> xr.Dataset:
+        seconds[0] += 10.0 + 2.0 * (block.stop - block.start)
+        return rows(recipe, block)
+
+    monkeypatch.setattr(Recipe, "rows", slow)
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: seconds[0])
+    for count in (1, 64):
+        of_one = measure(toy_config(tmp_path), count)
+        assert (of_one.set_up_s, of_one.block_s, of_one.writing_s) == (12.0, 12.0, 0.0)
+        assert of_one.computing_s == (2.0 if count > 1 else 0.0)
 
 
 def test_a_block_that_is_measured_is_whole_chunks(
