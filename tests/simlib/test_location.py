@@ -133,6 +133,24 @@ def test_files_of_a_folder_are_measured_and_read_together(tmp_path: Path, url: s
     assert place.read_files([*files, "deep/none", "deep/3/x/below"]) == files
 
 
+@pytest.mark.parametrize("url", ["folder", "memory://unlike"])
+@pytest.mark.parametrize("kind", [bytes, memoryview])
+def test_files_that_hold_other_bytes_or_are_not_there_are_named(
+    tmp_path: Path, url: str, kind: type
+) -> None:
+    place = Location.of(tmp_path if url == "folder" else url) / kind.__name__
+    files = {"a": b"", "b": b"1", "c/d": bytes(4 << 20), "c/e": b"2" * 12_345}
+    write_files(place, {name: kind(data) for name, data in files.items()})
+
+    def unlike(**others: bytes) -> list[str]:
+        return place.unlike({name: kind(data) for name, data in (files | others).items()})
+
+    assert unlike() == []
+    assert unlike(b=b"2") == ["b"]
+    assert unlike(a=b"1", **{"c/e": b"2" * 12_344}) == ["a", "c/e"]
+    assert unlike(**{"c/d": bytes((4 << 20) - 1) + b"1", "none": b""}) == ["c/d", "none"]
+
+
 def test_options_that_are_none_are_told() -> None:
     with pytest.raises(InputError, match=r"cannot open memory://a: .*use a folder or s3://"):
         Location.of("memory://a", {"memory": "an option of the name of the protocol"}).exists()
