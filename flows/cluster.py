@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 20
 _MEMORY_GB = 2.0  # of a worker, where the config says nothing and the machine has it
 _SHARE = 0.9  # of a machine's memory, for all workers together
+_SHARED_GB = 0.5  # of stellar grid and templates, mapped: there once, counted in every worker
+_OWN_GB = 0.9  # the least that a worker of this machine should have beside, to be one more
 
 
 @contextmanager
@@ -76,7 +78,21 @@ def worker_memory_gb(cluster: Cluster, usual: float = _MEMORY_GB) -> float:
         return cluster.memory_gb
     if cluster.is_elsewhere:
         return usual
-    return min(usual, _SHARE * MEMORY_LIMIT / 1e9 / (cluster.most_workers or usable_cores()))
+    return min(usual, _SHARED_GB + _room_gb() / (cluster.most_workers or _workers(cluster)))
+
+
+def _workers(cluster: Cluster) -> int:
+    """Return how many workers there are to be, where they do not come and go."""
+    if cluster.workers is not None:
+        return cluster.workers
+    if cluster.kind != "local" or cluster.memory_gb is not None:
+        return usable_cores()
+    return max(1, min(usable_cores(), int(_room_gb() / _OWN_GB)))
+
+
+def _room_gb() -> float:
+    """Return what the workers of this machine may take together, beside what they share."""
+    return max(_SHARE * MEMORY_LIMIT / 1e9 - _SHARED_GB, 0.0)
 
 
 def _made(cluster: Cluster) -> Any:
@@ -121,14 +137,14 @@ def _set_workers(made: Any, cluster: Cluster) -> None:
     if cluster.adaptive is not None:
         made.adapt(minimum=cluster.adaptive[0], maximum=cluster.adaptive[1])
     elif cluster.kind in ("slurm", "kubernetes"):
-        made.scale(cluster.workers or usable_cores())
+        made.scale(_workers(cluster))
 
 
 def _size(cluster: Cluster) -> str:
     if cluster.adaptive is not None:
         count = f"{cluster.adaptive[0]} to {cluster.adaptive[1]} workers"
     else:
-        number = cluster.workers or usable_cores()
+        number = _workers(cluster)
         count = f"{number} {'threads' if cluster.kind == 'threads' else 'workers'}"
     if cluster.kind == "threads":
         return count
@@ -159,7 +175,7 @@ def _local(cluster: Cluster) -> LocalCluster:
     as_processes = cluster.kind == "local"
     if as_processes:
         refuse_unguarded_script()
-    workers = cluster.adaptive[0] if cluster.adaptive else cluster.workers or usable_cores()
+    workers = cluster.adaptive[0] if cluster.adaptive else _workers(cluster)
     memory = round(1e9 * worker_memory_gb(cluster)) if as_processes else 0
     cache.writable("numba")  # where it cannot be, that is told here, not by each worker
     alone = _no_key_press_for_workers() if as_processes else nullcontext()

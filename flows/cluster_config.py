@@ -64,7 +64,7 @@ class Cluster(Section):
     kind: Literal["local", "threads", "slurm", "kubernetes"] = "local"
     # of a running scheduler, e.g. tcp://10.0.0.1:8786
     address: Annotated[str, AfterValidator(refuse_password)] | None = None
-    workers: PositiveInt | None = None  # None: one a core of this machine
+    workers: PositiveInt | None = None  # None: one a core of this machine, if it has the memory
     adaptive: tuple[PositiveInt, PositiveInt] | None = None  # fewest and most, as there is work
     memory_gb: PositiveFloat | None = None  # of a worker; None: 2, or its share of this machine
     dashboard: str = "127.0.0.1:8787"  # another port is taken where this one is in use

@@ -16,8 +16,9 @@ SETTINGS: dict[str, Any] = {
     "distributed.worker.memory.spill": False,
     # For its profile a worker looks at itself 20 times a second, not 100, which took 4 % of a core.
     "distributed.worker.profile.interval": "50ms",
-    # Close to its limit a worker takes no further block; over it, its nanny starts it anew.
-    "distributed.worker.memory.pause": 0.85,
+    # Over its limit a worker is started anew by its nanny. Close to it, it goes on: what it holds
+    # between two blocks is there to stay, and one that waited for less would wait for ever.
+    "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
 }
 

@@ -7,9 +7,10 @@ import urllib.request
 from contextlib import nullcontext, suppress
 
 import dask
+import numpy as np
 import psutil
 import pytest
-from distributed import Event, LocalCluster
+from distributed import Event, LocalCluster, Worker
 
 from flows import cluster
 from flows.cluster import dask_client
@@ -48,6 +49,14 @@ def test_a_local_cluster_has_its_workers_and_a_dashboard_that_answers(kind: str)
             assert page.status == 200
 
 
+async def fill_up_to(share: float, dask_worker: Worker) -> float:
+    """Hold memory on a worker, let it look at that, and return its share of the limit."""
+    limit, process = dask_worker.memory_manager.memory_limit, psutil.Process()
+    dask_worker.held = np.ones(int(share * limit - process.memory_info().rss), np.uint8)  # type: ignore[attr-defined]
+    await dask_worker.memory_manager.memory_monitor(dask_worker)  # type: ignore[no-untyped-call]
+    return float(process.memory_info().rss / limit)
+
+
 @pytest.mark.parametrize(
     ("section", "told"),
     [(Cluster(workers=3, memory_gb=0.5), "3 workers of 0.5 GB"),
@@ -63,6 +72,14 @@ def test_a_worker_is_given_its_limit_of_memory() -> None:
     with dask_client(section) as client:
         (worker,) = client.scheduler_info()["workers"].values()
         assert worker["memory_limit"] == 750_000_000
+
+
+def test_a_worker_close_to_its_limit_of_memory_does_not_wait_for_less() -> None:
+    section = Cluster(workers=1, memory_gb=0.75, dashboard="127.0.0.1:0")
+    with dask_client(section) as client:
+        (share,) = client.run(fill_up_to, 0.9).values()
+        assert 0.86 < share < 0.94  # where Dask would let it pause
+        assert client.submit(sum, [1, 2]).result(30) == 3
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from dask.utils import parse_bytes
 
-from flows.cluster import dask_client, worker_memory_gb
+from flows.cluster import _size, dask_client, worker_memory_gb
 from flows.cluster_config import Cluster
 from flows.config import load_config
 from flows.dask_settings import SETTINGS, as_environment
@@ -207,9 +207,26 @@ def test_a_secret_in_a_job_is_refused_and_not_repeated(line: str) -> None:
 def test_a_worker_has_two_gigabytes_or_its_share_of_the_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flows.cluster.MEMORY_LIMIT", 8e9)
+    monkeypatch.setattr("flows.cluster.MEMORY_LIMIT", 8e9)  # 7.2 of them, 0.5 counted in each
     assert worker_memory_gb(cluster_of("workers=2")) == 2.0
-    assert worker_memory_gb(cluster_of("workers=8")) == pytest.approx(0.9)
-    assert worker_memory_gb(cluster_of("adaptive=[1, 8]")) == pytest.approx(0.9)
+    assert worker_memory_gb(cluster_of("workers=8")) == pytest.approx(0.5 + 6.7 / 8)
+    assert worker_memory_gb(cluster_of("adaptive=[1, 8]")) == pytest.approx(0.5 + 6.7 / 8)
     assert worker_memory_gb(cluster_of("workers=8", "memory_gb=5")) == 5.0
     assert worker_memory_gb(cluster_of("kind=slurm", "workers=800")) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "workers"),
+    [(2, 24, 2), (16, 32, 16), (16, 16, 15), (8, 8, 7), (4, 1, 1)],
+)
+def test_there_are_as_many_workers_as_cores_if_each_has_the_memory_for_a_block(
+    cores: int, gigabytes: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.cluster.MEMORY_LIMIT", 1e9 * gigabytes)
+    monkeypatch.setattr("flows.cluster.usable_cores", lambda: cores)
+    assert _size(cluster_of()).startswith(f"{workers} workers of ")
+    assert worker_memory_gb(cluster_of()) >= min(1.4, 0.9 * gigabytes)
+    for stated in ("kind=threads", "memory_gb=3"):  # which bound themselves, or are a person's own
+        assert _size(cluster_of(stated)).startswith(f"{cores} ")
+    assert _size(cluster_of("workers=9")).startswith("9 workers of ")
+    assert _size(cluster_of("kind=slurm")).startswith(f"{cores} workers of 2 GB")
