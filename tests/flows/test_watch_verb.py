@@ -37,6 +37,10 @@ def visits():
     ]
 
 
+def as_of_a_terminal():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else ignored where the tests outlive theirs
+
+
 class Program:
     """A watch of the folder `in`, which writes into `out`."""
 
@@ -48,6 +52,7 @@ class Program:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "flows", *words], cwd=folder, stderr=told,
                 stdout=subprocess.PIPE, text=True, start_new_session=True,
+                preexec_fn=as_of_a_terminal,  # noqa: PLW1509  it takes no lock
             )  # fmt: skip
 
     def put(self, name, data):
