@@ -34,7 +34,14 @@ from simlib.dataset.manifest import (
     portable_config,
     summary_checksum,
 )
-from simlib.dataset.places import arrays_in, begun_in, manifest_in, plan_in, record_in
+from simlib.dataset.places import (
+    arrays_in,
+    begun_in,
+    latest_in,
+    manifest_in,
+    plan_in,
+    record_in,
+)
 from simlib.dataset.plan import Block, BlockRecord, Plan, encoded, make_plan
 from simlib.dataset.publish import folder_of, is_published, publish
 from simlib.dataset.rows import Recipe
@@ -333,13 +340,16 @@ def _finish(
         provenance=provenance(),
     )
     _clear(folder)  # a kill after a block's last file took its place leaves an empty folder
-    _clear(folder / "parts")
     publish(folder, manifest)
 
 
 def _clear(folder: Location) -> None:
+    """Remove what builders that were killed left half-written: who comes later writes less."""
     if folder.is_local:
-        clear_leftovers(folder.path)
+        for place in (folder, folder / "parts"):
+            clear_leftovers(place.path)
+        latest = latest_in(folder.parent)
+        clear_leftovers(latest.parent.path, latest.name)
 
 
 def _summary(

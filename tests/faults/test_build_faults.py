@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import platform
 import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -292,6 +293,24 @@ def test_a_block_is_on_the_disk_before_its_record_is_written(
     config = config_at(tmp_path)
     build.build_dataset(config, ensure_terms_grid(config), client)
     assert len(recorded) == BLOCKS
+
+
+def test_what_a_killed_builder_of_a_published_dataset_left_is_cleared(
+    client: Client, tmp_path: Path
+) -> None:
+    config = config_at(tmp_path)
+    terms = ensure_terms_grid(config)
+    folder = build.build_dataset(config, terms, client)
+    dead = multiprocessing.get_context("spawn").Process(target=int)
+    dead.start()
+    dead.join(60)
+    for place in (folder.parent / "latest.json", folder / "manifest.json", folder / "parts/x"):
+        for process in (dead.pid, os.getpid()):
+            name = f".{place.name}.{platform.node()}.{process}.1.writing"
+            (place.parent / name).path.write_bytes(b"half")
+    assert build.build_dataset(config, terms, client) == folder
+    left = {path.name.split(".")[-3] for path in tmp_path.rglob("*.writing")}
+    assert left == {str(os.getpid())}
 
 
 @pytest.mark.slow  # some seeds of test_kills.py have two builders
