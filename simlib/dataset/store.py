@@ -24,7 +24,7 @@ from simlib.dataset.plan import SIMULATED, Block, BlockRecord, Plan
 from simlib.errors import InputError
 from simlib.fingerprint import digest
 from simlib.location import Location
-from simlib.unbuffered import Bytes, is_same
+from simlib.unbuffered import Bytes
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +87,11 @@ def write_row_variables(
 
 def _kept(arrays: Location, files: Mapping[str, Bytes]) -> dict[str, str]:
     """Write what is missing or wrong of these files; return the digest of each."""
-    standing = arrays.read_files(arrays.sizes().keys() & files.keys())
-    if missing := {
-        name: data
-        for name, data in files.items()
-        if name not in standing or not is_same(standing[name], data)
-    }:
-        write_kept(arrays, missing)
+    sizes = arrays.sizes()
+    there = {name: data for name, data in files.items() if name in sizes}
+    wrong = {*(files.keys() - there.keys()), *arrays.unlike(there)}
+    if wrong:
+        write_kept(arrays, {name: data for name, data in files.items() if name in wrong})
     return {name: digest(data) for name, data in files.items()}
 
 
