@@ -78,13 +78,13 @@ def worker_memory_gb(cluster: Cluster, usual: float = _MEMORY_GB) -> float:
         return cluster.memory_gb
     if cluster.is_elsewhere:
         return usual
-    return min(usual, _SHARED_GB + _room_gb() / (cluster.most_workers or _workers(cluster)))
+    return min(usual, _SHARED_GB + _room_gb() / worker_count(cluster))
 
 
-def _workers(cluster: Cluster) -> int:
-    """Return how many workers there are to be, where they do not come and go."""
-    if cluster.workers is not None:
-        return cluster.workers
+def worker_count(cluster: Cluster) -> int:
+    """Return how many workers there are to be; the most, where they come and go."""
+    if cluster.most_workers is not None:
+        return cluster.most_workers
     if cluster.kind != "local" or cluster.memory_gb is not None:
         return usable_cores()
     return max(1, min(usable_cores(), int(_room_gb() / _OWN_GB)))
@@ -137,14 +137,14 @@ def _set_workers(made: Any, cluster: Cluster) -> None:
     if cluster.adaptive is not None:
         made.adapt(minimum=cluster.adaptive[0], maximum=cluster.adaptive[1])
     elif cluster.kind in ("slurm", "kubernetes"):
-        made.scale(_workers(cluster))
+        made.scale(worker_count(cluster))
 
 
 def _size(cluster: Cluster) -> str:
     if cluster.adaptive is not None:
         count = f"{cluster.adaptive[0]} to {cluster.adaptive[1]} workers"
     else:
-        number = _workers(cluster)
+        number = worker_count(cluster)
         count = f"{number} {'threads' if cluster.kind == 'threads' else 'workers'}"
     if cluster.kind == "threads":
         return count
@@ -175,7 +175,7 @@ def _local(cluster: Cluster) -> LocalCluster:
     as_processes = cluster.kind == "local"
     if as_processes:
         refuse_unguarded_script()
-    workers = cluster.adaptive[0] if cluster.adaptive else _workers(cluster)
+    workers = cluster.adaptive[0] if cluster.adaptive else worker_count(cluster)
     memory = round(1e9 * worker_memory_gb(cluster)) if as_processes else 0
     cache.writable("numba")  # where it cannot be, that is told here, not by each worker
     alone = _no_key_press_for_workers() if as_processes else nullcontext()

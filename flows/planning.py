@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from flows.cluster import worker_count
 from flows.config import Config
 from simlib.artifact import read_record
 from simlib.dataset.estimate import Estimate, actual_of, cost_of, estimate
@@ -18,7 +19,6 @@ from simlib.dataset.prices import Prices, read_prices
 from simlib.dataset.publish import folder_of
 from simlib.dataset.scheduler_load import scheduler_load
 from simlib.errors import InputError
-from simlib.processes import usable_cores
 from trainlib.config import HourglassModel
 
 LARGE_ROWS, LARGE_WORKERS = 100_000_000, 1000
@@ -32,7 +32,7 @@ def plan_of(
     rows: int | None = None,
     train: bool = True,
 ) -> dict[str, Any]:
-    """Return what the config takes with so many workers, one a core; by default this machine's.
+    """Return what the config takes with so many workers, one a core; by default the build's.
 
     prices: a file of them. simulate: also what `rows` spectra take, by default 1e8 on 1,000
     workers, and what a scheduler takes for as many tasks as there may be. train: also what some
@@ -48,7 +48,7 @@ def plan_of(
     is_there = manifest is not None and manifest.blocks is not None
     cut = (manifest.plan.rows, manifest.plan.block) if manifest else cut_of(config.dataset)
     of_one = measure(config)
-    planned = estimate(*cut, workers or usable_cores(), of_one)
+    planned = estimate(*cut, workers or worker_count(config.cluster), of_one)
     return {
         "dataset": str(folder),
         "mode": config.dataset.mode,

@@ -17,7 +17,7 @@ def plan(
             "--workers",
             min=1,
             metavar="N",
-            help="One a core; by default this machine's, 1,000 for --simulate.",
+            help="One a core; by default the config's or this machine's, 1,000 for --simulate.",
         ),
     ] = None,
     prices: Annotated[

@@ -49,7 +49,7 @@ def test_a_plan_follows_what_it_is_given(
     of_training = {"epochs": 8, "spectra_at_most": 2400, "seconds_at_most": None, "cost": None}
     assert usual["training"] == of_training  # of recipe B nothing is known before its data are
     assert plan("--set", "dataset.block=64")["plan"]["blocks"] == 6
-    assert plan("--workers", "7")["plan"]["workers"] == 7
+    assert plan("--workers", "7", "--set", "cluster.workers=3")["plan"]["workers"] == 7
     assert plan("--set", "train.seconds=9", config="demo")["training"]["seconds_at_most"] == 9
 
     (tmp_path / "mine.toml").write_text(
@@ -73,6 +73,18 @@ def test_a_plan_follows_what_it_is_given(
     assert "{" not in out  # as without "--json"
     assert "100,000,000 spectra on 1,000 cores" in out
     assert not (tmp_path / "data").exists()
+
+
+def test_a_plan_is_of_the_workers_that_the_build_has(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.cluster.usable_cores", lambda: 16)
+    for gigabytes, expected in ((64.0, 16), (8.0, 7)):  # as many as have the memory for a block
+        monkeypatch.setattr("flows.cluster.MEMORY_LIMIT", 1e9 * gigabytes)
+        assert plan()["plan"]["workers"] == expected
+    assert plan("--set", "cluster.workers=3")["plan"]["workers"] == 3
+    many = plan("--set", "cluster.kind=slurm", "--set", "cluster.adaptive=[1, 200]")["plan"]
+    assert many["workers"] == 200
 
 
 def test_a_finished_dataset_stands_beside_its_plan(
