@@ -116,9 +116,12 @@ def run_directory(config: TrainingConfig, dataset_fingerprint: str) -> Location:
 
 
 @contextmanager
-def lock_run(directory: Path) -> Iterator[None]:
-    """Hold the run directory; InputError names the process that trains in it already."""
-    with lock(directory / LOCK, f"the run directory {directory}", timeout_s=0.0):
+def lock_run(directory: Path, timeout_s: float = 0.0) -> Iterator[None]:
+    """Hold the run directory; InputError names the process that trains in it already.
+
+    timeout_s: so long that process may take to end.
+    """
+    with lock(directory / LOCK, f"the run directory {directory}", timeout_s):
         yield
 
 

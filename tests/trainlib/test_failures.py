@@ -26,6 +26,27 @@ for failure in sys.argv[2:]:
 sys.exit(7)
 """
 
+# a rank that holds the run and ends where torchrun does, and a torchrun that is killed then
+HOLDS = """
+import sys, threading
+from pathlib import Path
+from trainlib import runs
+from trainlib.training.watch import follow_parent
+with runs.lock_run(Path(sys.argv[1])):
+    follow_parent(None)
+    print("held", flush=True)
+    threading.Event().wait(60)
+"""
+IS_KILLED = """
+import os, signal, subprocess, sys
+rank = subprocess.Popen(
+    [sys.executable, "-c", *sys.argv[1:]], stdout=subprocess.PIPE, start_new_session=True,
+    env=os.environ | {"TORCHELASTIC_RUN_ID": "one"},
+)
+assert rank.stdout.readline() == b"held\\n"
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
@@ -62,6 +83,15 @@ def test_who_interrupts_a_training_is_told_that_it_kept_where_it_is(toy, tmp_pat
             is_cancelled=lambda: bool(read_failures(directory)),
             command=[sys.executable, "-c", waiting, str(directory), "0:Preempted:kept"],
         )  # fmt: skip
+
+
+def test_a_run_whose_torchrun_was_killed_is_free_when_that_is_told(toy, tmp_path):
+    directory = tmp_path / "run"
+    command = [sys.executable, "-c", IS_KILLED, HOLDS, str(directory)]
+    with pytest.raises(launch.RanksLost, match="code -9 .*\n(  .*\n)*train again"):
+        launch.train(toy_config(tmp_path), toy, str(directory), command=command)
+    with runs.lock_run(directory):
+        pass
 
 
 def test_every_line_of_the_ranks_is_passed_on_and_nothing_is_left(toy, tmp_path, monkeypatch):
