@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from multiprocessing import Pool
 from pathlib import Path
 from typing import Annotated
 
@@ -108,14 +108,10 @@ def _compute(work: Path, nodes: list[Node], folder: str, jobs: int) -> Iterator[
     """Compute the nodes that are not in the folder; yield what was done for each."""
     work = work.resolve()
     (work / folder).mkdir(exist_ok=True)
-    read_structures(work)  # once, before the processes are forked
-    with Pool(jobs) as pool:
-        done = pool.imap(_run, [(work, node, folder) for node in nodes])
+    read_structures(work)  # once, not by each thread
+    with ThreadPoolExecutor(jobs) as pool:  # it is a program of its own that computes
+        done = pool.map(lambda node: run_node(work, node, folder), nodes)
         yield from track(done, total=len(nodes), description=folder, console=Console(stderr=True))
-
-
-def _run(job: tuple[Path, Node, str]) -> str:
-    return run_node(*job)
 
 
 @app.command()

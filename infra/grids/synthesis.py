@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,8 @@ def node_file(work: Path, node: Node, folder: str = GRID_FOLDER) -> Path:
 
 
 def scratch_folder(work: Path) -> Path:
-    """Return this process's folder for the program, with its data and the lists linked."""
-    scratch = work / "scratch" / str(os.getpid())
+    """Return this thread's folder for the program, with its data and the lists linked."""
+    scratch = work / "scratch" / f"{os.getpid()}-{threading.get_ident()}"
     scratch.mkdir(parents=True, exist_ok=True)
     lists = {path.name: path for path in (work / "lists").glob("*.list")}
     for name, source in {"DATA": program_data(work), **lists}.items():
