@@ -18,7 +18,7 @@ from flows.inputs import inputs_of
 from flows.orchestration import flow, stage
 from flows.terminal.progress import item_progress
 from simlib.dataset import build as making
-from simlib.dataset.publish import published
+from simlib.dataset.publish import published, published_dataset
 from simlib.dataset.watch import Patience
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
@@ -63,6 +63,8 @@ def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
     """
     if not repair and (standing := published(config)) is not None:
         log.info("dataset %s  complete already", standing)
+        if told := published_dataset(standing)[1].plan.unlike(config):
+            log.info("it keeps its own plan: %s", told)
         return str(standing)
     patience = Patience(config.cluster.hang_factor, config.cluster.hang_floor_s)
     with (

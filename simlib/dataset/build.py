@@ -48,9 +48,12 @@ from simlib.dataset.rows import Recipe
 from simlib.dataset.space import require_space, usual_need
 from simlib.dataset.store import (
     kept_sizes,
+    laid_out,
     missing_blocks,
     readable,
+    readable_block,
     records_of,
+    strays_in,
     write_kept,
     write_row_variables,
     write_template,
@@ -82,8 +85,9 @@ def build_dataset(
 ) -> Location:
     """Simulate what is missing of the config's dataset, publish it, and return its folder.
 
-    terms: the folder of the grid of terms. repair: read every value of what is there, and make
-    again what is not as it was written. patience: with workers that hang. Raises InputError for a
+    terms: the folder of the grid of terms. What stands of a store that is not published is read,
+    every value of it, and made again where it is not as it was written. repair: also where it is
+    published. patience: with workers that hang. Raises InputError for a
     config that cannot be simulated, OSError when the store cannot be written; finished blocks stay
     for the next run.
     """
@@ -97,7 +101,7 @@ def build_dataset(
     plan, template = persist("the plan", lambda: begin(recipe, folder))
     if template:
         persist("the config", lambda: _tell_begun(recipe, folder))
-        _simulate_blocks(recipe, folder, plan, client, progress, repair, patience)
+        _simulate_blocks(recipe, folder, plan, client, progress, patience)
     seconds = time.monotonic() - started
     persist("the manifest", lambda: _finish(recipe, folder, plan, template, seconds))
     return folder
@@ -135,12 +139,22 @@ def _tell_begun(recipe: Recipe, folder: Location) -> None:
 def _plan(
     config: SimulationConfig, folder: Location, standing: Manifest | None, example: xr.Dataset
 ) -> Plan:
-    if standing is None:
+    """Return the plan of the store, which rules; where it is lost, what the store tells of it."""
+    place = plan_in(folder)
+    held = readable(place, Plan)
+    if standing is not None:
+        if held is None:
+            write_record(place, standing.plan)
+        held = standing.plan
+    if held is None:
         mine = make_plan(config.dataset, config.storage.codec, first_row_of(example))
-        return create_record(plan_in(folder), mine)
-    if readable(plan_in(folder), Plan) is None:  # damaged or gone; a manifest holds it too
-        write_record(plan_in(folder), standing.plan)
-    return standing.plan
+        mine = laid_out(folder, mine, example) or mine
+        if place.exists():  # damaged
+            write_record(place, mine)
+        held = create_record(place, mine)
+    if told := held.unlike(config):
+        log.info("dataset %s  keeps its own plan: %s", folder, told)
+    return held
 
 
 def _simulate_blocks(
@@ -149,13 +163,13 @@ def _simulate_blocks(
     plan: Plan,
     client: Client,
     progress: Progress | None,
-    repair: bool,
     patience: Patience,
 ) -> None:
     total = len(list(plan.blocks()))
     records = persist("the records", lambda: records_of(folder, plan))
     missing = persist("the store", lambda: missing_blocks(folder, plan, records))
-    if repair:
+    if len(missing) < total:  # what was written by others, or before a machine went down
+        log.info("dataset %s  reading the %d blocks that stand", folder, total - len(missing))
         missing = _with_damaged(folder, plan, missing, client, patience)
     log.info("dataset %s  %d of %d blocks to do", folder, len(missing), total)
     number = total - len(missing)
@@ -194,8 +208,10 @@ class _Simulating:
     def _rows(self, block: Block, apart: Callable[[], AbstractContextManager[None]]) -> int:
         before = None
         if (checksum := self.before.get(block.name)) is not None:
-            place = record_in(self.folder, block)
-            standing = persist(f"the record {place}", lambda: readable(place, BlockRecord))
+            standing = persist(
+                f"the record of {block.name}",
+                partial(readable_block, self.folder, self.plan, block),
+            )
             before = standing if standing and standing.checksum == checksum else None
         record = simulate_block(self.recipe, self.folder, self.plan, block, before, apart)
         return record.stop - record.start
@@ -214,7 +230,7 @@ class _Checking:
         return [b for b in blocks if not persist(f"block {b.name}", partial(self._is_good, b))]
 
     def _is_good(self, block: Block) -> bool:
-        record = readable(record_in(self.folder, block), BlockRecord)
+        record = readable_block(self.folder, self.plan, block)
         return record is not None and is_undamaged(self.folder, record)
 
 
@@ -263,8 +279,7 @@ def _one_block(
     before: BlockRecord | None,
     apart: Callable[[], AbstractContextManager[None]],
 ) -> BlockRecord:
-    place = record_in(folder, block)
-    standing = readable(place, BlockRecord)
+    standing = readable_block(folder, plan, block)
     if standing is not None and standing != before:
         return standing  # another builder was here
     draft, files = _packed(recipe, folder, plan, block, before)
@@ -273,7 +288,7 @@ def _one_block(
         write_kept(arrays_in(folder), files)
         seconds = draft.seconds_writing + time.monotonic() - started
         record = draft.model_copy(update={"seconds_writing": round(seconds, 3)})
-        write_record(place, record)
+        write_record(record_in(folder, block), record)
     return record
 
 
@@ -321,6 +336,9 @@ def _finish(
     if template and (absent := missing_blocks(folder, plan, records)):
         raise RuntimeError(f"{folder}: {absent[0].name} is not there after the last block")
     row_files = write_row_variables(folder, plan, records, recipe.drawn) if template else {}
+    for name in strays_in(plan, [*template, *row_files], kept_sizes(folder)) if template else ():
+        log.warning("%s/%s belongs to nothing and is removed", arrays_in(folder), name)
+        (arrays_in(folder) / name).remove()
     makers = {plan.first_row.arithmetic, *(record.arithmetic for record in records.values())}
     manifest = Manifest(
         fingerprint=folder.name,

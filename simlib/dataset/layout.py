@@ -38,6 +38,7 @@ _PACKINGS: dict[str, tuple[Literal["lz4", "zstd"], int]] = {
     # 6 % smaller, twice as long to write; without the bits' shuffle it would be a fifth larger
     "zstd": ("zstd", 5),
 }
+CODECS = (*_PACKINGS, "none")
 
 
 def dtype_of(name: str) -> np.dtype[Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Base64UrlBytes, Field, NonNegativeInt, PositiveInt
 
 from simlib.artifact import Record
-from simlib.config import Dataset
+from simlib.config import Dataset, SimulationConfig
 from simlib.dataset.agreement import FirstRow
 from simlib.errors import InputError
 
@@ -51,7 +51,7 @@ class Plan(Record):
     It is written before anything else, once; whoever goes on with the store follows it.
     """
 
-    remedy: ClassVar[str] = "remove the folder of this dataset and build it again"
+    remedy: ClassVar[str] = REPAIR
     rows: dict[SplitName, PositiveInt]
     block: PositiveInt
     chunk: PositiveInt
@@ -63,6 +63,19 @@ class Plan(Record):
         for split, rows in self.rows.items():
             for start in range(0, rows, self.block):
                 yield Block(split, start, min(start + self.block, rows))
+
+    def unlike(self, config: SimulationConfig) -> str:
+        """Return what of it a config would have otherwise, in words; nothing where nothing is."""
+        asked = {
+            "dataset.block": (self.block, config.dataset.block),
+            "dataset.chunk": (self.chunk, config.dataset.chunk),
+            "storage.codec": (self.codec, config.storage.codec),
+        }
+        return ", ".join(
+            f"{key} = {mine} (asked: {other}, which only a new dataset would have)"
+            for key, (mine, other) in asked.items()
+            if other not in ("auto", mine)
+        )
 
 
 class BlockRecord(Record):

@@ -3,8 +3,9 @@
 How its files look is `layout`; how a finished one is read is `stored`.
 """
 
+import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,8 @@ import xarray as xr
 
 from simlib.artifact import Record, parse_record, read_record, write_files
 from simlib.dataset.layout import (
+    CODECS,
+    as_named,
     block_files,
     checksum_of,
     dtype_of,
@@ -19,7 +22,7 @@ from simlib.dataset.layout import (
     row_files,
     template_files,
 )
-from simlib.dataset.places import arrays_in
+from simlib.dataset.places import arrays_in, record_in
 from simlib.dataset.plan import SIMULATED, Block, BlockRecord, Plan
 from simlib.errors import InputError
 from simlib.fingerprint import digest
@@ -37,6 +40,26 @@ def write_template(folder: Location, plan: Plan, example: xr.Dataset) -> dict[st
     example: one simulated row. Harmless at any time: a block's files are others.
     """
     return _kept(arrays_in(folder), template_files(plan, example))
+
+
+def laid_out(folder: Location, mine: Plan, example: xr.Dataset) -> Plan | None:
+    """Return the plan by which an empty store was written, None where it cannot be told.
+
+    mine: a plan of its rows.
+    """
+    arrays = arrays_in(folder)
+    for name, data in arrays.read_files([f"{split}/flux/zarr.json" for split in mine.rows]).items():
+        try:
+            told = json.loads(data)
+            block = told["chunk_grid"]["configuration"]["chunk_shape"][0]
+            chunk = told["codecs"][0]["configuration"]["chunk_shape"][0]
+            for codec in CODECS:
+                plan = Plan(**dict(mine) | {"block": block, "chunk": chunk, "codec": codec})
+                if template_files(plan, example).get(name) == data:
+                    return plan
+        except (ValueError, LookupError, TypeError) as error:
+            log.warning("%s cannot be read (%s)", arrays / name, error)
+    return None
 
 
 def write_block(
@@ -114,15 +137,47 @@ def readable(place: Location, model: type[RecordModel]) -> RecordModel | None:
 def records_of(folder: Location, plan: Plan) -> dict[str, BlockRecord]:
     """Return the records of the finished blocks, by the block's name; damaged ones left out."""
     parts = folder / "parts"
-    wanted = {f"{block.name}.json" for block in plan.blocks()}
-    found = parts.read_files(wanted.intersection(parts.names()))
+    wanted = {f"{block.name}.json": block for block in plan.blocks()}
+    found = parts.read_files(wanted.keys() & set(parts.names()))
     records: dict[str, BlockRecord] = {}
     for name, data in found.items():
         try:
-            records[name.removesuffix(".json")] = parse_record(parts / name, data, BlockRecord)
+            records[wanted[name].name] = parse_block(folder, plan, wanted[name], data)
         except InputError as error:
             log.warning("%s", error)
     return records
+
+
+def parse_block(folder: Location, plan: Plan, block: Block, data: bytes) -> BlockRecord:
+    """Return the record of a block, of its file's bytes.
+
+    Raises InputError for what is damaged, and for the record of something else.
+    """
+    place = record_in(folder, block)
+    record = parse_record(place, data, BlockRecord)
+    values = 4 * (block.stop - block.start)
+    if (
+        Block(record.split, record.start, record.stop) != block
+        or set(record.sizes) != set(as_named(plan, block))
+        or any(len(kept) != values for kept in (record.snr, record.flux_scale))
+    ):
+        raise InputError(
+            f"{place} is not the record of rows {block.start} to {block.stop - 1} of "
+            f"{block.split!r} (it says {record.start} to {record.stop - 1} of {record.split!r}); "
+            f"{record.remedy}"
+        )
+    return record
+
+
+def readable_block(folder: Location, plan: Plan, block: Block) -> BlockRecord | None:
+    """Return the record of a block, None where there is none or where it cannot be used."""
+    if (data := record_in(folder, block).read_bytes()) is None:
+        return None
+    try:
+        return parse_block(folder, plan, block, data)
+    except InputError as error:
+        log.warning("%s", error)
+        return None
 
 
 def missing_blocks(folder: Location, plan: Plan, records: Mapping[str, BlockRecord]) -> list[Block]:
@@ -140,6 +195,12 @@ def kept_sizes(folder: Location) -> dict[str, int]:
     """Return the bytes of each file of the arrays, by name; what is half-written is none."""
     found = arrays_in(folder).sizes()
     return {name: size for name, size in found.items() if "/." not in f"/{name}"}
+
+
+def strays_in(plan: Plan, others: Iterable[str], sizes: Iterable[str]) -> list[str]:
+    """Return the names of files of the arrays that are no block's and none of these others."""
+    shards = {name for block in plan.blocks() for name in as_named(plan, block)}
+    return sorted(set(sizes) - shards - set(others))
 
 
 def is_template_whole(folder: Location, digests: Mapping[str, str]) -> bool:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from simlib.artifact import parse_record
 from simlib.dataset.damage import is_undamaged
-from simlib.dataset.layout import as_named, template_names
+from simlib.dataset.layout import template_names
 from simlib.dataset.manifest import Manifest, summary_checksum
-from simlib.dataset.places import arrays_in, plan_in, record_in
-from simlib.dataset.plan import Block, BlockRecord, Plan
+from simlib.dataset.places import arrays_in, latest_in, plan_in, record_in
+from simlib.dataset.plan import Block, Plan
 from simlib.dataset.publish import published_dataset
-from simlib.dataset.store import kept_sizes
+from simlib.dataset.store import kept_sizes, parse_block, strays_in
 from simlib.errors import InputError
 from simlib.fingerprint import digest
 from simlib.location import Location, Place
@@ -52,7 +52,9 @@ def verify_dataset(
     started = time.monotonic()
     sizes = kept_sizes(folder)
     wrong = _wrong_files(folder, manifest)
-    problems = [*_wrong_records(folder, manifest), *wrong.values(), *_strays(manifest, sizes)]
+    problems = [*_wrong_records(folder, manifest), *wrong.values()]
+    strays = strays_in(manifest.plan, [*manifest.template, *manifest.row_files], sizes)
+    problems += [f"spectra.zarr/{name} belongs to nothing" for name in strays]
     unreadable = {
         split
         for split in manifest.plan.rows
@@ -64,7 +66,10 @@ def verify_dataset(
     checksums: list[str] = []
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
         found = pool.map(
-            lambda block: _block(folder, block, sizes, block.split not in unreadable), blocks
+            lambda block: _block(
+                folder, manifest.plan, block, sizes, block.split not in unreadable
+            ),
+            blocks,
         )
         for number, (block, (checksum, trouble)) in enumerate(zip(blocks, found, strict=True), 1):
             checksums += [checksum] if checksum else []
@@ -88,8 +93,11 @@ def verify_dataset(
 
 
 def _wrong_records(folder: Location, manifest: Manifest) -> Iterator[str]:
-    if folder.name != manifest.fingerprint:
-        yield f"the folder is named {folder.name}, its manifest {manifest.fingerprint}"
+    if folder.name != manifest.fingerprint and latest_in(folder.parent).exists():
+        yield (  # a copy elsewhere may have any name
+            f"the folder is named {folder.name}, its manifest {manifest.fingerprint}: it does not "
+            "belong among the versions; move it away"
+        )
     try:
         data = plan_in(folder).read_bytes()
         if data is None:
@@ -113,22 +121,15 @@ def _wrong_files(folder: Location, manifest: Manifest) -> dict[str, str]:
     return wrong
 
 
-def _strays(manifest: Manifest, sizes: dict[str, int]) -> Iterator[str]:
-    expected = {*manifest.template, *manifest.row_files}
-    shards = {name for block in manifest.plan.blocks() for name in as_named(manifest.plan, block)}
-    for name in sorted(set(sizes) - expected - shards):
-        yield f"spectra.zarr/{name} belongs to nothing; remove it"
-
-
 def _block(
-    folder: Location, block: Block, sizes: dict[str, int], is_readable: bool
+    folder: Location, plan: Plan, block: Block, sizes: dict[str, int], is_readable: bool
 ) -> tuple[str | None, str]:
     """Return a block's checksum as its record says, None without one, and what is wrong with it."""
     place = record_in(folder, block)
     if (data := place.read_bytes()) is None:
         return None, f"parts/{place.name} is not there"
     try:
-        record = parse_record(place, data, BlockRecord)
+        record = parse_block(folder, plan, block, data)
     except InputError as error:
         return None, str(error)
     for name, size in record.sizes.items():

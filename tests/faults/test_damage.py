@@ -15,6 +15,7 @@ from simlib.dataset.places import latest_in, manifest_in, plan_in
 from simlib.dataset.plan import Plan
 from simlib.dataset.publish import Latest, published, published_dataset
 from simlib.dataset.store import readable, records_of
+from simlib.dataset.verify import verify_dataset
 from simlib.errors import InputError
 from simlib.location import Location
 from tests.simlib.dataset.toy_build import OVERRIDES, build, toy_config
@@ -68,6 +69,27 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(content)
 
 
+def unfinish(root: Path) -> Path:
+    """Leave a store as it is when all is written but what publishes it; return its folder."""
+    folder = folder_of(root).path
+    (folder / "manifest.json").unlink()
+    (versions(root) / "latest.json").unlink()
+    return folder
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the blocks that are simulated from now on."""
+    names, good = [], building.block_files
+
+    def counted(*arguments: object) -> object:
+        names.append(arguments[1].name)  # type: ignore[attr-defined]
+        return good(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(building, "block_files", counted)
+    return names
+
+
 def records_in(root: Path) -> list[object]:
     """Return what the records say, None for one that cannot be used."""
     folder = folder_of(root)
@@ -118,10 +140,8 @@ def test_a_damaged_block_is_named(root: Path) -> None:
 
 def test_repair_makes_good_a_flipped_bit_in_every_file(root: Path) -> None:
     whole, expected, dice = arrays_of(root), read_all(root), random.Random(3)
-    plan = plan_in(folder_of(root)).path
     for path in files_of(root):
-        if path != plan:
-            flip(path, dice.randrange(8 * path.stat().st_size))
+        flip(path, dice.randrange(8 * path.stat().st_size))
     build(root, *SMALL, repair=True)
     assert arrays_of(root) == whole
     assert is_same(read_all(root), expected)
@@ -129,7 +149,7 @@ def test_repair_makes_good_a_flipped_bit_in_every_file(root: Path) -> None:
 
 @pytest.mark.parametrize("repair", [False, True])
 def test_what_was_deleted_is_made_again_and_no_more(
-    repair: bool, root: Path, monkeypatch: pytest.MonkeyPatch
+    repair: bool, root: Path, made: list[str]
 ) -> None:
     whole, expected, folder = arrays_of(root), read_all(root), folder_of(root).path
     gone = ["spectra.zarr/train/flux/c/1/0", "spectra.zarr/validation/snr/c/0",
@@ -139,13 +159,6 @@ def test_what_was_deleted_is_made_again_and_no_more(
         (folder / name).unlink()
     with pytest.raises(InputError, match="specdenoise build CONFIG"):
         read_all(root)
-    made, good = [], building.block_files
-
-    def counted(*arguments: object) -> object:
-        made.append(arguments[1].name)  # type: ignore[attr-defined]
-        return good(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(building, "block_files", counted)
     build(root, *SMALL, repair=repair)
     assert sorted(made) == ["train-00000008", "train-00000016"]
     assert arrays_of(root) == whole
@@ -199,15 +212,57 @@ def test_the_advice_of_the_message_is_one_that_works(
     read_all(root)
 
 
-def test_a_store_whose_plan_is_lost_before_it_is_finished_says_so(root: Path) -> None:
-    folder = folder_of(root).path
-    (folder / "manifest.json").unlink()
-    (folder / "parts/plan.json").write_text("{}")
-    with pytest.raises(InputError, match="plan.json has format None.*remove the folder"):
-        build(root, *SMALL)
-    shutil.rmtree(folder)
+def test_what_is_damaged_before_it_is_published_is_never_published(
+    root: Path, made: list[str]
+) -> None:
+    whole, folder = arrays_of(root), unfinish(root)
+    (folder / "parts/validation-00000000.json").unlink()
+    flip(folder / "spectra.zarr/train/flux/c/1/0", 54321)
+    other = (folder / "parts/train-00000000.json").read_bytes()
+    (folder / "parts/train-00000016.json").write_bytes(other)
     build(root, *SMALL)
-    read_all(root)
+    assert sorted(made) == ["train-00000008", "train-00000016", "validation-00000000"]
+    assert arrays_of(root) == whole
+    assert not verify_dataset(folder).problems
+
+
+CUT_BEFORE = {"parts/plan.json": b"", "manifest.json": b'{"a', "../latest.json": b"{"}
+
+
+@pytest.mark.parametrize("repair", [False, True])
+@pytest.mark.parametrize("before", [{"parts/plan.json": None}, {"parts/plan.json": b"{}"},
+                                    CUT_BEFORE])  # fmt: skip
+def test_a_lost_plan_is_told_by_the_store_whatever_is_asked_then(
+    before: dict[str, bytes | None], repair: bool, root: Path, made: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    whole, folder = arrays_of(root), unfinish(root)
+    for name, data in before.items():
+        (folder / name).unlink(missing_ok=True)
+        if data is not None:
+            (folder / name).write_bytes(data)
+    caplog.set_level("INFO")
+    build(root, *SMALL, "dataset.block=16", "storage.codec=none", repair=repair)
+    assert not made and arrays_of(root) == whole
+    assert not verify_dataset(folder).problems
+    asked = "which only a new dataset would have"
+    assert (
+        f"dataset {folder}  keeps its own plan: dataset.block = 8 (asked: 16, {asked}), "
+        f"storage.codec = lz4 (asked: none, {asked})"
+    ) in caplog.messages
+
+
+def test_where_nothing_tells_the_plan_all_is_made_as_the_config_says(
+    root: Path, made: list[str]
+) -> None:
+    expected, folder = read_all(root), unfinish(root)
+    (folder / "parts/plan.json").write_text("{")
+    for split in ("train", "validation"):
+        (folder / f"spectra.zarr/{split}/flux/zarr.json").write_text('{"codecs": []}')
+    build(root, *SMALL, "dataset.block=24")
+    assert sorted(made) == ["train-00000000", "validation-00000000"]
+    assert not verify_dataset(folder).problems  # the shards of the other plan are gone
+    assert is_same(read_all(root), expected)
 
 
 def test_a_latest_version_of_the_first_format_is_replaced(root: Path) -> None:

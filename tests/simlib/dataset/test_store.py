@@ -338,7 +338,7 @@ def test_another_plan_is_refused(change: dict[str, Any], message: str, tmp_path:
     folder = make_store(tmp_path, PLAN)
     place = folder / "parts" / "plan.json"
     record = json.loads(place.path.read_text()) | change
-    with pytest.raises(InputError, match=f"{message}.*remove the folder of this dataset"):
+    with pytest.raises(InputError, match=f"{message}.*CONFIG --repair`"):
         parse_record(place, json.dumps(record).encode(), Plan)
 
 
