@@ -15,6 +15,7 @@ import dask
 import psutil
 import pytest
 from distributed import Client, Event, LocalCluster
+from distributed.comm.core import CommClosedError
 
 from simlib.dataset.fan_out import fan_out
 from simlib.dataset.tasks import Task
@@ -313,6 +314,33 @@ def test_workers_that_take_too_much_memory_are_told_with_the_way_out(
     assert "simulate train 00000000-00000009: 2 workers ended" in str(error.value)
     assert "cluster.memory_gb" in str(error.value) and "dataset.block" in str(error.value)
     assert sum("was over its limit of memory" in r.msg for r in caplog.records) == 2
+
+
+def test_work_that_did_not_reach_all_workers_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    with threads() as (cluster, client):
+        register, errors = client.register_plugin, [CommClosedError("gone"), OSError("gone")]
+
+        def sometimes(plugin: Any) -> None:
+            register(plugin)
+            if errors:
+                raise errors.pop()
+
+        monkeypatch.setattr(client, "register_plugin", sometimes)
+        fan_out(client, "simulate", "some", first_rows, tasks(3), CALM, told.append)
+        assert len(told) == 3 and not errors
+        assert not [name for name in cluster.scheduler.worker_plugins if "some" in name]
+
+
+def test_workers_without_the_memory_to_begin_a_task_are_told_and_not_started_for_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with (
+        processes(2, memory_limit=40_000_000) as (_, client),
+        pytest.raises(InputError, match="over their limit of memory before a task.*memory_gb"),
+    ):
+        fan_out(client, "simulate", "some", waits, tasks(3), CALM, lambda _: None)
+    assert sum("was over its limit of memory" in r.msg for r in caplog.records) >= 10
 
 
 def test_a_scheduler_that_is_lost_is_one_message() -> None:
