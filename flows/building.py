@@ -18,7 +18,7 @@ from flows.inputs import inputs_of
 from flows.orchestration import flow, stage
 from flows.terminal.progress import item_progress
 from simlib.dataset import build as making
-from simlib.dataset.publish import published, published_dataset
+from simlib.dataset.publish import published
 from simlib.dataset.watch import Patience
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
@@ -48,9 +48,12 @@ def _workers(config: Config) -> Iterator[Client]:
 
 
 @stage("etc-grid", 6 * HOUR_S)
-def etc_grid(config: Config) -> Location:
-    """Return the location of the calculator's terms on the grid over conditions."""
-    location = ensure_terms_grid(config)
+def etc_grid(config: Config, repair: bool = False) -> Location:
+    """Return the location of the calculator's terms on the grid over conditions.
+
+    repair: they are read, and made again where they are damaged.
+    """
+    location = ensure_terms_grid(config, repair)
     log.info("terms %s", location)
     return location
 
@@ -63,8 +66,6 @@ def build_dataset(config: Config, terms: Location, repair: bool = False) -> str:
     """
     if not repair and (standing := published(config)) is not None:
         log.info("dataset %s  complete already", standing)
-        if told := published_dataset(standing)[1].plan.unlike(config):
-            log.info("it keeps its own plan: %s", told)
         return str(standing)
     patience = Patience(config.cluster.hang_factor, config.cluster.hang_floor_s)
     with (
@@ -84,7 +85,7 @@ def building(source: str = "demo", overrides: Sequence[str] = (), repair: bool =
     """Make the dataset of a config, or what of it is missing or damaged; return its folder."""
     config = given_config(source, overrides)
     meet_workers(config)
-    return build_dataset(config, etc_grid(config), repair)
+    return build_dataset(config, etc_grid(config, repair), repair)
 
 
 def build(source: str, overrides: Sequence[str] = (), repair: bool = False) -> str:

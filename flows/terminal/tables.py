@@ -54,7 +54,7 @@ def print_cache(description: Mapping[str, Any]) -> None:
 def print_verification(result: Mapping[str, Any]) -> None:
     """Print what `simlib.dataset.verify` found of a dataset."""
     megabytes, seconds = result["bytes"] / 1e6, result["seconds"]
-    print(f"dataset {result['dataset']}  {result['fingerprint']}")
+    print(f"dataset {result['dataset']}")
     print(
         f"{result['spectra']} spectra in {result['blocks']} blocks, {result['files']} files, "
         f"{megabytes:.1f} MB read in {seconds:.1f} s"

@@ -66,7 +66,9 @@ def dataset_due(config: SimulationConfig) -> Due:
     """Return whether the dataset is to be made or gone on with, against the one published."""
     folder, latest = folder_of(config), _latest(config)
     if is_published(folder, config):
-        return Due("build-dataset", str(folder), False, "is complete and published")
+        manifest = readable(manifest_in(folder), Manifest)
+        told = f"is complete and published{_keeping(manifest.plan, config) if manifest else ''}"
+        return Due("build-dataset", str(folder), False, told)
     seconds = None
     if latest is not None and latest.blocks is not None:
         data = config.dataset
@@ -77,6 +79,7 @@ def dataset_due(config: SimulationConfig) -> Due:
         if (plan := readable(plan_in(folder), Plan)) is not None:
             missing, blocks = _missing(folder, plan), len(list(plan.blocks()))
             told = f"was begun: {blocks - missing} of {blocks} blocks are done"
+            told += _keeping(plan, config)
             share = missing / blocks
             return Due("build-dataset", str(folder), True, told, changes,
                        None if seconds is None else seconds * share)  # fmt: skip
@@ -92,6 +95,10 @@ def dataset_due(config: SimulationConfig) -> Due:
     told = f"files are missing or of another size ({missing} blocks)"
     blocks = len(list(manifest.plan.blocks()))
     return Due("build-dataset", str(folder), True, told, (), (seconds or 0.0) * missing / blocks)
+
+
+def _keeping(plan: Plan, config: SimulationConfig) -> str:
+    return f"; it keeps its own plan: {told}" if (told := plan.unlike(config)) else ""
 
 
 def _missing(folder: Location, plan: Plan) -> int:

@@ -17,6 +17,7 @@ from simlib.dataset.publish import Latest, published, published_dataset
 from simlib.dataset.store import readable, records_of
 from simlib.dataset.verify import verify_dataset
 from simlib.errors import InputError
+from simlib.etc.grid.store import open_terms_grid, terms_folder
 from simlib.location import Location
 from tests.simlib.dataset.toy_build import OVERRIDES, build, toy_config
 
@@ -56,6 +57,10 @@ def is_same(found: dict[str, xr.Dataset], expected: dict[str, xr.Dataset]) -> bo
 
 def files_of(root: Path) -> list[Path]:
     return sorted(path for path in versions(root).rglob("*") if path.is_file())
+
+
+def terms_of(root: Path) -> list[Path]:
+    return sorted(path for path in (root / "terms").rglob("*") if path.is_file())
 
 
 def arrays_of(root: Path) -> dict[Path, bytes]:
@@ -140,7 +145,7 @@ def test_a_damaged_block_is_named(root: Path) -> None:
 
 def test_repair_makes_good_a_flipped_bit_in_every_file(root: Path) -> None:
     whole, expected, dice = arrays_of(root), read_all(root), random.Random(3)
-    for path in files_of(root):
+    for path in (*files_of(root), *terms_of(root)):
         flip(path, dice.randrange(8 * path.stat().st_size))
     build(root, *SMALL, repair=True)
     assert arrays_of(root) == whole
@@ -201,6 +206,9 @@ def test_the_advice_of_the_message_is_one_that_works(
 
     whole = arrays_of(root)
     flip(folder_of(root).path / "spectra.zarr/train/variance/c/0/0", 12345)
+    flip(next(path for path in terms_of(root) if "/wavelength/c/" in str(path)), 54321)
+    with pytest.raises(InputError, match="terms grid at .* is damaged; run `specdenoise build CO"):
+        open_terms_grid(terms_folder(toy_config(root, *SMALL)))
     with pytest.raises(InputError) as caught:
         read_all(root)
     (advice,) = re.findall("`specdenoise (.*?)`", str(caught.value))

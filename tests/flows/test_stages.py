@@ -113,7 +113,8 @@ def test_a_mistake_in_a_form_is_told_in_our_words(
 @pytest.mark.parametrize("repair", [False, True])
 def test_building_ends_with_the_dataset(calls: Calls, repair: bool) -> None:
     assert building.building.fn("tiny", SETS, repair) == DATASET
-    assert calls == [*BEGIN, ("build_dataset", TERMS, repair)]
+    begin = [("meet_workers",), ("etc_grid", repair)]
+    assert calls == [*begin, ("build_dataset", TERMS, repair)]
 
 
 def test_training_ends_with_the_run(calls: Calls) -> None:

@@ -5,6 +5,7 @@ Its folder is `<root>/terms/<fingerprint>`. Whoever builds it writes arrays unde
 and what it names is never written again.
 """
 
+import logging
 import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -32,6 +33,8 @@ from simlib.instrument import load_instrument
 from simlib.location import Location, Place
 from simlib.provenance import provenance
 
+log = logging.getLogger(__name__)
+
 ROWS_BEFORE_PUBLISHING = 256
 
 
@@ -41,7 +44,7 @@ class TermsManifest(Record):
     inputs: the checksums of the instrument and of the sky.
     """
 
-    remedy: ClassVar[str] = "remove its folder and build it again"
+    remedy: ClassVar[str] = "run `specdenoise build CONFIG --repair`, which makes it again"
     fingerprint: str
     arrays: str
     checksum: str
@@ -62,18 +65,30 @@ def terms_folder(config: SimulationConfig) -> Location:
     return config.root / "terms" / terms_fingerprint(config)
 
 
-def ensure_terms_grid(config: SimulationConfig) -> Location:
+def ensure_terms_grid(config: SimulationConfig, repair: bool = False) -> Location:
     """Return the folder of the config's grid of terms, built and published unless it is there.
 
-    Raises InputError for a grid whose interpolation is off by more than `terms.tolerance`.
+    repair: what is there is read, and removed where it is damaged. Raises InputError for a grid
+    whose interpolation is off by more than `terms.tolerance`.
     """
     folder = terms_folder(config)
+    if repair:
+        _remove_damaged(folder)
     if not is_published(folder):
         grid = build_terms_grid(config)
         check = check_terms_grid(grid, config, rows=ROWS_BEFORE_PUBLISHING)
         refuse_a_bad_grid(check)
         publish_terms_grid(grid, config, check.record())
     return folder
+
+
+def _remove_damaged(folder: Location) -> None:
+    try:
+        if is_published(folder):
+            open_terms_grid(folder)
+    except InputError as error:
+        log.warning("%s", error)
+        folder.remove()
 
 
 def is_published(place: Place) -> bool:

@@ -56,6 +56,17 @@ def test_nothing_is_due_of_what_is_published(root: Path) -> None:
             assert not due(root, *overrides).is_due
 
 
+def test_a_store_that_is_cut_otherwise_than_asked_keeps_its_plan_and_says_so(root: Path) -> None:
+    assert due(root).reason == "is complete and published"
+    told = due(root, "dataset.chunk=2", "storage.codec=zstd").reason
+    chunk = config_at(root).dataset.chunk
+    assert told == (
+        f"is complete and published; it keeps its own plan: dataset.chunk = {chunk} (asked: 2, "
+        "which only a new dataset would have), storage.codec = lz4 (asked: zstd, which only a new "
+        "dataset would have)"
+    )
+
+
 @pytest.mark.parametrize("leaf", sorted({*SHAPING} - OTHERWISE))
 def test_the_input_that_moved_is_named_with_both_values(
     leaf: str, whole: Path, tmp_path: Path

@@ -39,6 +39,6 @@ def build(root: Path | str, *overrides: str, repair: bool = False) -> Location:
     """Build the toy dataset and return its folder."""
     config = toy_config(root, *overrides)
     with here() as client:
-        folder = build_dataset(config, ensure_terms_grid(config), client, repair=repair)
+        folder = build_dataset(config, ensure_terms_grid(config, repair), client, repair=repair)
     assert published(config) == folder
     return folder
