@@ -13,11 +13,12 @@ from simlib.artifact import read_record
 from simlib.dataset.estimate import Estimate, actual_of, cost_of, estimate
 from simlib.dataset.manifest import Manifest
 from simlib.dataset.measure import Measured, measure
-from simlib.dataset.places import manifest_in
-from simlib.dataset.plan import cut_of
+from simlib.dataset.places import manifest_in, plan_in
+from simlib.dataset.plan import Plan, cut_of
 from simlib.dataset.prices import Prices, read_prices
 from simlib.dataset.publish import folder_of
 from simlib.dataset.scheduler_load import scheduler_load
+from simlib.dataset.store import readable
 from simlib.errors import InputError
 from trainlib.config import HourglassModel
 
@@ -37,7 +38,7 @@ def plan_of(
     prices: a file of them. simulate: also what `rows` spectra take, by default 1e8 on 1,000
     workers, and what a scheduler takes for as many tasks as there may be. train: also what some
     steps of training take here, where that can be told without the dataset. `actual` is that of the
-    finished dataset, whose cut is then the plan's, None where there is none.
+    finished dataset, None where there is none; the cut is that of a store that was begun.
     Raises InputError for a file that is no table of prices, and for `rows` without `simulate`.
     """
     if rows is not None and not simulate:
@@ -46,7 +47,8 @@ def plan_of(
     folder = folder_of(config)
     manifest = read_record(manifest_in(folder), Manifest)
     is_there = manifest is not None and manifest.blocks is not None
-    cut = (manifest.plan.rows, manifest.plan.block) if manifest else cut_of(config.dataset)
+    standing = manifest.plan if manifest else readable(plan_in(folder), Plan)
+    cut = (standing.rows, standing.block) if standing else cut_of(config.dataset)
     of_one = measure(config)
     planned = estimate(*cut, workers or worker_count(config.cluster), of_one)
     return {

@@ -14,8 +14,8 @@ def lineage(
         str,
         typer.Argument(
             metavar="PATH",
-            help="A report, run, results, dataset, grid of terms, stellar grid or instrument: "
-            "where it is, or its name.",
+            help="A report, run, results, dataset, release, bundle, file of denoised spectra, grid "
+            "of terms, stellar grid or instrument: where it is, or its name.",
         ),
     ],
     root: RootOption = "./data",
@@ -25,7 +25,7 @@ def lineage(
     """Show what something was made from, step by step, and whether that is still there."""
     from flows.terminal.dataset_text import print_lineage
     from simlib.location import Location
-    from trainlib.evaluation.lineage import lineage as lineage_of
+    from trainlib.lineage import lineage as lineage_of
 
     found = lineage_of(path, Location.of(root, storage_options(storage_option)))
     if as_json:

@@ -98,6 +98,9 @@ def test_a_finished_dataset_stands_beside_its_plan(
     assert actual["objects"] == planned["objects"]
     assert actual["bytes"] == pytest.approx(planned["bytes"], rel=0.05)
     assert actual["seconds"] > 0 and actual["core_seconds"] > 0
+    (folder / "manifest.json").remove()
+    begun = plan("--set", "dataset.block=64")
+    assert begun["actual"] is None and begun["plan"]["blocks"] == 11
     print_plan(told | {"actual": actual | {"seconds": 1234.0}})
     out = capfd.readouterr().out
     assert "20.6 min" in out and "actual" in out

@@ -18,9 +18,9 @@ from tests.trainlib.training_runs import losses, toy_config, train_here
 from trainlib import runs
 from trainlib.config import TrainingConfig
 from trainlib.evaluation.evaluate import evaluate
-from trainlib.evaluation.lineage import lineage
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import RESULTS, read_results
+from trainlib.lineage import lineage
 from trainlib.training import train as loop
 from trainlib.training.data import dataset_identity
 from trainlib.training.distributed import Ranks

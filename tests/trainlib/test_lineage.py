@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from flows.cli import run_program
 from simlib.artifact import read_record, write_record
@@ -28,10 +30,14 @@ from tests.trainlib.judged_runs import page_without_figures
 from tests.trainlib.toy_dataset import write_toy
 from tests.trainlib.training_runs import toy_config, train_here
 from trainlib.evaluation.evaluate import evaluate
-from trainlib.evaluation.lineage import lineage
 from trainlib.evaluation.page_lineage import NAME, PageLineage
 from trainlib.evaluation.results import read_results, write_results
+from trainlib.lineage import lineage
+from trainlib.onsky.bundle import SHIPPED, BundleManifest
+from trainlib.onsky.mirror import _lineage as denoised_cards
+from trainlib.release import Part, Release, releases_in
 from trainlib.runs import RunManifest
+from trainlib.training.seal import sealed_digest
 
 HERE = provenance()
 WAY = ["report", "results", "checkpoint", "run", "dataset", "terms", "instrument", "sky", "code",
@@ -263,6 +269,97 @@ def test_a_run_on_a_store_of_spectra_alone(tmp_path: Path) -> None:
     shutil.rmtree(url)
     write_toy(tmp_path, train=25, validation=12)
     assert states(tmp_path, str(run)) == {"dataset": "replaced"}
+
+
+@pytest.fixture
+def exported(root: Path) -> Path:
+    """Return a bundle away from the root, that names the run there; and release it."""
+    run = Location.of(root / "runs/stars-run")
+    known = read_record(run / "manifest.json", RunManifest)
+    assert known is not None
+    run.path.rename(run.parent.path / f"stars-{known.fingerprint}")
+    run = run.parent / f"stars-{known.fingerprint}"
+    shipped = read_record(Location.of(SHIPPED) / "manifest.json", BundleManifest)
+    assert shipped is not None
+    checkpoint = sealed_digest(run / "checkpoints/last.pt")
+    told = {"run": known.fingerprint, "checkpoint": checkpoint, "recipe": "C",
+            "dataset": known.dataset.fingerprint}  # fmt: skip
+    bundle = Location.of(root.parent / "away/bundle")
+    write_record(bundle / "manifest.json", shipped.model_copy(update={"lineage": told}))
+    parts = {"run": (run, known.fingerprint), "bundle": (bundle, shipped.fingerprint),
+             "dataset": (Location.of(dataset_of(root)), known.dataset.fingerprint)}  # fmt: skip
+    releases = releases_in(Location.of(root), "group")
+    write_record(
+        releases / "000001.json",
+        Release(
+            number=1, made="2026-11-01T00:00:00Z", provenance=HERE,
+            **{name: Part(place=place.relative_to(releases), fingerprint=fingerprint)  # type: ignore[arg-type]
+               for name, (place, fingerprint) in parts.items()},
+        ),
+    )  # fmt: skip
+    return bundle.path
+
+
+def write_denoised(path: Path, manifest: BundleManifest) -> None:
+    flux = fits.ImageHDU(np.zeros(3), header=denoised_cards(manifest), name="DENOISED")
+    fits.HDUList([fits.PrimaryHDU(), flux]).writeto(path)
+
+
+@pytest.mark.parametrize("what", ["manifest.json", "network.safetensors", "trust.json", ""])
+def test_a_bundle_that_went_away_is_traced_to_the_run_it_names(
+    what: str, exported: Path, root: Path
+) -> None:
+    if what:
+        (exported / what).touch()
+    step = lineage(str(exported / what), Location.of(root))
+    assert (step.kind, step.place, step.state) == ("bundle", str(exported), "there")
+    assert [one.kind for one in steps(step)][1:] == [*WAY[2:], "code"]
+    assert states(root, str(exported)) == {}
+    shutil.rmtree(next((root / "runs").iterdir()))
+    assert states(root, str(exported)) == {"run": "missing"}  # its dataset is still found
+    shutil.rmtree(root / "datasets")
+    assert states(root, str(exported)) == {"run": "missing", "dataset": "missing"}
+
+
+@pytest.mark.parametrize("what", ["group", "{root}/releases/group/000001.json"])
+def test_a_release_is_traced_to_all_that_it_names(what: str, exported: Path, root: Path) -> None:
+    step = lineage(what.format(root=root), Location.of(root))
+    assert (step.kind, step.state, step.made) == ("release", "there", "2026-11-01T00:00:00Z")
+    assert [one.kind for one in step.parents] == ["bundle", "run", "dataset"]
+    assert {one.state for one in step.parents} == {"there"}
+    path = next((root / "runs").iterdir()) / "manifest.json"
+    other = read_record(Location.of(path), RunManifest)
+    assert other is not None
+    write_record(Location.of(path), other.model_copy(update={"fingerprint": "0" * 16}))
+    run = lineage(what.format(root=root), Location.of(root)).parents[1]
+    assert run.state == "replaced" and f"what is there has {'0' * 16}" in run.note
+
+
+def test_denoised_spectra_are_traced_to_the_bundle_that_ships_or_to_the_run(
+    exported: Path, root: Path
+) -> None:
+    file = root / "denoised-star.fits"
+    for place, state in ((SHIPPED, "there"), (exported, "missing")):
+        manifest = read_record(Location.of(place) / "manifest.json", BundleManifest)
+        assert manifest is not None
+        if state == "missing":
+            manifest = manifest.model_copy(update={"fingerprint": "f" * 16})
+        file.unlink(missing_ok=True)
+        write_denoised(file, manifest)
+        step = lineage(str(file), Location.of(root))
+        (bundle,) = step.parents
+        assert step.kind == "denoised spectra" and step.note.startswith("specdenoise ")
+        assert (bundle.kind, bundle.state) == ("bundle", state)
+        assert bundle.fingerprint == manifest.fingerprint
+        run = bundle.parents[0]
+        assert run.fingerprint == manifest.lineage["run"]
+        assert run.state == ("missing" if place == SHIPPED else "there")
+    file.write_bytes(b"no FITS")
+    with pytest.raises(InputError, match="cannot be read as FITS"):
+        lineage(str(file), Location.of(root))
+    fits.PrimaryHDU().writeto(file, overwrite=True)
+    with pytest.raises(InputError, match="has no card BUNDLE: it is not from"):
+        lineage(str(file), Location.of(root))
 
 
 @pytest.mark.parametrize("what", ["nothing", "{root}/nothing", "{root}", "{root}/runs"])
