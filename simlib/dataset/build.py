@@ -87,9 +87,8 @@ def build_dataset(
 
     terms: the folder of the grid of terms. What stands of a store that is not published is read,
     every value of it, and made again where it is not as it was written. repair: also where it is
-    published. patience: with workers that hang. Raises InputError for a
-    config that cannot be simulated, OSError when the store cannot be written; finished blocks stay
-    for the next run.
+    published. patience: with workers that hang. Raises InputError for a config that cannot be
+    simulated, OSError when the store cannot be written; finished blocks stay for the next run.
     """
     recipe = Recipe(config, Location.of(terms, config.storage.options))
     folder = persist("the stellar grid", lambda: folder_of(config))
@@ -143,7 +142,7 @@ def _plan(
     place = plan_in(folder)
     held = readable(place, Plan)
     if standing is not None:
-        if held is None:
+        if held != standing.plan:
             write_record(place, standing.plan)
         held = standing.plan
     if held is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
+from simlib.artifact import write_record
 from simlib.dataset import build as building
 from simlib.dataset.open import open_dataset
 from simlib.dataset.places import latest_in, manifest_in, plan_in
@@ -258,6 +259,18 @@ def test_a_lost_plan_is_told_by_the_store_whatever_is_asked_then(
         f"dataset {folder}  keeps its own plan: dataset.block = 8 (asked: 16, {asked}), "
         f"storage.codec = lz4 (asked: none, {asked})"
     ) in caplog.messages
+
+
+def test_a_plan_that_is_not_the_one_of_the_manifest_is_replaced(
+    root: Path, made: list[str]
+) -> None:
+    folder = folder_of(root)
+    plan = readable(plan_in(folder), Plan)
+    assert plan is not None
+    write_record(plan_in(folder), plan.model_copy(update={"block": 16}))
+    assert len(verify_dataset(folder).problems) == 1
+    build(root, *SMALL, repair=True)
+    assert not made and not verify_dataset(folder).problems
 
 
 def test_where_nothing_tells_the_plan_all_is_made_as_the_config_says(
