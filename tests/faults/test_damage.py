@@ -261,9 +261,7 @@ def test_a_lost_plan_is_told_by_the_store_whatever_is_asked_then(
     ) in caplog.messages
 
 
-def test_a_plan_that_is_not_the_one_of_the_manifest_is_replaced(
-    root: Path, made: list[str]
-) -> None:
+def test_a_plan_that_is_not_that_of_the_manifest_is_replaced(root: Path, made: list[str]) -> None:
     folder = folder_of(root)
     plan = readable(plan_in(folder), Plan)
     assert plan is not None
