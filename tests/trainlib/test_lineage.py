@@ -289,14 +289,12 @@ def exported(root: Path) -> Path:
     parts = {"run": (run, known.fingerprint), "bundle": (bundle, shipped.fingerprint),
              "dataset": (Location.of(dataset_of(root)), known.dataset.fingerprint)}  # fmt: skip
     releases = releases_in(Location.of(root), "group")
-    write_record(
-        releases / "000001.json",
-        Release(
-            number=1, made="2026-11-01T00:00:00Z", provenance=HERE,
-            **{name: Part(place=place.relative_to(releases), fingerprint=fingerprint)  # type: ignore[arg-type]
-               for name, (place, fingerprint) in parts.items()},
-        ),
-    )  # fmt: skip
+    named = {name: Part(place=place.relative_to(releases), fingerprint=fingerprint)
+             for name, (place, fingerprint) in parts.items()}  # fmt: skip
+    for number in (1, 2):
+        made = f"2026-11-0{number}T00:00:00Z"
+        release = Release(number=number, made=made, provenance=HERE, **named)  # type: ignore[arg-type]
+        write_record(releases / f"{number:06}.json", release)
     return bundle.path
 
 
@@ -321,10 +319,15 @@ def test_a_bundle_that_went_away_is_traced_to_the_run_it_names(
     assert states(root, str(exported)) == {"run": "missing", "dataset": "missing"}
 
 
-@pytest.mark.parametrize("what", ["group", "{root}/releases/group/000001.json"])
-def test_a_release_is_traced_to_all_that_it_names(what: str, exported: Path, root: Path) -> None:
+@pytest.mark.parametrize(
+    ("what", "number"), [("group", 2), ("{root}/releases/group/000001.json", 1)]
+)
+def test_a_release_is_traced_to_all_that_it_names(
+    what: str, number: int, exported: Path, root: Path
+) -> None:
     step = lineage(what.format(root=root), Location.of(root))
-    assert (step.kind, step.state, step.made) == ("release", "there", "2026-11-01T00:00:00Z")
+    assert (step.kind, step.state, step.note) == ("release", "there", f"number {number}")
+    assert step.made == f"2026-11-0{number}T00:00:00Z"
     assert [one.kind for one in step.parents] == ["bundle", "run", "dataset"]
     assert {one.state for one in step.parents} == {"there"}
     path = next((root / "runs").iterdir()) / "manifest.json"
