@@ -333,7 +333,10 @@ def _finish(
     """
     records = records_of(folder, plan) if template else {}
     if template and (absent := missing_blocks(folder, plan, records)):
-        raise RuntimeError(f"{folder}: {absent[0].name} is not there after the last block")
+        raise InputError(
+            f"{folder}: {absent[0].name} was written and is not there any more; see that nothing "
+            "removes what is there, and run the command again: it goes on with the rest"
+        )
     row_files = write_row_variables(folder, plan, records, recipe.drawn) if template else {}
     for name in strays_in(plan, [*template, *row_files], kept_sizes(folder)) if template else ():
         log.warning("%s/%s belongs to nothing and is removed", arrays_in(folder), name)
@@ -374,7 +377,9 @@ def _summary(
 ) -> Summary:
     """Return what the records of all blocks say together."""
     sizes = kept_sizes(folder)
-    planned_bytes, planned_seconds = usual_need(config, sum(plan.rows.values()), plan.codec)
+    planned_bytes, planned_seconds = usual_need(
+        config, sum(plan.rows.values()), len(records), plan.codec
+    )
     spent = sum(record.seconds_computing + record.seconds_writing for record in records.values())
     impossible = sum(record.impossible_geometries for record in records.values())
     return Summary(

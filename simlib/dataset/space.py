@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 # Of the bytes of float32: the least that spectra may take, and what the demo's were measured to.
 _KEPT_SHARES = {"lz4": (0.55, 0.74), "zstd": (0.55, 0.7), "none": (1.0, 1.0)}
 _SECONDS_A_VALUE = 2e-8  # one core, computing and writing
+_SECONDS_A_BLOCK = 0.02  # beside its values
 _VALUES_A_PIXEL, _BYTES_A_VALUE = 2, 4  # flux and variance, float32
 
 
@@ -69,12 +70,13 @@ def require_space(config: SimulationConfig, folder: Location, client: Client) ->
 def need_of(config: SimulationConfig, folder: Location) -> Need:
     """Return what is left to do; blocks that have a record are done."""
     plan = readable(plan_in(folder), Plan)  # of a store that was begun, which rules
-    of_rows = sum((plan.rows if plan else cut_of(config.dataset)[0]).values())
+    counts, block = (plan.rows, plan.block) if plan else cut_of(config.dataset)
+    of_rows, of_blocks = sum(counts.values()), sum(-(-count // block) for count in counts.values())
     there = set((folder / "parts").names()) if plan else set()
-    done = (b.stop - b.start for b in (plan.blocks() if plan else ()) if f"{b.name}.json" in there)
-    rows = of_rows - sum(done)
+    done = [b for b in (plan.blocks() if plan else ()) if f"{b.name}.json" in there]
+    rows = of_rows - sum(b.stop - b.start for b in done)
     codec = plan.codec if plan else config.storage.codec
-    size, core_seconds = usual_need(config, rows, codec)
+    size, core_seconds = usual_need(config, rows, of_blocks - len(done), codec)
     return Need(
         rows=rows,
         of_rows=of_rows,
@@ -85,10 +87,12 @@ def need_of(config: SimulationConfig, folder: Location) -> Need:
     )
 
 
-def usual_need(config: SimulationConfig, rows: int, codec: str) -> tuple[int, float]:
-    """Return the bytes and the seconds of one core that so many spectra usually take."""
+def usual_need(config: SimulationConfig, rows: int, blocks: int, codec: str) -> tuple[int, float]:
+    """Return the bytes and the seconds of one core that spectra in blocks usually take."""
     values = rows * _VALUES_A_PIXEL * load_instrument(config.instrument.name).pixel_count
-    return round(values * _BYTES_A_VALUE * _KEPT_SHARES[codec][1]), values * _SECONDS_A_VALUE
+    return round(values * _BYTES_A_VALUE * _KEPT_SHARES[codec][1]), (
+        values * _SECONDS_A_VALUE + blocks * _SECONDS_A_BLOCK
+    )
 
 
 def free_bytes(folder: Location) -> int:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import platform
 import re
+import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,9 +25,10 @@ from simlib.dataset import build
 from simlib.dataset.open import open_dataset
 from simlib.dataset.places import plan_in
 from simlib.dataset.plan import Block, Plan
-from simlib.dataset.publish import published_dataset
+from simlib.dataset.publish import folder_of, published, published_dataset
 from simlib.dataset.store import missing_blocks, records_of
 from simlib.dataset.verify import verify_dataset
+from simlib.errors import InputError
 from simlib.etc.grid.store import ensure_terms_grid
 from simlib.location import Location
 from tests.faults.full_disk import FullDisk
@@ -148,6 +150,22 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(tmp_path: Path, client: 
     assert killed
     other = build.build_dataset(whole, ensure_terms_grid(whole), client)
     assert contents(folder) == contents(other)
+
+
+def test_a_store_that_is_removed_while_it_is_built_is_one_message(
+    tmp_path: Path, client: Client
+) -> None:
+    config = config_at(tmp_path)
+    terms = ensure_terms_grid(config)
+
+    def remove(done: int, total: int, rows: int) -> None:
+        if done == total:
+            shutil.rmtree(folder_of(config).path / "parts")
+
+    with pytest.raises(InputError, match="was written and is not there any more"):
+        build.build_dataset(config, terms, client, remove)
+    build.build_dataset(config, terms, client)
+    assert published(config) is not None
 
 
 def test_a_finished_dataset_is_left_alone(tmp_path: Path, client: Client) -> None:

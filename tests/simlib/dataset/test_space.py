@@ -101,8 +101,14 @@ def test_nothing_is_asked_of_a_url_or_of_a_dataset_that_is_not_stored(
     far = toy_config("memory://space", "dataset.n_train=100_000_000")
     with caplog.at_level(logging.INFO):
         require_space(far, folder_of(far), CLIENT)
-    assert caplog.messages == ["100,000,005 of 100,000,005 spectra to do: 2.42 TB, about 68.3 min "
-                               "on 4 workers"]  # fmt: skip
+    many = toy_config("memory://space", "dataset.n_train=100_000_000", "dataset.block=4096",
+                      "dataset.chunk=128")  # fmt: skip
+    with caplog.at_level(logging.INFO):
+        require_space(many, folder_of(many), CLIENT)
+    assert caplog.messages == [  # blocks of 32 rows take longer
+        "100,000,005 of 100,000,005 spectra to do: 2.42 TB, about 5.48 h on 4 workers",
+        "100,000,005 of 100,000,005 spectra to do: 2.42 TB, about 70.3 min on 4 workers",
+    ]
 
 
 def test_free_space_is_that_of_the_nearest_folder_that_is_there(
