@@ -450,14 +450,16 @@ def start_worker(directory, rank: int) -> subprocess.Popen[str]:
 def test_a_cancelled_training_leaves_no_process(toy, tmp_path):
     config = toy_config(tmp_path, epochs=100_000, ranks=1, interval=50)
     directory, seen = tmp_path / "run", []
+
+    def note(_):
+        seen.append(int((directory / runs.LOCK).read_text().split()[0]))
+
     with pytest.raises(KeyboardInterrupt):
-        launch.train(
-            config, toy, str(directory), progress=seen.append, is_cancelled=lambda: bool(seen)
-        )
-    worker = int((directory / runs.LOCK).read_text().split()[0])
+        launch.train(config, toy, str(directory), progress=note, is_cancelled=lambda: bool(seen))
+    assert seen[0] != os.getpid()
     with suppress(psutil.NoSuchProcess):  # gone already
-        psutil.Process(worker).wait(10.0)
-    assert not psutil.pid_exists(worker)
+        psutil.Process(seen[0]).wait(10.0)
+    assert not psutil.pid_exists(seen[0])
 
 
 def test_two_processes_do_not_train_in_one_directory(toy, tmp_path):
