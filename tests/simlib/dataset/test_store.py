@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from simlib.artifact import parse_record
+from simlib.artifact import parse_record, write_record
 from simlib.config import Dataset
 from simlib.dataset import layout
 from simlib.dataset import plan as plans
@@ -27,10 +27,10 @@ from simlib.dataset.layout import (
     template_files,
 )
 from simlib.dataset.open import open_dataset
-from simlib.dataset.places import arrays_in
+from simlib.dataset.places import arrays_in, record_in
 from simlib.dataset.plan import Block, Plan
 from simlib.dataset.publish import published_folder
-from simlib.dataset.store import records_of, write_block, write_template
+from simlib.dataset.store import readable_block, records_of, write_block, write_template
 from simlib.errors import InputError
 from simlib.location import Location
 from tests.faults.failing_disk import Watcher, flip, watching
@@ -340,6 +340,23 @@ def test_another_plan_is_refused(change: dict[str, Any], message: str, tmp_path:
     record = json.loads(place.path.read_text()) | change
     with pytest.raises(InputError, match=f"{message}.*CONFIG --repair`"):
         parse_record(place, json.dumps(record).encode(), Plan)
+
+
+@pytest.mark.parametrize(
+    "change", [{"start": 1}, {"stop": 9}, {"split": "test"}, {"sizes": {"train/flux/c/0/0": 5}},
+               {"snr": b"AAAA"}, {"flux_scale": b""}],
+)  # fmt: skip
+def test_a_record_of_something_else_than_its_name_says_is_none(
+    change: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, block = make_store(tmp_path, PLAN), next(PLAN.blocks())
+    record = records_of(folder, PLAN)[block.name]
+    write_record(record_in(folder, block), record.model_copy(update=change))
+    assert block.name not in records_of(folder, PLAN)
+    assert readable_block(folder, PLAN, block) is None
+    (told,) = set(caplog.messages)
+    assert "is not the record of rows 0 to 7 of 'train' (it says " in told
+    assert told.endswith("CONFIG --repair`, which makes it again")
 
 
 def test_a_whole_number_stays_one() -> None:
