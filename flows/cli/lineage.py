@@ -23,9 +23,9 @@ def lineage(
     as_json: JsonOption = False,
 ) -> None:
     """Show what something was made from, step by step, and whether that is still there."""
+    from flows.lineage import lineage as lineage_of
     from flows.terminal.dataset_text import print_lineage
     from simlib.location import Location
-    from trainlib.lineage import lineage as lineage_of
 
     found = lineage_of(path, Location.of(root, storage_options(storage_option)))
     if as_json:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from flows.lineage import lineage
 from simlib import cache, retry
 from simlib.artifact import write_bytes, write_files
 from simlib.errors import InputError
@@ -20,7 +21,6 @@ from trainlib.config import TrainingConfig
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.report import write_report
 from trainlib.evaluation.results import RESULTS, read_results
-from trainlib.lineage import lineage
 from trainlib.training import train as loop
 from trainlib.training.data import dataset_identity
 from trainlib.training.distributed import Ranks

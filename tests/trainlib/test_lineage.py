@@ -12,6 +12,7 @@ import pytest
 from astropy.io import fits
 
 from flows.cli import run_program
+from flows.lineage import lineage
 from simlib.artifact import read_record, write_record
 from simlib.dataset.build import build_dataset
 from simlib.dataset.lineage import Step
@@ -32,7 +33,6 @@ from tests.trainlib.training_runs import toy_config, train_here
 from trainlib.evaluation.evaluate import evaluate
 from trainlib.evaluation.page_lineage import NAME, PageLineage
 from trainlib.evaluation.results import read_results, write_results
-from trainlib.lineage import lineage
 from trainlib.onsky.bundle import SHIPPED, BundleManifest
 from trainlib.onsky.mirror import _lineage as denoised_cards
 from trainlib.release import Part, Release, releases_in
