@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 from distributed import Client
 
-from simlib.artifact import clear_leftovers, create_record, write_record
+from simlib.artifact import clear_leftovers, create_record, parse_record, write_record
 from simlib.config import SimulationConfig
 from simlib.dataset.agreement import difference_from, first_row_of
 from simlib.dataset.damage import is_undamaged, require_agreement
@@ -140,7 +140,12 @@ def _plan(
 ) -> Plan:
     """Return the plan of the store, which rules; where it is lost, what the store tells of it."""
     place = plan_in(folder)
-    held = readable(place, Plan)
+    data, held = place.read_bytes(), None  # read once: another builder may write it meanwhile
+    if data is not None:
+        try:
+            held = parse_record(place, data, Plan)
+        except InputError as error:
+            log.warning("%s", error)
     if standing is not None:
         if held != standing.plan:
             write_record(place, standing.plan)
@@ -148,9 +153,11 @@ def _plan(
     if held is None:
         mine = make_plan(config.dataset, config.storage.codec, first_row_of(example))
         mine = laid_out(folder, mine, example) or mine
-        if place.exists():  # damaged
+        if data is None:
+            held = create_record(place, mine)
+        else:  # damaged
             write_record(place, mine)
-        held = create_record(place, mine)
+            held = mine
     if told := held.unlike(config):
         log.info("dataset %s  keeps its own plan: %s", folder, told)
     return held

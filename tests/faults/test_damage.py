@@ -271,6 +271,18 @@ def test_a_plan_that_is_not_that_of_the_manifest_is_replaced(root: Path, made: l
     assert not made and not verify_dataset(folder).problems
 
 
+def test_of_two_that_begin_at_once_the_first_plan_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another_comes_first(folder: Location, mine: Plan, _: xr.Dataset) -> None:
+        write_record(plan_in(folder), mine.model_copy(update={"block": 16}))
+
+    monkeypatch.setattr(building, "laid_out", another_comes_first)
+    folder = build(tmp_path, *SMALL)
+    assert published_dataset(folder)[1].plan.block == 16
+    assert not verify_dataset(folder).problems
+
+
 def test_where_nothing_tells_the_plan_all_is_made_as_the_config_says(
     root: Path, made: list[str]
 ) -> None:
