@@ -239,8 +239,9 @@ def _follow(
                     return 1
         finally:
             _end(process)
-            # ranks that lost torchrun end a moment later: whoever trains again is not to meet them
-            with suppress(InputError), runs.lock_run(mirror.folder, _GRACE_S):
+            # ranks that lost torchrun end a moment later: whoever trains again is not to meet them;
+            # that this cannot be awaited, on a full disk, is no reason to say less of what ended
+            with suppress(InputError, OSError), runs.lock_run(mirror.folder, _GRACE_S):
                 pass
             shutil.rmtree(mirror.folder / _SCRATCH, ignore_errors=True)
 
