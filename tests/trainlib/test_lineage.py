@@ -357,6 +357,9 @@ def test_denoised_spectra_are_traced_to_the_bundle_that_ships_or_to_the_run(
         run = bundle.parents[0]
         assert run.fingerprint == manifest.lineage["run"]
         assert run.state == ("missing" if place == SHIPPED else "there")
+    file.write_bytes(file.read_bytes()[:-2880])
+    with pytest.raises(InputError, match=f"{file}: it is .*damaged"):
+        lineage(str(file), Location.of(root))
     file.write_bytes(b"no FITS")
     with pytest.raises(InputError, match="cannot be read as FITS"):
         lineage(str(file), Location.of(root))

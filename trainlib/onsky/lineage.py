@@ -12,6 +12,8 @@ from simlib.artifact import read_record
 from simlib.dataset.lineage import Step, code_step, compared, dataset_step, failed, made_by
 from simlib.errors import InputError
 from simlib.location import Location
+from simlib.spectra.fits_file import START, opened
+from simlib.spectra.read import parsing, read_whole, unpacked
 from trainlib.evaluation.lineage import network_step, run_step
 from trainlib.onsky.bundle import SHIPPED, BundleManifest
 from trainlib.release import Release
@@ -76,18 +78,18 @@ def denoised_step(file: Location, root: Location) -> Step:
 
 
 def _cards_of(file: Location) -> fits.Header:
-    try:
-        filesystem, path = file.filesystem()
-        with filesystem.open(path) as data, fits.open(data) as hdus:
+    data = read_whole(file)
+    with parsing(str(file)):
+        if not (whole := unpacked(data)).startswith(START):
+            raise InputError("it cannot be read as FITS; give another file")
+        with opened(whole) as hdus:
             for hdu in hdus:
                 if "BUNDLE" in hdu.header:
                     return hdu.header.copy()
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise InputError(f"{file} cannot be read as FITS ({error}); give another file") from None
-    raise InputError(
-        f"{file} has no card BUNDLE: it is not from `specdenoise denoise`; give a file of denoised "
-        "spectra"
-    )
+        raise InputError(
+            "it has no card BUNDLE: it is not from `specdenoise denoise`; give a file of denoised "
+            "spectra"
+        )
 
 
 def _run_known_by(
