@@ -54,6 +54,7 @@ from simlib.dataset.store import (
     readable_block,
     records_of,
     strays_in,
+    usable,
     write_kept,
     write_row_variables,
     write_template,
@@ -140,12 +141,8 @@ def _plan(
 ) -> Plan:
     """Return the plan of the store, which rules; where it is lost, what the store tells of it."""
     place = plan_in(folder)
-    data, held = place.read_bytes(), None  # read once: another builder may write it meanwhile
-    if data is not None:
-        try:
-            held = parse_record(place, data, Plan)
-        except InputError as error:
-            log.warning("%s", error)
+    data = place.read_bytes()  # once: another builder may write it meanwhile
+    held = None if data is None else usable(partial(parse_record, place, data, Plan))
     if standing is not None:
         if held != standing.plan:
             write_record(place, standing.plan)

@@ -6,6 +6,7 @@ How its files look is `layout`; how a finished one is read is `stored`.
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -127,8 +128,13 @@ def write_kept(arrays: Location, files: Mapping[str, Bytes]) -> None:
 
 def readable(place: Location, model: type[RecordModel]) -> RecordModel | None:
     """Return a record, None where there is none or where it cannot be used: it is made again."""
+    return usable(partial(read_record, place, model))
+
+
+def usable(read: Callable[[], RecordModel | None]) -> RecordModel | None:
+    """Return the record that is read, None where it cannot be used, which is told."""
     try:
-        return read_record(place, model)
+        return read()
     except InputError as error:
         log.warning("%s", error)
         return None
@@ -141,10 +147,9 @@ def records_of(folder: Location, plan: Plan) -> dict[str, BlockRecord]:
     found = parts.read_files(wanted.keys() & set(parts.names()))
     records: dict[str, BlockRecord] = {}
     for name, data in found.items():
-        try:
-            records[wanted[name].name] = parse_block(folder, plan, wanted[name], data)
-        except InputError as error:
-            log.warning("%s", error)
+        record = usable(partial(parse_block, folder, plan, wanted[name], data))
+        if record is not None:
+            records[wanted[name].name] = record
     return records
 
 
@@ -171,13 +176,8 @@ def parse_block(folder: Location, plan: Plan, block: Block, data: bytes) -> Bloc
 
 def readable_block(folder: Location, plan: Plan, block: Block) -> BlockRecord | None:
     """Return the record of a block, None where there is none or where it cannot be used."""
-    if (data := record_in(folder, block).read_bytes()) is None:
-        return None
-    try:
-        return parse_block(folder, plan, block, data)
-    except InputError as error:
-        log.warning("%s", error)
-        return None
+    data = record_in(folder, block).read_bytes()
+    return None if data is None else usable(partial(parse_block, folder, plan, block, data))
 
 
 def missing_blocks(folder: Location, plan: Plan, records: Mapping[str, BlockRecord]) -> list[Block]:
